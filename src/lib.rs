@@ -1,0 +1,23 @@
+//! Outrider: the number plate reader that rides in a patrol car.
+//!
+//! Data flows one way through the rooms below; a room imports the ground floor and the types of
+//! rooms upstream of it, never downstream.
+//!
+//! ```text
+//! camera ─► capture ─► recognise ─► tag ─► hotlist ─► alert ─► screen, speaker
+//!           Frame      Look→Read    Read    Hit        Alert
+//!                                    │        │          │
+//!                                    └────────┴──────────┴──► journal ─► sync ═QUIC═► office
+//! ```
+
+// The ground floor: any room may use these.
+pub mod clock;
+pub mod config;
+pub mod fault;
+pub mod plate;
+
+// The rooms, in the order in which data passes through them.
+#[cfg(feature = "vehicle")]
+pub mod capture;
+#[cfg(feature = "vehicle")]
+pub mod recognise;
