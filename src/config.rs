@@ -1,1 +1,303 @@
-//! The unit's configuration: strict TOML.
+//! The unit's configuration: one strict TOML file, parsed into types that cannot hold nonsense.
+//!
+//! Every field is documented where technicians read it, in `vehicle-config/*.toml`; a test loads each of
+//! those files. Unknown keys are refused. Paths are relative to the file's own folder.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::fault::{Fault, Kind, Result};
+
+/// The whole unit.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The unit's name as the back office and the journal know it.
+    pub unit: String,
+    /// The folder that holds journal, hotlist and identity.
+    pub data: PathBuf,
+    /// One for each camera, at least one.
+    #[serde(rename = "camera")]
+    pub cameras: Vec<Camera>,
+    /// The satellite receiver; without one, reads carry no position.
+    pub receiver: Option<Receiver>,
+    /// Speaker and voice.
+    #[serde(default)]
+    pub sound: Sound,
+    /// The crew's screen.
+    #[serde(default)]
+    pub screen: Screen,
+    /// What the journal keeps, and how long.
+    #[serde(default)]
+    pub journal: Journal,
+    /// The back office; without one the unit works alone.
+    pub office: Option<Office>,
+    /// Where the networks are; default: the ones that are part of the program.
+    pub models: Option<PathBuf>,
+}
+
+/// One camera.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Camera {
+    /// Short name, said aloud and stored with each read: "front", "rear left".
+    pub name: String,
+    /// Where its pictures come from.
+    pub source: Source,
+    /// How long without a picture before the camera counts as lost, seconds.
+    #[serde(default = "five")]
+    pub silence_s: f64,
+    /// For files: play again from the start when the end is reached.
+    #[serde(default)]
+    pub repeat: bool,
+}
+
+/// Where pictures come from: `{ file = "drive.mp4" }`, `{ device = "/dev/video0" }`, `{ rtsp = "rtsp://..." }`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum Source {
+    /// A video or picture file, played by its own clock.
+    File(PathBuf),
+    /// A V4L2 device.
+    Device(PathBuf),
+    /// A network camera.
+    Rtsp(String),
+}
+
+/// The satellite receiver.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receiver {
+    /// Where its sentences come from.
+    pub source: ReceiverSource,
+    /// Serial speed, bits a second.
+    #[serde(default = "baud")]
+    pub baud: u32,
+    /// A position older than this is marked stale, seconds.
+    #[serde(default = "two")]
+    pub stale_s: f64,
+    /// A position older than this is not used at all, seconds.
+    #[serde(default = "thirty")]
+    pub absent_s: f64,
+}
+
+/// Where NMEA comes from: `{ file = "drive.nmea" }`, paced by the first camera's clock, or `{ serial = "/dev/ttyUSB0" }`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum ReceiverSource {
+    /// A log of NMEA sentences.
+    File(PathBuf),
+    /// A serial port.
+    Serial(PathBuf),
+}
+
+/// Speaker and voice.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sound {
+    /// Whether alerts are heard at all.
+    pub enabled: bool,
+    /// Loudness, 0 to 1.
+    pub volume: f32,
+}
+
+impl Default for Sound {
+    fn default() -> Self {
+        Self { enabled: true, volume: 0.8 }
+    }
+}
+
+/// The crew's screen.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Screen {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Fill the display.
+    pub fullscreen: bool,
+    /// Width of the window, pixels.
+    pub width: u32,
+    /// Height of the window, pixels.
+    pub height: u32,
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        Self { enabled: true, fullscreen: false, width: 1024, height: 600 }
+    }
+}
+
+/// What the journal keeps, and how long.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Journal {
+    /// Reads without a hit and their pictures, hours.
+    pub keep_reads_h: u32,
+    /// Hits and their pictures, hours, once the office has them.
+    pub keep_hits_h: u32,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { keep_reads_h: 24, keep_hits_h: 168 }
+    }
+}
+
+/// The back office.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Office {
+    /// Host name or address and UDP port: "office.example.org:4433".
+    pub address: String,
+    /// The folder with this car's identity, as `outrider-office enrol` wrote it.
+    pub identity: PathBuf,
+}
+
+fn five() -> f64 {
+    5.0
+}
+fn two() -> f64 {
+    2.0
+}
+fn thirty() -> f64 {
+    30.0
+}
+fn baud() -> u32 {
+    9600
+}
+
+impl Config {
+    /// Loads and checks a configuration file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let fault = match error.kind() {
+                std::io::ErrorKind::InvalidData => Fault::new(Kind::Config, "the file is not text").at(path.display()),
+                _ => Fault::new(Kind::Config, "cannot read the configuration").at(path.display()).because(error),
+            };
+            fault.remedy("Name a TOML file like those in vehicle-config/")
+        })?;
+        let mut config = Self::parse(&text)
+            .map_err(|why| Fault::new(Kind::Config, "not a valid configuration").at(path.display()).because(why).remedy(
+                "Compare it with the examples in vehicle-config/, where every field is explained",
+            ))?;
+        config.resolve(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Parses and checks the text of a configuration file.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.unit.trim().is_empty() {
+            return Err("unit must be a name, not empty".into());
+        }
+        if self.cameras.is_empty() {
+            return Err("there is no [[camera]]: a unit needs at least one".into());
+        }
+        let mut names = HashSet::new();
+        for camera in &self.cameras {
+            if camera.name.trim().is_empty() {
+                return Err("a camera has an empty name".into());
+            }
+            if !names.insert(&camera.name) {
+                return Err(format!("two cameras are named {:?}: names tell them apart", camera.name));
+            }
+            seconds("silence_s", camera.silence_s)?;
+            if let Source::Rtsp(url) = &camera.source
+                && !url.starts_with("rtsp://")
+                && !url.starts_with("rtsps://")
+            {
+                return Err(format!("camera {:?}: {url:?} is not an rtsp:// address", camera.name));
+            }
+        }
+        if let Some(receiver) = &self.receiver {
+            seconds("stale_s", receiver.stale_s)?;
+            seconds("absent_s", receiver.absent_s)?;
+            if receiver.absent_s < receiver.stale_s {
+                return Err("absent_s must not be less than stale_s".into());
+            }
+        }
+        if !(0.0..=1.0).contains(&self.sound.volume) {
+            return Err(format!("volume is {}, must be 0 to 1", self.sound.volume));
+        }
+        if !(320..=7680).contains(&self.screen.width) || !(240..=4320).contains(&self.screen.height) {
+            return Err(format!("a screen of {} x {} pixels makes no sense", self.screen.width, self.screen.height));
+        }
+        if let Some(office) = &self.office
+            && !office.address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        {
+            return Err(format!("office address {:?} is not HOST:PORT", office.address));
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        self.data = folder.join(&self.data);
+        for camera in &mut self.cameras {
+            if let Source::File(path) = &mut camera.source {
+                *path = folder.join(&*path);
+            }
+        }
+        if let Some(Receiver { source: ReceiverSource::File(path), .. }) = &mut self.receiver {
+            *path = folder.join(&*path);
+        }
+        if let Some(office) = &mut self.office {
+            office.identity = folder.join(&office.identity);
+        }
+        if let Some(models) = &mut self.models {
+            *models = folder.join(&*models);
+        }
+    }
+}
+
+impl Camera {
+    /// [`Self::silence_s`] as a duration.
+    pub fn silence(&self) -> Duration {
+        Duration::from_secs_f64(self.silence_s)
+    }
+}
+
+fn seconds(name: &str, value: f64) -> Result<(), String> {
+    if value.is_finite() && value > 0.0 && value <= 86_400.0 {
+        Ok(())
+    } else {
+        Err(format!("{name} is {value}, must be more than 0 and at most 86400 seconds"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "unit = \"EX-01\"\ndata = \"data\"\n[[camera]]\nname = \"front\"\nsource = { device = \"/dev/video0\" }\n";
+
+    #[test]
+    fn the_smallest_file_has_sensible_defaults() {
+        let config = Config::parse(SMALLEST).expect("valid");
+        assert_eq!(config.cameras[0].silence(), Duration::from_secs(5));
+        assert!(config.sound.enabled && config.office.is_none());
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_name() {
+        for (extra, named) in [
+            ("[sound]\nvolumme = 1.0\n", "volumme"),
+            ("[sound]\nvolume = 7.0\n", "volume is 7"),
+            ("[office]\naddress = \"office\"\nidentity = \"id\"\n", "HOST:PORT"),
+            ("[[camera]]\nname = \"front\"\nsource = { device = \"/dev/video1\" }\n", "two cameras"),
+            ("[[camera]]\nname = \"rear\"\nsource = { rtsp = \"http://x\" }\n", "rtsp://"),
+            ("[[camera]]\nname = \"rear\"\nsource = { usb = \"x\" }\n", "usb"),
+            ("[receiver]\nsource = { serial = \"/dev/ttyUSB0\" }\nstale_s = 9.0\nabsent_s = 1.0\n", "absent_s"),
+        ] {
+            let why = Config::parse(&format!("{SMALLEST}{extra}")).expect_err(extra);
+            assert!(why.contains(named), "{why}");
+        }
+    }
+}

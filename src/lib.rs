@@ -19,5 +19,20 @@ pub mod plate;
 // The rooms, in the order in which data passes through them.
 #[cfg(feature = "vehicle")]
 pub mod capture;
-#[cfg(feature = "vehicle")]
 pub mod recognise;
+#[cfg(feature = "vehicle")]
+pub mod tag;
+pub mod hotlist;
+#[cfg(feature = "vehicle")]
+pub mod alert;
+#[cfg(feature = "vehicle")]
+pub mod journal;
+pub mod sync;
+#[cfg(feature = "vehicle")]
+pub mod screen;
+#[cfg(feature = "office")]
+pub mod office;
+
+// The made-up drive that the demo and the tests play.
+#[cfg(feature = "vehicle")]
+pub mod drive;

@@ -1,0 +1,1 @@
+//! What the crew is told of a hit: grade, words and tone.

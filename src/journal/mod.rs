@@ -1,0 +1,1 @@
+//! What must not be lost: reads, hits, pictures and faults, in redb.

@@ -1,0 +1,1 @@
+//! The back office: service, store and identities.

@@ -1,0 +1,1 @@
+//! Place and trusted time for every read, from NMEA.
