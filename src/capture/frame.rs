@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gstreamer_video::prelude::*;
-use gstreamer_video::{VideoFormat, VideoFrame, video_frame::Readable};
+use gstreamer_video::{VideoColorMatrix, VideoColorRange, VideoFormat, VideoFrame, video_frame::Readable};
 
 use crate::clock::Moment;
 
@@ -27,6 +27,24 @@ pub struct Picture {
     width: usize,
     height: usize,
     store: Store,
+}
+
+/// How luma and colour difference become red, green and blue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Colours {
+    /// The standard that the weights come from.
+    pub matrix: Matrix,
+    /// Whether samples use all of 0 to 255 (JPEG) or 16 to 235 and 16 to 240 (video).
+    pub full_range: bool,
+}
+
+/// The standard that the weights of red, green and blue in luma come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matrix {
+    /// ITU-R BT.601: standard definition video, and JPEG.
+    Bt601,
+    /// ITU-R BT.709: high definition video.
+    Bt709,
 }
 
 enum Store {
@@ -98,6 +116,21 @@ impl Picture {
     /// Height in pixels.
     pub fn height(&self) -> usize {
         self.height
+    }
+
+    /// How the samples become colours: as the decoder says, else video of the usual standard for the height.
+    pub fn colours(&self) -> Colours {
+        let by_height = if self.height >= 720 { Matrix::Bt709 } else { Matrix::Bt601 };
+        let Store::Mapped(frame) = &self.store else { return Colours { matrix: by_height, full_range: false } };
+        let said = frame.info().colorimetry();
+        Colours {
+            matrix: match said.matrix() {
+                VideoColorMatrix::Bt601 | VideoColorMatrix::Fcc | VideoColorMatrix::Smpte240m => Matrix::Bt601,
+                VideoColorMatrix::Bt709 | VideoColorMatrix::Bt2020 => Matrix::Bt709,
+                _ => by_height,
+            },
+            full_range: said.range() == VideoColorRange::Range0_255,
+        }
     }
 
     /// The luma plane.
