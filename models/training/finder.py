@@ -62,6 +62,7 @@ class Picture:
         self.luma = cv2.imread(str(folder / row["file"]), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
         if self.luma is None:
             raise SystemExit(f"{folder / row['file']}: not a readable picture")
+        self.half = cv2.resize(self.luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         self.boxes = np.array([[p[k] for k in "xywh"] for p in row["plates"]], np.float32).reshape(-1, 4)
 
 
@@ -84,6 +85,8 @@ class Sampler:
         self.by_set = {s: [p for p in pics if p.set == s] for s in SETS}
         share = np.array([SETS[s] for s in SETS])
         self.share = share / share.sum()
+        self.grain = self.rng.standard_normal((1024, 1024), dtype=np.float32)
+        self.hard = 1.0                  # how often light and optics are changed
 
     def batch(self, n, size):
         xs, ts = zip(*[self.sample(size) for _ in range(n)])
@@ -100,7 +103,7 @@ class Sampler:
         M = self.matrix(luma.shape, s, shift, size)
         if r.random() < 0.5:
             M = np.array([[-1, 0, size[0]], [0, 1, 0], [0, 0, 1.0]]) @ M
-        patch, quads = warp(luma, M, size), project(M, boxes)
+        patch, quads = warp(pic, M, size), project(M, boxes)
         inside = project(M, np.array([[0, 0, luma.shape[1], luma.shape[0]]], np.float32))[0]
         near = max(2.0, 3 * max([hull(q)[2] for q in quads], default=0))
         certain = np.full((size[1] // CELL, size[0] // CELL), 1.0 if pic.set in ALL_LABELLED else 0.12, np.float32)
@@ -109,7 +112,7 @@ class Sampler:
                 x, y, w, h = hull(q)
                 x0, y0, x1, y1 = (int(v) // CELL for v in (x - near / 3, y - near / 3, x + w + near / 3, y + h + near / 3))
                 certain[max(0, y0):max(0, y1 + 1), max(0, x0):max(0, x1 + 1)] = 1
-        patch, quads, certain = self.surround(patch, quads, certain, inside, M, luma.shape, size)
+        patch, quads, certain = self.surround(patch, quads, certain, inside, size)
         return self.look(patch, quads), targets([hull(q) for q in quads], certain, size)
 
     def pick(self, name):
@@ -131,6 +134,7 @@ class Sampler:
         new = Picture.__new__(Picture)
         new.set, new.boxes, new.luma = pic.set, pic.boxes, pic.luma.copy()
         new.luma[ay:ay + ah, ax:ax + aw] = np.clip(part * np.clip(there.mean() / max(part.mean(), 1), 0.5, 1.6), 0, 255)
+        new.half = cv2.resize(new.luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         return new
 
     def place(self, pic, size):
@@ -159,21 +163,20 @@ class Sampler:
             R = np.array([[1, 0, 0], [0, 1, 0], [*r.uniform(-0.15, 0.15, 2) / max(size), 1.0]]) @ R
         return move(size[0] / 2, size[1] / 2) @ R @ move(-centre[0], -centre[1])
 
-    def surround(self, patch, quads, certain, inside, M, shape, size):
+    def surround(self, patch, quads, certain, inside, size):
         """Fill what the picture does not cover: with nothing, as beyond the frame's edge, or with another picture, softly joined."""
         r, (w, h) = self.rng, size
         x, y, iw, ih = hull(inside)
         if x <= 1 and y <= 1 and x + iw >= w - 1 and y + ih >= h - 1 and r.random() < 0.97:
             return patch, quads, certain
-        ones = np.full(shape, 255, np.uint8)
-        mask = warp(ones, M, size, cv2.BORDER_CONSTANT).astype(np.float32) / 255
+        mask = cv2.fillConvexPoly(np.zeros((h, w), np.float32), np.round(inside).astype(np.int32), 1.0)
         if r.random() < 0.35:
             return (patch * mask + 128 * (1 - mask)).astype(np.uint8), quads, np.where(shrink(mask) > 0.05, certain, 1).astype(np.float32)
         other = self.pick("openimages_plates" if r.random() < 0.75 else "ro_dashcam")
         s = max(w / other.luma.shape[1], h / other.luma.shape[0]) * r.uniform(1.0, 2.0)
         ow, oh = other.luma.shape[1] * s, other.luma.shape[0] * s
         B = np.array([[s, 0, -r.uniform(0, ow - w)], [0, s, -r.uniform(0, oh - h)], [0, 0, 1.0]])
-        back = warp(other.luma, B, size).astype(np.float32)
+        back = warp(other, B, size).astype(np.float32)
         if r.random() < 0.3:
             back = cv2.GaussianBlur(back, (0, 0), r.uniform(0.7, 2.0))
         back *= np.clip(patch[mask > 0.5].mean() / max(back.mean(), 1), 0.6, 1.5) if (mask > 0.5).any() else 1
@@ -206,17 +209,16 @@ class Sampler:
         """Light, optics, sensor and coder; returns the network's input."""
         r, (h, w) = self.rng, patch.shape
         p = patch.astype(np.float32)
-        kind = r.random()
+        kind, u = (r.random() if r.random() < self.hard else 1.0 for _ in range(2))
         if kind < 0.22:
             p = self.night(p, quads)
         elif kind < 0.28:
             p = self.infrared(p, quads)
         elif kind < 0.75:
-            p = 255 * (p / 255).clip(0, 1) ** math.exp(r.normal(0, 0.3))
+            p = curve(patch, math.exp(r.normal(0, 0.3)))
             p = (p - p.mean()) * math.exp(r.normal(0, 0.25)) + p.mean() * math.exp(r.normal(0, 0.25))
             if r.random() < 0.08:
                 p = 255 - p if r.random() < 0.15 else p * 0.5 + r.uniform(20, 120)   # negative; fog
-        u = r.random()
         if u < 0.25:
             p = streak(p, r.exponential(2.0) + 0.5, r.uniform(0, math.pi) if r.random() < 0.3 else r.normal(0, 0.3))
         elif u < 0.5:
@@ -225,7 +227,7 @@ class Sampler:
             k = r.uniform(0.45, 0.9)     # a smaller picture enlarged
             p = cv2.resize(cv2.resize(p, None, fx=k, fy=k, interpolation=cv2.INTER_AREA), (w, h), interpolation=cv2.INTER_LINEAR)
         if r.random() < 0.5:
-            p = p + r.standard_normal((h, w), dtype=np.float32) * r.exponential(4.0)
+            p = p + self.noise(p.shape) * r.exponential(4.0)
         p = np.clip(p, 0, 255)
         if r.random() < 0.35:
             coded = cv2.imencode(".jpg", p.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, int(r.uniform(25, 90))])[1]
@@ -234,6 +236,10 @@ class Sampler:
             n = CELL * int(r.integers(1, 5))
             p[h - n:] = 128
         return (p - 128) / 64
+
+    def noise(self, shape):
+        y, x = (int(self.rng.integers(1024 - n + 1)) for n in shape)
+        return self.grain[y:y + shape[0], x:x + shape[1]]
 
     def shine(self, p, quads, strength):
         """What the plates throw back of the car's own light, and its bloom."""
@@ -270,12 +276,17 @@ class Sampler:
             x0, x1, y0, y1 = max(0, int(cx) - n), min(w, int(cx) + n), max(0, int(cy) - n), min(h, int(cy) + n)
             d = ((np.arange(x0, x1) - cx) ** 2)[None] + ((np.arange(y0, y1) - cy) ** 2)[:, None]
             out[y0:y1, x0:x1] += r.uniform(100, 500) * np.exp(-d / (2 * sd * sd))
-        return out + r.standard_normal((h, w), dtype=np.float32) * r.uniform(1, 8)
+        return out + self.noise(p.shape) * r.uniform(1, 8)
 
     def infrared(self, p, quads):
         """Lit from the camera: plates bright, paint flat, the rest dark."""
         r = self.rng
-        return 255 * (p / 255).clip(0, 1) ** r.uniform(1.2, 2) * r.uniform(0.4, 0.9) + self.shine(p, quads, r.uniform(0.5, 1.2))
+        return curve(p.astype(np.uint8), r.uniform(1.2, 2)) * r.uniform(0.4, 0.9) + self.shine(p, quads, r.uniform(0.5, 1.2))
+
+
+def curve(p, gamma):
+    """Gamma curve of uint8 pixels."""
+    return cv2.LUT(p, (255 * (np.arange(256) / 255) ** gamma).astype(np.float32))
 
 
 def move(x, y):
@@ -294,15 +305,15 @@ def hull(q):
     return x0, y0, x1 - x0, y1 - y0
 
 
-def warp(luma, M, size, border=cv2.BORDER_REPLICATE):
-    """Warp with area averaging when shrinking."""
+def warp(pic, M, size):
+    """Warp with area averaging when shrinking; the edge is drawn out."""
     s = math.sqrt(abs(np.linalg.det(M[:2, :2])))
-    if s < 0.7:
-        k = max(s * 1.2, 16 / min(luma.shape))
-        small = cv2.resize(luma, None, fx=k, fy=k, interpolation=cv2.INTER_AREA)
-        fx, fy = luma.shape[1] / small.shape[1], luma.shape[0] / small.shape[0]
-        M, luma = M @ np.array([[fx, 0, 0.5 * fx - 0.5], [0, fy, 0.5 * fy - 0.5], [0, 0, 1]]), small
-    return cv2.warpPerspective(luma, M, size, flags=cv2.INTER_LINEAR, borderMode=border)
+    luma = pic.luma if s > 0.5 else pic.half
+    if s < 0.35:
+        luma = cv2.resize(luma, None, fx=2 * s, fy=2 * s, interpolation=cv2.INTER_AREA)
+    fx, fy = pic.luma.shape[1] / luma.shape[1], pic.luma.shape[0] / luma.shape[0]
+    M = M @ np.array([[fx, 0, 0.5 * fx - 0.5], [0, fy, 0.5 * fy - 0.5], [0, 0, 1]])
+    return cv2.warpPerspective(luma, M, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def shrink(mask):
@@ -343,7 +354,7 @@ def targets(boxes, certain, size):
         j, i = np.nonzero(cells)
         # a cell beside a tiny plate describes the box round both
         box[:, j, i] = np.maximum(0.5, np.stack([cx[i] - x0, cy[j] - y0, x1 - cx[i], y1 - cy[j]]))
-        pos[j, i], neg[j, i] = len(j) ** -0.6, 0
+        pos[j, i], neg[j, i] = len(j) ** -0.8, 0
     return {"box": box, "pos": pos, "neg": neg}
 
 
@@ -433,6 +444,34 @@ def at_false(false, images, rate):
     return float(np.sort(false)[::-1][k]) if len(false) > k else 0.05
 
 
+def drive(run, video, truth, scales):
+    """Plates found in every third frame of a drive, by their width in pixels of the video, day and night."""
+    passes = [r for r in map(json.loads, open(truth)) if "boxes" in r]
+    labels, cap, n, rows, stray = {}, cv2.VideoCapture(video), 0, [], 0
+    for p in passes:
+        labels.update({b[0]: (np.array(b[1:]), p["night"]) for b in p["boxes"]})
+    while True:
+        if not cap.grab():
+            break
+        if n in labels:
+            box, night = labels[n]
+            luma = cv2.cvtColor(cap.retrieve()[1], cv2.COLOR_BGR2GRAY)
+            got = suppress(np.concatenate([find(run, luma, s) for s in scales]), 0.45)
+            v = ious(box, got) if len(got) else np.zeros(0)
+            cx, cy = got[:, 0] + got[:, 2] / 2, got[:, 1] + got[:, 3] / 2
+            held = (abs(cx - box[0] - box[2] / 2) < 0.3 * box[2]) & (abs(cy - box[1] - box[3] / 2) < 0.3 * box[2])   # the aligner's reach
+            rows.append((box[2], night, got[v >= 0.5, 4].max(initial=0), got[held, 4].max(initial=0)))
+            stray += int(np.sum((got[:, 4] >= 0.3) & (v < 0.2)))
+        n += 1
+    print(f"drive, scales {scales}: {len(rows)} frames, {stray / max(1, len(rows)):.2f} stray boxes a frame at score 0.3")
+    for dark in (False, True):
+        for lo, hi in ((35, 45), (45, 60), (60, 90), (90, 140), (140, 999)):
+            part = np.array([r[2:] for r in rows if r[1] == dark and lo <= r[0] < hi]).reshape(-1, 2)
+            if len(part):
+                print(f"  {'night' if dark else 'day':>5} {lo}-{hi} px: {len(part)} boxes,", ", ".join(
+                    f"score {t}: IoU {100 * np.mean(part[:, 0] >= t):.0f} % near {100 * np.mean(part[:, 1] >= t):.0f} %" for t in (0.2, 0.3, 0.5)))
+
+
 def report(run, data, scales, thresholds):
     pics, empty = pictures(data, ("openimages_plates", "open_lpr"), "val"), pictures(data, ("bg_camvid",), "val")
     plates, false = measure(run, pics, scales)
@@ -475,6 +514,7 @@ def train(a):
         lr = a.lr * min(1, (n + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, spent / budget))))
         for g in opt.param_groups:
             g["lr"] = lr
+        sampler.hard = 1.0 if spent < 0.6 * budget else 0.6
         size, count = shapes[rng.choice(3, p=(0.5, 0.25, 0.25))]
         t0 = time.time()
         x, t = sampler.batch(count, size)
@@ -537,6 +577,7 @@ def main():
     t.add_argument("--seed", type=int, default=1)
     e.add_argument("--model", required=True)
     e.add_argument("--scales", type=int, nargs="+", default=[640], help="long sides; boxes of all are merged")
+    e.add_argument("--drive", nargs=2, metavar=("VIDEO", "TRUTH"), help="a drive instead of the stills")
     e.add_argument("--threshold", type=float, nargs="*", default=[0.3])
     x.add_argument("--out", required=True)
     x.add_argument("--model", required=True)
@@ -546,7 +587,8 @@ def main():
         train(a)
     elif a.command == "evaluate":
         torch.set_num_threads(1)
-        report(common.load(a.model), a.data, a.scales, a.threshold)
+        run = common.load(a.model)
+        drive(run, *a.drive, a.scales) if a.drive else report(run, a.data, a.scales, a.threshold)
     else:
         save(Path(a.out) / "best.pt", a.model)
         if a.vectors:
