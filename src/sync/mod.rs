@@ -1,1 +1,13 @@
 //! The conversation between car and back office: wire format and the car's side.
+//!
+//! [`wire`] has the messages, their framing and their limits; [`car`] keeps the link to the office up, uploads what
+//! the journal holds, and fetches the car's lists. Who speaks is decided by certificates ([`identity`]). The office's
+//! side is in the office room.
+
+pub mod car;
+pub mod identity;
+pub(crate) mod pipes;
+pub mod wire;
+
+pub use car::{Link, LinkState, Outbox, Status};
+pub use wire::{Item, Kind};

@@ -1,0 +1,191 @@
+//! Identities: the office's own authority, the service's certificate, and one for each car.
+
+use std::path::Path;
+
+use chrono::{DateTime, Datelike, Days, Utc};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+
+use super::files;
+use super::register::{Entry, Register};
+use crate::clock::Clock;
+use crate::fault::{Fault, Kind, Result};
+use crate::sync::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE};
+use crate::sync::wire::NAME_LIMIT;
+
+/// Days for which the authority is valid: the life of an installation.
+const AUTHORITY_DAYS: u64 = 20 * 365;
+/// Days for which the service's certificate is valid.
+const SERVICE_DAYS: u64 = 5 * 365;
+/// Days for which a car's certificate is valid.
+const CAR_DAYS: u64 = 2 * 365;
+
+/// Makes a new office in `data`: its authority, and the identity of its service under the given host names and
+/// addresses (the machine's own loopback names are always among them).
+pub fn init(data: &Path, names: &[String], clock: &dyn Clock) -> Result<()> {
+    let (authority, identity) = (files::authority(data), files::identity(data));
+    if authority.join(KEY_FILE).exists() {
+        return Err(Fault::new(Kind::Denied, "there is an office already")
+            .at(data.display())
+            .remedy("Name another folder; the cars of this one trust its authority"));
+    }
+    let utc = clock.utc();
+    let mut params = params(Vec::new(), "Outrider office authority", utc, AUTHORITY_DAYS)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate().map_err(unmade)?;
+    let certificate = params.self_signed(&key).map_err(unmade)?;
+    let issuer = Issuer::from_params(&params, &key);
+
+    let mut service_names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    service_names
+        .extend(names.iter().filter(|name| !["localhost", "127.0.0.1", "::1"].contains(&name.as_str())).cloned());
+    let service =
+        issue(&issuer, service_names, "Outrider office", utc, SERVICE_DAYS, ExtendedKeyUsagePurpose::ServerAuth)?;
+
+    for folder in [data, &authority, &identity, &files::units(data), &files::inbox(data)] {
+        files::make_folder(folder)?;
+    }
+    let authority_pem = certificate.pem();
+    service.write(&identity, &authority_pem)?;
+    files::write_new(&authority.join(AUTHORITY_FILE), authority_pem.as_bytes())?;
+    // The authority's key is written last: an office is there when it is.
+    files::write_new(&authority.join(KEY_FILE), key.serialize_pem().as_bytes())
+}
+
+/// Issues the identity of a car and writes it to the folder `out`, to be copied to the car. `unit` must be the name
+/// in the car's configuration. A running service knows it at once.
+pub fn enrol(data: &Path, unit: &str, out: &Path, clock: &dyn Clock) -> Result<()> {
+    if unit.trim() != unit || unit.is_empty() || unit.len() > NAME_LIMIT || unit.chars().any(char::is_control) {
+        return Err(Fault::new(Kind::Usage, format!("{unit:?} cannot be a unit's name"))
+            .remedy(format!("Use 1 to {NAME_LIMIT} characters without spaces at the ends")));
+    }
+    let folder = files::authority(data);
+    let read = |name: &str| {
+        std::fs::read_to_string(folder.join(name)).map_err(|error| {
+            Fault::io("cannot read the authority", &folder.join(name), error)
+                .remedy("Make an office with outrider-office init first")
+        })
+    };
+    let (authority_pem, key_pem) = (read(AUTHORITY_FILE)?, read(KEY_FILE)?);
+    let damaged = |error: rcgen::Error| {
+        Fault::new(Kind::Damaged, "the authority cannot be used")
+            .at(folder.display())
+            .because(error)
+            .remedy("Bring its files back from a backup")
+    };
+    let key = KeyPair::from_pem(&key_pem).map_err(damaged)?;
+    let issuer = Issuer::from_ca_cert_pem(&authority_pem, key).map_err(damaged)?;
+    let utc = clock.utc();
+    let car = issue(&issuer, Vec::new(), unit, utc, CAR_DAYS, ExtendedKeyUsagePurpose::ClientAuth)?;
+    files::make_folder(out)?;
+    car.write(out, &authority_pem)?;
+    let entry = Entry { unit: unit.to_owned(), issued: utc, expires: utc + Days::new(CAR_DAYS), revoked: None };
+    Register::of(data).add(&car.certificate_der, &entry)
+}
+
+/// Takes every identity of `unit` out of use; a running service cuts the car off within a second or so. Says how
+/// many there were.
+pub fn revoke(data: &Path, unit: &str, clock: &dyn Clock) -> Result<usize> {
+    match Register::of(data).revoke(unit, clock.utc())? {
+        0 => Err(Fault::new(Kind::Missing, format!("no valid identity of a unit named {unit:?}"))
+            .at(data.display())
+            .remedy("The name must be as it was enrolled")),
+        count => Ok(count),
+    }
+}
+
+/// A certificate and its key.
+struct Issued {
+    certificate_pem: String,
+    certificate_der: Vec<u8>,
+    key_pem: String,
+}
+
+impl Issued {
+    fn write(&self, folder: &Path, authority_pem: &str) -> Result<()> {
+        let taken = |fault: Fault| fault.remedy("Name a folder that holds no identity yet");
+        files::write_new(&folder.join(KEY_FILE), self.key_pem.as_bytes()).map_err(taken)?;
+        files::write_new(&folder.join(CERTIFICATE_FILE), self.certificate_pem.as_bytes()).map_err(taken)?;
+        files::write_new(&folder.join(AUTHORITY_FILE), authority_pem.as_bytes()).map_err(taken)
+    }
+}
+
+fn issue<K: rcgen::SigningKey>(
+    issuer: &Issuer<'_, K>,
+    names: Vec<String>,
+    name: &str,
+    utc: DateTime<Utc>,
+    days: u64,
+    usage: ExtendedKeyUsagePurpose,
+) -> Result<Issued> {
+    let mut params = params(names, name, utc, days)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate().map_err(unmade)?;
+    let certificate = params.signed_by(&key, issuer).map_err(unmade)?;
+    Ok(Issued {
+        certificate_pem: certificate.pem(),
+        certificate_der: certificate.der().to_vec(),
+        key_pem: key.serialize_pem(),
+    })
+}
+
+/// Valid from yesterday on, since no two clocks agree.
+fn params(names: Vec<String>, name: &str, utc: DateTime<Utc>, days: u64) -> Result<CertificateParams> {
+    let said = names.join(", ");
+    let mut params = CertificateParams::new(names).map_err(|error| {
+        Fault::new(Kind::Usage, format!("not host names or addresses: {said}"))
+            .because(error)
+            .remedy("Give the names and addresses under which cars reach the office, without a port")
+    })?;
+    let date = |at: DateTime<Utc>| date_time_ymd(at.year(), at.month() as u8, at.day() as u8);
+    params.not_before = date(utc - Days::new(1));
+    params.not_after = date(utc + Days::new(days));
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    Ok(params)
+}
+
+fn unmade(error: rcgen::Error) -> Fault {
+    Fault::new(Kind::Internal, "cannot make a certificate").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::clock::RealClock;
+
+    #[test]
+    fn an_office_is_made_once_and_keeps_its_keys_to_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (data, clock) = (folder.path().join("office"), RealClock::shared());
+        init(&data, &["office.example.org".into()], &*clock).expect("made");
+        assert_eq!(init(&data, &[], &*clock).map_err(|fault| fault.kind()), Err(Kind::Denied));
+        enrol(&data, "EX-01", &folder.path().join("car"), &*clock).expect("enrolled");
+        for key in ["office/authority/key.pem", "office/identity/key.pem", "car/key.pem"] {
+            let mode = std::fs::metadata(folder.path().join(key)).expect("written").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{key}");
+        }
+        let again = enrol(&data, "EX-01", &folder.path().join("car"), &*clock).expect_err("taken");
+        assert!(again.to_string().contains("holds no identity"), "{again}");
+    }
+
+    #[test]
+    fn wrong_use_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (data, clock) = (folder.path().join("office"), RealClock::shared());
+        let kind = |result: Result<()>| result.map_err(|fault| fault.kind());
+        assert_eq!(kind(enrol(&data, "EX-01", &folder.path().join("car"), &*clock)), Err(Kind::Missing));
+        assert_eq!(kind(init(&data, &["not a host\u{e9}".into()], &*clock)), Err(Kind::Usage));
+        assert!(!data.join("authority").exists(), "nothing is left of a refused init");
+        init(&data, &[], &*clock).expect("made");
+        assert_eq!(kind(enrol(&data, " x", &folder.path().join("car"), &*clock)), Err(Kind::Usage));
+        assert_eq!(revoke(&data, "EX-02", &*clock).map_err(|fault| fault.kind()), Err(Kind::Missing));
+    }
+}

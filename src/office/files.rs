@@ -1,0 +1,76 @@
+//! Where things lie in an office's folder, and how files are written so that nobody sees half of one.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::fault::{Fault, Result};
+
+/// The authority's certificate and key.
+pub(crate) fn authority(data: &Path) -> PathBuf {
+    data.join("authority")
+}
+
+/// The service's identity.
+pub(crate) fn identity(data: &Path) -> PathBuf {
+    data.join("identity")
+}
+
+/// The enrolled units.
+pub(crate) fn units(data: &Path) -> PathBuf {
+    data.join("units")
+}
+
+/// Lists on their way into the service.
+pub(crate) fn inbox(data: &Path) -> PathBuf {
+    data.join("inbox")
+}
+
+/// What the cars sent, and the lists they are offered.
+pub(crate) fn store(data: &Path) -> PathBuf {
+    data.join("office.redb")
+}
+
+/// What the service last knew.
+pub(crate) fn status(data: &Path) -> PathBuf {
+    data.join("status.json")
+}
+
+/// Makes a folder that only its owner may enter; one that exists is left as it is.
+pub(crate) fn make_folder(path: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+        Fault::io("cannot make the folder", path, error).remedy("Name a folder that this user may write to")
+    })
+}
+
+/// Writes a new private file; one that exists is never overwritten.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .map_err(|error| Fault::io("cannot write the file", path, error))
+}
+
+/// Writes a private file in place of an older one: readers see the old or the new, whole.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // Two processes may write at once; the leading dot keeps the inbox from taking an unfinished file.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = folder.join(format!(".{name}.{}.{:x}", std::process::id(), fastrand::u64(..)));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&unfinished, path))
+        .and_then(|()| File::open(folder)?.sync_all());
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&unfinished);
+        Fault::io("cannot write the file", path, error)
+    })
+}

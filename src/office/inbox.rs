@@ -1,0 +1,157 @@
+//! The inbox: how other commands hand revisions of lists to the service, which alone has the store open.
+
+use std::path::Path;
+
+use super::files;
+use super::session::ListInfo;
+use super::store::Store;
+use crate::fault::{Fault, Kind, Result};
+use crate::sync::wire::{LIST_LIMIT, NAME_LIMIT};
+
+/// How a file that waits in the inbox ends; one that could not be taken has [`REFUSED`] added.
+const WAITING: &str = ".list";
+const REFUSED: &str = ".refused";
+
+/// Puts a revision of a list, as the hotlist room exported it, where the service of the office in `data` takes it
+/// within a second, or when it starts next.
+pub fn offer_revision(data: &Path, list: &str, revision: u64, bytes: &[u8]) -> Result<()> {
+    check_id(list)?;
+    if bytes.len() as u64 > LIST_LIMIT {
+        return Err(Fault::new(
+            Kind::Full,
+            format!("the list {list:?} has {} bytes, too many to be sent to cars", bytes.len()),
+        )
+        .remedy("Split it into several lists"));
+    }
+    if !files::authority(data).exists() {
+        return Err(Fault::new(Kind::Missing, "there is no office")
+            .at(data.display())
+            .remedy("Make one with outrider-office init"));
+    }
+    let inbox = files::inbox(data);
+    files::make_folder(&inbox)?;
+    files::replace(&inbox.join(format!("{list}@{revision}{WAITING}")), bytes)
+}
+
+/// Refuses a list id that is no plain word.
+fn check_id(list: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if list.is_empty() || list.len() > NAME_LIMIT || list.starts_with('.') || !list.chars().all(plain) {
+        return Err(Fault::new(Kind::Usage, format!("{list:?} cannot be a list's id"))
+            .remedy(format!("Use 1 to {NAME_LIMIT} letters, digits, hyphens, underscores and dots")));
+    }
+    Ok(())
+}
+
+/// Takes what waits into the store. Says whether anything has changed.
+pub(crate) fn take(data: &Path, store: &dyn Store) -> Result<bool> {
+    let inbox = files::inbox(data);
+    let unreadable = |error| Fault::io("cannot read the inbox", &inbox, error);
+    let files = match std::fs::read_dir(&inbox) {
+        Ok(files) => files,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut waiting = Vec::new();
+    for file in files {
+        let path = file.map_err(unreadable)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(stem) = name.strip_suffix(WAITING)
+            && !name.starts_with('.')
+        {
+            let parts = stem
+                .rsplit_once('@')
+                .and_then(|(list, revision)| Some((list.to_owned(), revision.parse::<u64>().ok()?)));
+            waiting.push((parts, path));
+        }
+    }
+    if waiting.is_empty() {
+        return Ok(false);
+    }
+    // Older revisions first, so that the newest is what remains.
+    waiting.sort();
+    let known = store.lists()?;
+    let mut changed = false;
+    for (parts, path) in waiting {
+        let refused = match parts {
+            Some((list, revision)) => match take_one(&known, store, &list, revision, &path)? {
+                Ok(info) => {
+                    tracing::info!(
+                        list = info.list,
+                        revision = info.revision,
+                        bytes = info.size,
+                        "a list is published"
+                    );
+                    changed = true;
+                    None
+                }
+                Err(why) => Some(why),
+            },
+            None => Some("its name is not LIST@REVISION.list"),
+        };
+        let done = match refused {
+            None => std::fs::remove_file(&path),
+            Some(why) => {
+                tracing::warn!("{}: not published: {why}", path.display());
+                let mut aside = path.clone().into_os_string();
+                aside.push(REFUSED);
+                std::fs::rename(&path, aside)
+            }
+        };
+        done.map_err(|error| Fault::io("cannot clear the inbox", &path, error))?;
+    }
+    Ok(changed)
+}
+
+/// The outer result is the office's own trouble, for which the file waits; the inner one is the file's.
+fn take_one(
+    known: &[ListInfo],
+    store: &dyn Store,
+    list: &str,
+    revision: u64,
+    path: &Path,
+) -> Result<Result<ListInfo, &'static str>> {
+    if check_id(list).is_err() {
+        return Ok(Err("its name is not that of a list"));
+    }
+    if known.iter().any(|info| info.list == list && info.revision >= revision) {
+        return Ok(Err("this revision or a newer one is published already"));
+    }
+    let unreadable = |error| Fault::io("cannot read a file of the inbox", path, error);
+    if std::fs::metadata(path).map_err(unreadable)?.len() > LIST_LIMIT {
+        return Ok(Err("it is too large to be sent to cars"));
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    store.put_list(list, revision, &bytes).map(Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::RealClock;
+    use crate::office::{RedbStore, init};
+
+    #[test]
+    fn the_newest_revision_is_taken_and_strangers_are_put_aside() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path();
+        assert_eq!(offer_revision(data, "stolen", 1, b"x").map_err(|fault| fault.kind()), Err(Kind::Missing));
+        init(data, &[], &*RealClock::shared()).expect("made");
+        let store = RedbStore::open(&files::store(data)).expect("opened");
+        assert!(!take(data, &store).expect("taken"));
+
+        offer_revision(data, "stolen", 10, b"ten").expect("offered");
+        offer_revision(data, "stolen", 9, b"nine").expect("offered");
+        std::fs::write(files::inbox(data).join("what is this.list"), b"?").expect("written");
+        assert!(take(data, &store).expect("taken"));
+        let lists = store.lists().expect("read");
+        assert_eq!(lists.iter().map(|info| (info.list.as_str(), info.revision)).collect::<Vec<_>>(), [("stolen", 10)]);
+
+        offer_revision(data, "stolen", 10, b"again").expect("offered");
+        assert!(!take(data, &store).expect("taken"), "a revision never changes");
+        assert_eq!(store.list_piece("stolen", 10, 0).expect("read"), Some(b"ten".to_vec()));
+        for bad in ["", "../up", "a b", ".hidden"] {
+            assert_eq!(offer_revision(data, bad, 1, b"x").map_err(|fault| fault.kind()), Err(Kind::Usage), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The service: takes connections, looks after inbox, register and status, and ends in good order.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use quinn::{Connection, Endpoint, Incoming, VarInt};
+use tokio::sync::{mpsc, watch};
+
+use super::register::{Fingerprint, Register};
+use super::session::ListInfo;
+use super::status::{Board, UnitStatus};
+use super::store::{RedbStore, Store, UnitCounts};
+use super::writer::{self, Job};
+use super::{connection, files, inbox};
+use crate::clock;
+use crate::fault::{Fault, Kind, Result};
+use crate::sync::identity::Identity;
+use crate::sync::wire::Code;
+
+/// Between two looks at inbox and register.
+const ROUND: Duration = Duration::from_millis(500);
+/// Handshakes in progress beyond which an address must prove itself first.
+const UNPROVEN: usize = 64;
+/// Connections beyond which further ones are refused.
+const CONNECTIONS: usize = 5000;
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the end of the service waits for goodbyes.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A running back office. Dropping it ends it in good order.
+pub struct Service {
+    address: SocketAddr,
+    store: Arc<dyn Store>,
+    board: Arc<Board>,
+    stop: watch::Sender<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How the service is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    No,
+    Orderly,
+    AtOnce,
+}
+
+/// What the service's parts share.
+pub(crate) struct Office {
+    data: PathBuf,
+    pub(crate) clock: clock::Shared,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) register: Register,
+    pub(crate) board: Arc<Board>,
+    pub(crate) jobs: mpsc::Sender<Job>,
+    pub(crate) lists: watch::Sender<Arc<Vec<ListInfo>>>,
+    online: Mutex<HashMap<String, (Fingerprint, Connection)>>,
+}
+
+impl Service {
+    /// Starts the office in `data`, as [`super::init`] made it, listening on `listen` (UDP; port 0 takes any).
+    /// It listens when this returns.
+    pub fn start(data: &Path, listen: SocketAddr, clock: clock::Shared) -> Result<Self> {
+        let config = Identity::load(&files::identity(data))
+            .map_err(|fault| fault.remedy("Make an office with outrider-office init first"))?
+            .server(Arc::clone(&clock))?;
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open(&files::store(data))?);
+        let board = Arc::new(Board::default());
+        inbox::take(data, &*store)?;
+        let lists = store.lists()?;
+        let (jobs, writer) = writer::start(Arc::clone(&store), Arc::clone(&board), Arc::clone(&clock))?;
+        let office = Arc::new(Office {
+            data: data.to_owned(),
+            clock,
+            store: Arc::clone(&store),
+            register: Register::of(data),
+            board: Arc::clone(&board),
+            jobs,
+            lists: watch::Sender::new(Arc::new(lists)),
+            online: Mutex::default(),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Fault::new(Kind::Internal, "cannot start the service").because(error))?;
+        let endpoint = {
+            let _entered = runtime.enter();
+            Endpoint::server(config, listen)
+        }
+        .map_err(|error| unbound(listen, error))?;
+        let address = endpoint.local_addr().map_err(|error| unbound(listen, error))?;
+        board.serving(Some(address));
+        office.write_status()?;
+
+        let (stop, mut stopping) = watch::channel(Stop::No);
+        let thread = std::thread::Builder::new()
+            .name("office".into())
+            .spawn(move || {
+                runtime.block_on(run(&office, &endpoint, &mut stopping));
+                drop((endpoint, office));
+                runtime.shutdown_timeout(GOODBYE);
+                // What was received before the end is stored, though nobody is left to be told.
+                if writer.join().is_err() {
+                    tracing::error!("the store's thread ended by a panic");
+                }
+            })
+            .map_err(|error| Fault::new(Kind::Internal, "cannot start the service").because(error))?;
+        Ok(Self { address, store, board, stop, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How much of each unit's is stored.
+    pub fn counts(&self) -> Result<BTreeMap<String, UnitCounts>> {
+        self.store.count_by_unit()
+    }
+
+    /// What it keeps.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// How many connections were refused.
+    pub fn refused(&self) -> u64 {
+        self.board.refusals()
+    }
+
+    /// Ends it: cars are told, what was received is stored.
+    pub fn stop(self) {
+        self.end(Stop::Orderly);
+    }
+
+    /// Ends it as a power cut would: nobody is told.
+    pub fn kill(self) {
+        self.end(Stop::AtOnce);
+    }
+
+    fn end(mut self, how: Stop) {
+        self.finish(how);
+    }
+
+    fn finish(&mut self, how: Stop) {
+        self.stop.send_replace(how);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the service ended by a panic");
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.finish(Stop::Orderly);
+        }
+    }
+}
+
+/// Runs the office in `data` until `shutdown` is over. `on_ready` is told where it listens.
+pub fn serve(
+    data: &Path,
+    listen: SocketAddr,
+    clock: clock::Shared,
+    shutdown: impl Future<Output = ()>,
+    on_ready: impl FnOnce(SocketAddr),
+) -> Result<()> {
+    let service = Service::start(data, listen, clock)?;
+    on_ready(service.address());
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::new(Kind::Internal, "cannot wait for the end of the service").because(error))?
+        .block_on(shutdown);
+    service.stop();
+    Ok(())
+}
+
+/// Is over when the process is asked to end: by Ctrl-C, or as a service manager does it.
+pub async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+async fn run(office: &Arc<Office>, endpoint: &Endpoint, stopping: &mut watch::Receiver<Stop>) {
+    let mut rounds = tokio::time::interval(ROUND);
+    let mut housekeeping: Option<tokio::task::JoinHandle<()>> = None;
+    let handshakes = Arc::new(());
+    let how = loop {
+        tokio::select! {
+            how = stopping.wait_for(|stop| *stop != Stop::No) => break how.map_or(Stop::Orderly, |how| *how),
+            _ = rounds.tick() => {
+                // A round that takes long, because a large list came, is not started a second time.
+                if housekeeping.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+                    let office = Arc::clone(office);
+                    housekeeping = Some(tokio::task::spawn_blocking(move || office.round()));
+                }
+            }
+            incoming = endpoint.accept() => match incoming {
+                Some(incoming) => take(office, endpoint, incoming, &handshakes),
+                None => break Stop::Orderly,
+            },
+        }
+    };
+    if how == Stop::Orderly {
+        office.board.serving(None);
+        endpoint.close(VarInt::from_u32(Code::Stopping.number()), b"");
+        let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
+        if let Err(fault) = office.write_status() {
+            tracing::error!("{fault}");
+        }
+    }
+}
+
+/// Starts a connection's task, or turns the connection away.
+fn take(office: &Arc<Office>, endpoint: &Endpoint, incoming: Incoming, handshakes: &Arc<()>) {
+    if endpoint.open_connections() >= CONNECTIONS {
+        office.board.refused("too many connections", office.clock.utc());
+        return incoming.refuse();
+    }
+    if Arc::strong_count(handshakes) > UNPROVEN && incoming.may_retry() {
+        // Made to come again from where it claims to be; costs a flood of made-up addresses more than the office.
+        let _ = incoming.retry();
+        return;
+    }
+    let (office, handshake) = (Arc::clone(office), Arc::clone(handshakes));
+    tokio::spawn(async move {
+        let accepted = match incoming.accept() {
+            Ok(connecting) => tokio::time::timeout(HANDSHAKE, connecting).await,
+            Err(error) => Ok(Err(error)),
+        };
+        drop(handshake);
+        match accepted {
+            Ok(Ok(connection)) => connection::serve(office, connection).await,
+            Ok(Err(error)) => office.board.refused(&error.to_string(), office.clock.utc()),
+            Err(_) => office.board.refused("a handshake that took too long", office.clock.utc()),
+        }
+    });
+}
+
+impl Office {
+    /// A unit is connected; an older connection of the same unit ends.
+    pub(crate) fn enter(&self, unit: &str, certificate: Fingerprint, connection: &Connection) {
+        let before = self.online().insert(unit.to_owned(), (certificate, connection.clone()));
+        if let Some((_, before)) = before {
+            before.close(VarInt::from_u32(Code::Replaced.number()), b"");
+        }
+        let now = self.clock.utc();
+        self.board.unit(unit, |status| *status = UnitStatus { connected: true, since: Some(now), ..status.clone() });
+    }
+
+    /// A connection has ended.
+    pub(crate) fn leave(&self, unit: &str, connection: &Connection) {
+        let mut online = self.online();
+        // A newer connection of the same unit stays.
+        if online.get(unit).is_some_and(|(_, current)| current.stable_id() == connection.stable_id()) {
+            online.remove(unit);
+            let now = self.clock.utc();
+            self.board
+                .unit(unit, |status| *status = UnitStatus { connected: false, since: Some(now), ..status.clone() });
+        }
+    }
+
+    fn online(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Fingerprint, Connection)>> {
+        self.online.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Inbox, register, status. Blocks on the disk.
+    fn round(&self) {
+        for result in [self.take_inbox(), self.cut_off_revoked(), self.write_status()] {
+            if let Err(fault) = result {
+                self.board.refused(&fault.to_string(), self.clock.utc());
+            }
+        }
+    }
+
+    fn take_inbox(&self) -> Result<()> {
+        if inbox::take(&self.data, &*self.store)? {
+            self.lists.send_replace(Arc::new(self.store.lists()?));
+        }
+        Ok(())
+    }
+
+    fn cut_off_revoked(&self) -> Result<()> {
+        let online: Vec<_> = self.online().values().cloned().collect();
+        for (certificate, connection) in online {
+            if self.register.unit_of(&certificate)?.is_none() {
+                connection.close(VarInt::from_u32(Code::Unknown.number()), b"");
+            }
+        }
+        Ok(())
+    }
+
+    fn write_status(&self) -> Result<()> {
+        let lists = self.lists.borrow().iter().map(|info| (info.list.clone(), info.revision)).collect();
+        self.board.lists(lists);
+        if self.board.take_stale() {
+            self.board.counts(self.store.count_by_unit()?);
+        }
+        match self.board.take_changed(self.clock.utc()) {
+            Some(fleet) => {
+                let json = serde_json::to_vec_pretty(&fleet)
+                    .map_err(|error| Fault::new(Kind::Internal, "cannot write the office's status").because(error))?;
+                files::replace(&files::status(&self.data), &json)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn unbound(listen: SocketAddr, error: std::io::Error) -> Fault {
+    let kind = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => Kind::Denied,
+        _ => Kind::Unavailable,
+    };
+    Fault::new(kind, "cannot listen").at(listen).because(error).remedy("Choose another address or port with --listen")
+}

@@ -1,0 +1,273 @@
+//! The office's side of one connection, without input or output: bytes and the time go in, bytes, events and the
+//! next deadline come out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::sync::wire::proto::{
+    Ack, FromCar, FromOffice, Kind as WireKind, ListOffer, ListPiece, Upload, Welcome, from_car, from_office,
+};
+use crate::sync::wire::{
+    Breach, Decoder, Item, KEY_LIMIT, Kind, LISTS_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION, PROGRAM,
+    encode,
+};
+
+/// How long a car may take to say Hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most keys in one acknowledgement, so that it stays within the control lane's limit.
+const ACK_KEYS: usize = 1000;
+
+/// What the session has for the parts around it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The car has said Hello, and runs this program.
+    Greeted(String),
+    /// Things to store. Report back with [`Session::stored`] after the commit.
+    Store(Vec<Item>),
+    /// The revisions that the car holds.
+    Holding(Vec<(String, u64)>),
+    /// A piece is to be sent: answer with [`Session::piece`].
+    Piece(Wanted),
+}
+
+/// A revision of a list as the office has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListInfo {
+    /// The list's id.
+    pub list: String,
+    /// Which revision.
+    pub revision: u64,
+    /// Bytes of it.
+    pub size: u64,
+    /// Hash of them.
+    pub sha256: [u8; 32],
+}
+
+/// The next piece that a car waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The list's id.
+    pub list: String,
+    /// Which revision.
+    pub revision: u64,
+    /// From this byte on, one piece at most.
+    pub offset: u64,
+}
+
+/// One connection's conversation.
+#[derive(Debug)]
+pub(crate) struct Session {
+    unit: String,
+    greeted: bool,
+    lanes: [Decoder; 4],
+    held: Option<BTreeMap<String, u64>>,
+    offered: BTreeMap<String, ListInfo>,
+    wanted: Option<Wanted>,
+    list_lane_free: bool,
+    out: VecDeque<(Lane, Vec<u8>)>,
+    events: VecDeque<Event>,
+    deadline: Option<Moment>,
+}
+
+impl Session {
+    /// A session at the start of a connection; `unit` is whose certificate it is.
+    pub(crate) fn open(unit: &str, now: Moment) -> Self {
+        Self {
+            unit: unit.to_owned(),
+            greeted: false,
+            lanes: [Lane::Control, Lane::Hits, Lane::Reads, Lane::Pictures].map(Decoder::new),
+            held: None,
+            offered: BTreeMap::new(),
+            wanted: None,
+            list_lane_free: true,
+            out: VecDeque::new(),
+            events: VecDeque::new(),
+            deadline: Some(now.plus(HELLO_TIMEOUT)),
+        }
+    }
+
+    /// Takes bytes that arrived.
+    pub(crate) fn receive(&mut self, lane: Lane, bytes: &[u8]) -> Result<(), Breach> {
+        let kind = match lane {
+            Lane::Control => {
+                self.lanes[0].push(bytes);
+                while let Some(message) = self.lanes[0].next::<FromCar>()? {
+                    if let Some(message) = message.message {
+                        self.hear(message)?;
+                    }
+                }
+                return Ok(());
+            }
+            Lane::Hits => Kind::Hit,
+            Lane::Reads => Kind::Read,
+            Lane::Pictures => Kind::Picture,
+            Lane::Lists => return Err(Breach::OutOfPlace("the car sent on the office's lane")),
+        };
+        if !self.greeted {
+            return Err(Breach::OutOfPlace("an upload before Hello"));
+        }
+        let decoder = &mut self.lanes[1 + kind as usize];
+        decoder.push(bytes);
+        let mut items = Vec::new();
+        while let Some(upload) = decoder.next::<Upload>()? {
+            if kind_of(upload.kind()) != Some(kind) {
+                return Err(Breach::OutOfPlace("an upload on another kind's lane"));
+            }
+            if upload.key.is_empty() || upload.key.len() > KEY_LIMIT {
+                return Err(Breach::OutOfPlace("an upload without a usable key"));
+            }
+            items.push(Item { kind, key: upload.key, payload: upload.payload });
+        }
+        if !items.is_empty() {
+            self.events.push_back(Event::Store(items));
+        }
+        Ok(())
+    }
+
+    /// These are committed: the car may be told.
+    pub(crate) fn stored(&mut self, keys: Vec<Vec<u8>>) {
+        for keys in keys.chunks(ACK_KEYS) {
+            self.say(from_office::Message::Ack(Ack { keys: keys.to_vec() }));
+        }
+    }
+
+    /// What lists the office has for this car. Offers those that the car does not hold, each revision once.
+    pub(crate) fn lists(&mut self, lists: &[ListInfo]) {
+        let Some(held) = &self.held else { return };
+        let news: Vec<ListInfo> = lists
+            .iter()
+            .filter(|info| held.get(&info.list).copied().unwrap_or(0) < info.revision)
+            .filter(|info| self.offered.get(&info.list) != Some(info))
+            .take(LISTS_LIMIT)
+            .cloned()
+            .collect();
+        for info in news {
+            self.say(from_office::Message::ListOffer(ListOffer {
+                list: info.list.clone(),
+                revision: info.revision,
+                size: info.size,
+                sha256: info.sha256.to_vec(),
+            }));
+            self.offered.insert(info.list.clone(), info);
+        }
+    }
+
+    /// The lists lane has taken everything: the next piece may follow.
+    pub(crate) fn list_lane_free(&mut self) {
+        self.list_lane_free = true;
+        self.next_piece();
+    }
+
+    /// The bytes that [`Event::Piece`] asked for; `None` where the office no longer has them.
+    pub(crate) fn piece(&mut self, wanted: Wanted, bytes: Option<Vec<u8>>) {
+        // The car may want something else by now.
+        if self.wanted.as_ref() != Some(&wanted) {
+            self.list_lane_free = true;
+            return self.next_piece();
+        }
+        self.wanted = None;
+        let Some(bytes) = bytes else {
+            self.list_lane_free = true;
+            return;
+        };
+        let size =
+            self.offered.get(&wanted.list).filter(|info| info.revision == wanted.revision).map_or(0, |info| info.size);
+        let end = wanted.offset + bytes.len() as u64;
+        if end < size && !bytes.is_empty() {
+            self.wanted = Some(Wanted { offset: end, ..wanted.clone() });
+        }
+        let mut frame = Vec::with_capacity(bytes.len() + 128);
+        encode(&ListPiece { list: wanted.list, revision: wanted.revision, offset: wanted.offset, bytes }, &mut frame);
+        self.out.push_back((Lane::Lists, frame));
+    }
+
+    /// The next bytes to send, and where.
+    pub(crate) fn transmit(&mut self) -> Option<(Lane, Vec<u8>)> {
+        self.out.pop_front()
+    }
+
+    /// What happened.
+    pub(crate) fn event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Self::tick`], if nothing else happens before.
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        self.deadline
+    }
+
+    /// Lets a deadline pass.
+    pub(crate) fn tick(&mut self, now: Moment) -> Result<(), Breach> {
+        match self.deadline {
+            Some(deadline) if now >= deadline => Err(Breach::Silent),
+            _ => Ok(()),
+        }
+    }
+
+    fn hear(&mut self, message: from_car::Message) -> Result<(), Breach> {
+        match message {
+            from_car::Message::Hello(hello) => {
+                if self.greeted {
+                    return Err(Breach::OutOfPlace("a second Hello"));
+                }
+                if hello.oldest > NEWEST_VERSION || hello.newest < OLDEST_VERSION || hello.oldest > hello.newest {
+                    return Err(Breach::Version { oldest: hello.oldest, newest: hello.newest });
+                }
+                if hello.unit != self.unit {
+                    return Err(Breach::Name);
+                }
+                self.greeted = true;
+                self.deadline = None;
+                self.say(from_office::Message::Welcome(Welcome {
+                    version: hello.newest.min(NEWEST_VERSION),
+                    program: PROGRAM.into(),
+                }));
+                let program = hello.program.chars().filter(|c| !c.is_control()).take(NAME_LIMIT).collect();
+                self.events.push_back(Event::Greeted(program));
+            }
+            _ if !self.greeted => return Err(Breach::OutOfPlace("a message before Hello")),
+            from_car::Message::Holding(holding) => {
+                if holding.lists.len() > LISTS_LIMIT || holding.lists.iter().any(|held| held.list.len() > NAME_LIMIT) {
+                    return Err(Breach::OutOfPlace("more lists than a car takes"));
+                }
+                let held: Vec<_> = holding.lists.into_iter().map(|held| (held.list, held.revision)).collect();
+                self.held = Some(held.iter().cloned().collect());
+                self.events.push_back(Event::Holding(held));
+            }
+            from_car::Message::ListWanted(wanted) => {
+                // Only what was offered can be wanted; an older offer has been overtaken by a newer one.
+                let known = self.offered.get(&wanted.list);
+                if known.is_some_and(|info| info.revision == wanted.revision && wanted.offset <= info.size) {
+                    self.wanted = Some(Wanted { list: wanted.list, revision: wanted.revision, offset: wanted.offset });
+                    self.next_piece();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn next_piece(&mut self) {
+        if let Some(wanted) = &self.wanted
+            && self.list_lane_free
+        {
+            self.list_lane_free = false;
+            self.events.push_back(Event::Piece(wanted.clone()));
+        }
+    }
+
+    fn say(&mut self, message: from_office::Message) {
+        let mut bytes = Vec::new();
+        encode(&FromOffice { message: Some(message) }, &mut bytes);
+        self.out.push_back((Lane::Control, bytes));
+    }
+}
+
+fn kind_of(kind: WireKind) -> Option<Kind> {
+    match kind {
+        WireKind::Hit => Some(Kind::Hit),
+        WireKind::Read => Some(Kind::Read),
+        WireKind::Picture => Some(Kind::Picture),
+        WireKind::Unspecified => None,
+    }
+}

@@ -1,0 +1,165 @@
+//! What the service knows of its fleet: kept in memory while it runs, and written to a file for everybody else.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::files;
+use super::store::UnitCounts;
+use crate::fault::{Fault, Kind, Result};
+
+/// The office at a glance.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fleet {
+    /// Whether the service was running when this was written.
+    pub serving: bool,
+    /// Where it listens.
+    pub address: Option<SocketAddr>,
+    /// When this was written.
+    pub written: Option<DateTime<Utc>>,
+    /// The lists it offers, with their revisions.
+    pub lists: BTreeMap<String, u64>,
+    /// Connections that were refused since the service started.
+    pub refused: u64,
+    /// Why nothing can be stored, if so.
+    pub store_fault: Option<String>,
+    /// Every unit that ever sent something or was connected since the service started.
+    pub units: BTreeMap<String, UnitStatus>,
+}
+
+/// One unit at a glance.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnitStatus {
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Since when it is, or was last, connected or not.
+    pub since: Option<DateTime<Utc>>,
+    /// Its program and version.
+    pub program: String,
+    /// The lists it holds, with their revisions.
+    pub lists: BTreeMap<String, u64>,
+    /// What of it is stored.
+    pub stored: UnitCounts,
+}
+
+/// What the office in `data` last knew; works while it is serving, and after.
+pub fn fleet(data: &Path) -> Result<Fleet> {
+    let path = files::status(data);
+    let bytes = std::fs::read(&path).map_err(|error| {
+        Fault::io("cannot read the office's status", &path, error)
+            .remedy("Start the service once with outrider-office serve")
+    })?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Fault::new(Kind::Damaged, "the office's status cannot be read")
+            .at(path.display())
+            .because(error)
+            .remedy("The running service writes it anew within a second")
+    })
+}
+
+/// The service's own copy.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    fleet: Fleet,
+    dirty: bool,
+    /// The store's counts have changed since they were read.
+    counts_stale: bool,
+    /// How often each cause of refusal was seen since it was last logged, and when that was.
+    refusals: BTreeMap<String, (u64, DateTime<Utc>)>,
+}
+
+/// The same refusal is logged again, with a count, after so many seconds.
+const REFUSAL_PAUSE: i64 = 60;
+/// Different causes remembered; a stranger must not be able to fill the memory.
+const REFUSAL_CAUSES: usize = 64;
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn serving(&self, address: Option<SocketAddr>) {
+        let mut inner = self.lock();
+        inner.fleet.serving = address.is_some();
+        inner.fleet.address = address;
+        if address.is_none() {
+            inner.fleet.units.values_mut().for_each(|unit| unit.connected = false);
+        }
+        inner.dirty = true;
+        inner.counts_stale = true;
+    }
+
+    pub(crate) fn unit(&self, unit: &str, change: impl FnOnce(&mut UnitStatus)) {
+        let mut inner = self.lock();
+        change(inner.fleet.units.entry(unit.to_owned()).or_default());
+        inner.dirty = true;
+    }
+
+    pub(crate) fn lists(&self, lists: BTreeMap<String, u64>) {
+        let mut inner = self.lock();
+        inner.dirty |= inner.fleet.lists != lists;
+        inner.fleet.lists = lists;
+    }
+
+    pub(crate) fn store_changed(&self, fault: Option<&Fault>) {
+        let mut inner = self.lock();
+        inner.fleet.store_fault = fault.map(ToString::to_string);
+        inner.dirty = true;
+        inner.counts_stale = true;
+    }
+
+    /// Whether the store's counts have to be read again; asking settles it.
+    pub(crate) fn take_stale(&self) -> bool {
+        std::mem::take(&mut self.lock().counts_stale)
+    }
+
+    pub(crate) fn counts(&self, counts: BTreeMap<String, UnitCounts>) {
+        let mut inner = self.lock();
+        for (unit, counts) in counts {
+            inner.fleet.units.entry(unit).or_default().stored = counts;
+        }
+        inner.dirty = true;
+    }
+
+    /// Counts a refused connection, and logs its cause if that was not just done.
+    pub(crate) fn refused(&self, cause: &str, utc: DateTime<Utc>) {
+        let mut inner = self.lock();
+        inner.fleet.refused += 1;
+        inner.dirty = true;
+        let cause = if inner.refusals.len() < REFUSAL_CAUSES || inner.refusals.contains_key(cause) {
+            cause
+        } else {
+            "other causes"
+        };
+        let (more, last) = inner.refusals.entry(cause.to_owned()).or_insert((0, DateTime::UNIX_EPOCH));
+        *more += 1;
+        if (utc - *last).num_seconds().abs() >= REFUSAL_PAUSE {
+            tracing::warn!(count = *more, "a connection is refused: {cause}");
+            (*more, *last) = (0, utc);
+        }
+    }
+
+    /// The fleet, if it has changed since it was last taken.
+    pub(crate) fn take_changed(&self, utc: DateTime<Utc>) -> Option<Fleet> {
+        let mut inner = self.lock();
+        std::mem::take(&mut inner.dirty).then(|| {
+            inner.fleet.written = Some(utc);
+            inner.fleet.clone()
+        })
+    }
+
+    pub(crate) fn refusals(&self) -> u64 {
+        self.lock().fleet.refused
+    }
+}

@@ -1,0 +1,383 @@
+//! What the office keeps: what cars sent, by unit and key, and the lists that cars are offered.
+//!
+//! [`Store`] is the seam at which another database can take the place of the embedded one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+use super::session::ListInfo;
+use crate::fault::{Fault, Kind as FaultKind, Result};
+use crate::sync::wire::{Item, Kind, PIECE};
+
+/// Things that one unit sent.
+#[derive(Debug)]
+pub struct Received {
+    /// Whose certificate it was.
+    pub unit: String,
+    /// What it sent.
+    pub items: Vec<Item>,
+}
+
+/// What became of things that one unit sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// New ones, stored.
+    pub stored: u64,
+    /// Ones that were there already, and were not stored a second time.
+    pub duplicates: u64,
+    /// Ones of which another content was there already under the same key; the first is kept.
+    pub conflicts: u64,
+}
+
+/// How much of a unit's is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnitCounts {
+    /// Hits, each once.
+    pub hits: u64,
+    /// Reads, each once.
+    pub reads: u64,
+    /// Pictures, each once.
+    pub pictures: u64,
+    /// Arrivals of something that was stored already.
+    pub duplicates: u64,
+    /// Arrivals of another content under a key that was stored already.
+    pub conflicts: u64,
+    /// When something new was last stored.
+    pub last: Option<DateTime<Utc>>,
+}
+
+/// What the office keeps. Calls block; what a call has stored is durable when it returns.
+pub trait Store: Send + Sync {
+    /// Stores what is new, all in one commit.
+    fn put(&self, received: &[Received], at: DateTime<Utc>) -> Result<Vec<Outcome>>;
+    /// How much of each unit's is stored.
+    fn count_by_unit(&self) -> Result<BTreeMap<String, UnitCounts>>;
+    /// The keys of one unit's things of one kind, in order.
+    fn keys(&self, unit: &str, kind: Kind) -> Result<Vec<Vec<u8>>>;
+    /// The payload of one thing.
+    fn get(&self, unit: &str, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>>;
+    /// Stores a revision of a list in place of the one before.
+    fn put_list(&self, list: &str, revision: u64, bytes: &[u8]) -> Result<ListInfo>;
+    /// The lists and their revisions.
+    fn lists(&self) -> Result<Vec<ListInfo>>;
+    /// A piece of a revision; `None` if the revision is not there (any more). At most [`PIECE`] bytes.
+    fn list_piece(&self, list: &str, revision: u64, offset: u64) -> Result<Option<Vec<u8>>>;
+}
+
+type Things = TableDefinition<'static, (&'static str, &'static [u8]), &'static [u8]>;
+
+const HITS: Things = TableDefinition::new("hits");
+const READS: Things = TableDefinition::new("reads");
+const PICTURES: Things = TableDefinition::new("pictures");
+const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
+const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lists");
+const PIECES: TableDefinition<(&str, u64, u64), &[u8]> = TableDefinition::new("list pieces");
+
+/// Each thing is kept as: this version byte, the time of arrival (milliseconds since 1970, big-endian), the payload.
+const VERSION: u8 = 1;
+const HEADER: usize = 9;
+/// Memory for database pages, bytes.
+const CACHE: usize = 64 << 20;
+
+/// The embedded store: one redb file, which only one process can open at a time.
+pub struct RedbStore {
+    path: PathBuf,
+    /// Closed after a failure, and opened again by the next call: redb refuses further work after an I/O error.
+    database: Mutex<Option<Arc<Database>>>,
+}
+
+impl RedbStore {
+    /// Opens the store, or makes it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let store = Self { path: path.to_owned(), database: Mutex::new(None) };
+        store.database()?;
+        Ok(store)
+    }
+
+    fn database(&self) -> Result<Arc<Database>> {
+        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = &*database {
+            return Ok(Arc::clone(database));
+        }
+        let opened =
+            Database::builder().set_cache_size(CACHE).create(&self.path).map_err(|error| self.broken(error))?;
+        // Tables are there from the start, so that reading never finds one missing.
+        let made = opened.begin_write().map_err(redb::Error::from).and_then(|transaction| {
+            for table in [HITS, READS, PICTURES] {
+                transaction.open_table(table)?;
+            }
+            transaction.open_table(UNITS)?;
+            transaction.open_table(LISTS)?;
+            transaction.open_table(PIECES)?;
+            Ok(transaction.commit()?)
+        });
+        made.map_err(|error| self.broken(error))?;
+        Ok(Arc::clone(database.insert(Arc::new(opened))))
+    }
+
+    /// Runs `work`; after a failure, the file is opened anew for the next.
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T> {
+        let database = self.database()?;
+        work(&database).map_err(|error| {
+            *self.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.broken(error)
+        })
+    }
+
+    fn broken(&self, error: impl Into<redb::Error>) -> Fault {
+        let error = error.into();
+        let (kind, remedy) = match &error {
+            redb::Error::DatabaseAlreadyOpen => {
+                (FaultKind::Unavailable, "Another outrider-office uses this folder: end it first")
+            }
+            redb::Error::Io(io) => match io.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    (FaultKind::Full, "Make room on the disk: cars keep what is not stored")
+                }
+                std::io::ErrorKind::PermissionDenied => (FaultKind::Denied, "Run as the user that owns the folder"),
+                _ => (FaultKind::Unavailable, "Look at the disk: cars keep what is not stored"),
+            },
+            redb::Error::Corrupted(_) => (FaultKind::Damaged, "Bring the file back from a backup"),
+            _ => (FaultKind::Internal, "Restart the service: cars keep what is not stored"),
+        };
+        Fault::new(kind, "the office's store does not work").at(self.path.display()).because(error).remedy(remedy)
+    }
+}
+
+impl Store for RedbStore {
+    fn put(&self, received: &[Received], at: DateTime<Utc>) -> Result<Vec<Outcome>> {
+        self.with(|database| {
+            let transaction = database.begin_write()?;
+            let mut outcomes = Vec::with_capacity(received.len());
+            {
+                let mut tables =
+                    [transaction.open_table(HITS)?, transaction.open_table(READS)?, transaction.open_table(PICTURES)?];
+                let mut units = transaction.open_table(UNITS)?;
+                for Received { unit, items } in received {
+                    let mut counts: UnitCounts =
+                        decoded(units.get(unit.as_str())?.map(|value| value.value().to_vec()))?;
+                    let mut outcome = Outcome::default();
+                    for item in items {
+                        let table = &mut tables[item.kind as usize];
+                        let id = (unit.as_str(), item.key.as_slice());
+                        let there = table.get(id)?.map(|value| value.value().get(HEADER..) == Some(&item.payload[..]));
+                        match there {
+                            Some(true) => outcome.duplicates += 1,
+                            Some(false) => outcome.conflicts += 1,
+                            None => {
+                                let mut value = Vec::with_capacity(HEADER + item.payload.len());
+                                value.push(VERSION);
+                                value.extend_from_slice(&at.timestamp_millis().to_be_bytes());
+                                value.extend_from_slice(&item.payload);
+                                table.insert(id, value.as_slice())?;
+                                outcome.stored += 1;
+                                match item.kind {
+                                    Kind::Hit => counts.hits += 1,
+                                    Kind::Read => counts.reads += 1,
+                                    Kind::Picture => counts.pictures += 1,
+                                }
+                                counts.last = Some(at);
+                            }
+                        }
+                    }
+                    counts.duplicates += outcome.duplicates;
+                    counts.conflicts += outcome.conflicts;
+                    units.insert(unit.as_str(), encoded(&counts)?.as_slice())?;
+                    outcomes.push(outcome);
+                }
+            }
+            transaction.commit()?;
+            Ok(outcomes)
+        })
+    }
+
+    fn count_by_unit(&self) -> Result<BTreeMap<String, UnitCounts>> {
+        self.with(|database| {
+            let units = database.begin_read()?.open_table(UNITS)?;
+            let mut counts = BTreeMap::new();
+            for unit in units.iter()? {
+                let (unit, value) = unit?;
+                counts.insert(unit.value().to_owned(), decoded(Some(value.value().to_vec()))?);
+            }
+            Ok(counts)
+        })
+    }
+
+    fn keys(&self, unit: &str, kind: Kind) -> Result<Vec<Vec<u8>>> {
+        self.with(|database| {
+            let things = database.begin_read()?.open_table(table(kind))?;
+            let mut keys = Vec::new();
+            for thing in things.range((unit, &[][..])..)? {
+                let (id, _) = thing?;
+                let (owner, key) = id.value();
+                if owner != unit {
+                    break;
+                }
+                keys.push(key.to_vec());
+            }
+            Ok(keys)
+        })
+    }
+
+    fn get(&self, unit: &str, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.with(|database| {
+            let things = database.begin_read()?.open_table(table(kind))?;
+            let value = things.get((unit, key))?;
+            Ok(value.and_then(|value| value.value().get(HEADER..).map(<[u8]>::to_vec)))
+        })
+    }
+
+    fn put_list(&self, list: &str, revision: u64, bytes: &[u8]) -> Result<ListInfo> {
+        let info = ListInfo {
+            list: list.to_owned(),
+            revision,
+            size: bytes.len() as u64,
+            sha256: Sha256::digest(bytes).into(),
+        };
+        self.with(|database| {
+            let transaction = database.begin_write()?;
+            {
+                let mut pieces = transaction.open_table(PIECES)?;
+                pieces.retain_in((list, 0, 0)..=(list, u64::MAX, u64::MAX), |_, _| false)?;
+                for (index, piece) in (0u64..).zip(bytes.chunks(PIECE)) {
+                    pieces.insert((list, revision, index), piece)?;
+                }
+                transaction.open_table(LISTS)?.insert(list, encoded(&StoredList::from(&info))?.as_slice())?;
+            }
+            transaction.commit()?;
+            Ok(())
+        })?;
+        Ok(info)
+    }
+
+    fn lists(&self) -> Result<Vec<ListInfo>> {
+        self.with(|database| {
+            let lists = database.begin_read()?.open_table(LISTS)?;
+            let mut infos = Vec::new();
+            for list in lists.iter()? {
+                let (list, value) = list?;
+                let stored: StoredList = decoded(Some(value.value().to_vec()))?;
+                infos.push(ListInfo {
+                    list: list.value().to_owned(),
+                    revision: stored.revision,
+                    size: stored.size,
+                    sha256: stored.sha256,
+                });
+            }
+            Ok(infos)
+        })
+    }
+
+    fn list_piece(&self, list: &str, revision: u64, offset: u64) -> Result<Option<Vec<u8>>> {
+        self.with(|database| {
+            let pieces = database.begin_read()?.open_table(PIECES)?;
+            let (index, within) = (offset / PIECE as u64, (offset % PIECE as u64) as usize);
+            let piece = pieces.get((list, revision, index))?;
+            Ok(piece.and_then(|piece| piece.value().get(within..).map(<[u8]>::to_vec)))
+        })
+    }
+}
+
+/// A list's line in its table.
+#[derive(Default, Serialize, Deserialize)]
+struct StoredList {
+    revision: u64,
+    size: u64,
+    sha256: [u8; 32],
+}
+
+impl From<&ListInfo> for StoredList {
+    fn from(info: &ListInfo) -> Self {
+        Self { revision: info.revision, size: info.size, sha256: info.sha256 }
+    }
+}
+
+fn table(kind: Kind) -> Things {
+    match kind {
+        Kind::Hit => HITS,
+        Kind::Read => READS,
+        Kind::Picture => PICTURES,
+    }
+}
+
+fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>, redb::Error> {
+    serde_json::to_vec(value).map_err(|error| redb::Error::Corrupted(error.to_string()))
+}
+
+fn decoded<T: DeserializeOwned + Default>(value: Option<Vec<u8>>) -> Result<T, redb::Error> {
+    let Some(value) = value else { return Ok(T::default()) };
+    serde_json::from_slice(&value).map_err(|error| redb::Error::Corrupted(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(kind: Kind, key: &str, payload: &str) -> Item {
+        Item { kind, key: key.into(), payload: payload.into() }
+    }
+
+    fn received(unit: &str, items: Vec<Item>) -> Received {
+        Received { unit: unit.into(), items }
+    }
+
+    #[test]
+    fn a_second_arrival_changes_nothing_and_is_counted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("office.redb");
+        let store = RedbStore::open(&path).expect("opened");
+        let at = DateTime::UNIX_EPOCH;
+        let first =
+            received("EX-01", vec![item(Kind::Read, "1", "a"), item(Kind::Read, "1", "a"), item(Kind::Hit, "2", "b")]);
+        let second = received("EX-02", vec![item(Kind::Read, "1", "c")]);
+        let outcomes = store.put(&[first, second], at).expect("stored");
+        assert_eq!(outcomes[0], Outcome { stored: 2, duplicates: 1, conflicts: 0 });
+        assert_eq!(outcomes[1], Outcome { stored: 1, ..Outcome::default() });
+        drop(store);
+
+        let store = RedbStore::open(&path).expect("opened again");
+        let outcomes = store.put(&[received("EX-01", vec![item(Kind::Read, "1", "other")])], at).expect("stored");
+        assert_eq!(outcomes[0], Outcome { conflicts: 1, ..Outcome::default() });
+        assert_eq!(store.get("EX-01", Kind::Read, b"1").expect("read"), Some(b"a".to_vec()));
+        assert_eq!(store.get("EX-02", Kind::Read, b"1").expect("read"), Some(b"c".to_vec()));
+        assert_eq!(store.keys("EX-01", Kind::Hit).expect("read"), vec![b"2".to_vec()]);
+        let counts = store.count_by_unit().expect("read")["EX-01"];
+        assert_eq!((counts.hits, counts.reads, counts.duplicates, counts.conflicts), (1, 1, 1, 1));
+    }
+
+    #[test]
+    fn a_list_comes_back_in_pieces_from_any_byte() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = RedbStore::open(&folder.path().join("office.redb")).expect("opened");
+        let bytes: Vec<u8> = (0..PIECE * 2 + 77).map(|i| (i * 7 % 251) as u8).collect();
+        store.put_list("stolen", 1, b"old").expect("stored");
+        let info = store.put_list("stolen", 2, &bytes).expect("stored");
+        assert_eq!(store.lists().expect("read"), vec![info]);
+        for start in [0, 5, PIECE - 1, PIECE, PIECE * 2 + 76] {
+            let mut got = bytes[..start].to_vec();
+            while let Some(piece) =
+                store.list_piece("stolen", 2, got.len() as u64).expect("read").filter(|p| !p.is_empty())
+            {
+                got.extend(piece);
+            }
+            assert!(got == bytes, "from {start}");
+        }
+        assert_eq!(store.list_piece("stolen", 1, 0).expect("read"), None, "the older revision is gone");
+    }
+
+    #[test]
+    fn a_second_process_is_told_that_the_store_is_in_use() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("office.redb");
+        let _store = RedbStore::open(&path).expect("opened");
+        let fault = RedbStore::open(&path).err().expect("refused");
+        assert_eq!(fault.kind(), FaultKind::Unavailable);
+    }
+}

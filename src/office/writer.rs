@@ -1,0 +1,87 @@
+//! The one writer of the store: what has come from any number of cars meanwhile goes into one commit, and each car is
+//! told when its part is durable.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+
+use super::status::Board;
+use super::store::{Received, Store};
+use crate::clock;
+use crate::fault::{Fault, Kind, Result};
+
+/// Jobs waiting for the writer; connections wait when there are more.
+const QUEUE: usize = 16;
+/// Most items in one commit.
+const COMMIT_ITEMS: usize = 4000;
+/// Most bytes of payload in one commit.
+const COMMIT_BYTES: usize = 16 << 20;
+
+/// What one connection has received.
+pub(crate) struct Job {
+    pub(crate) received: Received,
+    pub(crate) reply: mpsc::UnboundedSender<Reply>,
+}
+
+/// What the writer answers.
+pub(crate) enum Reply {
+    /// These keys are durable.
+    Stored(Vec<Vec<u8>>),
+    /// The store failed; nothing of the job is certain to be there.
+    Unstored,
+}
+
+/// Starts the writer. It ends when all senders are gone and what they sent is stored.
+pub(crate) fn start(
+    store: Arc<dyn Store>,
+    board: Arc<Board>,
+    clock: clock::Shared,
+) -> Result<(mpsc::Sender<Job>, JoinHandle<()>)> {
+    let (sender, mut jobs) = mpsc::channel::<Job>(QUEUE);
+    let thread = std::thread::Builder::new()
+        .name("office-store".into())
+        .spawn(move || {
+            while let Some(first) = jobs.blocking_recv() {
+                let mut batch = Vec::new();
+                let (mut items, mut bytes) = (0, 0);
+                let mut next = Some(first);
+                while let Some(job) = next {
+                    items += job.received.items.len();
+                    bytes += job.received.items.iter().map(|item| item.payload.len()).sum::<usize>();
+                    batch.push(job);
+                    next = if items < COMMIT_ITEMS && bytes < COMMIT_BYTES { jobs.try_recv().ok() } else { None };
+                }
+                commit(&*store, &board, &clock, batch);
+            }
+        })
+        .map_err(|error| Fault::new(Kind::Internal, "cannot start the store's thread").because(error))?;
+    Ok((sender, thread))
+}
+
+fn commit(store: &dyn Store, board: &Board, clock: &clock::Shared, batch: Vec<Job>) {
+    let (received, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.received, job.reply)).unzip();
+    match store.put(&received, clock.utc()) {
+        Ok(outcomes) => {
+            for ((received, outcome), reply) in received.into_iter().zip(outcomes).zip(replies) {
+                if outcome.conflicts > 0 {
+                    tracing::warn!(
+                        unit = received.unit,
+                        count = outcome.conflicts,
+                        "a unit sent other contents under keys it had used"
+                    );
+                }
+                // A connection that is gone by now asks again on its next one.
+                let _ = reply.send(Reply::Stored(received.items.into_iter().map(|item| item.key).collect()));
+            }
+            board.store_changed(None);
+        }
+        Err(fault) => {
+            tracing::error!("{fault}");
+            board.store_changed(Some(&fault));
+            for reply in replies {
+                let _ = reply.send(Reply::Unstored);
+            }
+        }
+    }
+}

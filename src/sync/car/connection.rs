@@ -1,0 +1,435 @@
+//! One connection, from looking up the office's name to its end: sockets around the [`Session`].
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use quinn::{Connection, ConnectionError, Endpoint, VarInt};
+use tokio::sync::{mpsc, watch};
+
+use super::session::{Downloads, Event, Session};
+use super::{Keeper, LinkState, Outbox};
+use crate::clock;
+use crate::fault::{Fault, Kind, Result};
+use crate::sync::identity::Identity;
+use crate::sync::pipes::{self, Inbound, Writer};
+use crate::sync::wire::{Breach, Code, Item, Lane};
+
+/// How long looking up the office's name may take, and how long each of its addresses may take to answer.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
+/// How many of the office's addresses are tried.
+const ADDRESSES: usize = 4;
+/// The journal is looked at so often even if nobody nudges.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a goodbye may take to leave.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// Seconds since 1970 before which no certificate of Outrider's can have been made (2026-01-01): a clock that says
+/// less has not been set.
+const EARLIEST: i64 = 1_767_225_600;
+
+/// What the disk answered.
+enum Done {
+    /// What is pending.
+    Pending(Vec<Item>, u64),
+    /// The journal knows that these are stored.
+    Settled(Vec<Vec<u8>>, u64),
+    /// A list was applied or not, and these are held.
+    List(Result<()>, Vec<(String, u64)>),
+    /// The journal failed.
+    Failed(Fault),
+}
+
+impl Keeper {
+    /// Connects and converses until the connection is lost (an error) or the unit stops (no error).
+    pub(super) async fn run_once(
+        &mut self,
+        downloads: &mut Downloads,
+        welcomed: &mut bool,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<()> {
+        let dialled = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            dialled = self.dialler.dial(&self.settings, &self.clock) => dialled?,
+        };
+        let (endpoint, connection) = dialled;
+        let outbox = Arc::clone(&self.outbox);
+        let Ok(held) = tokio::task::spawn_blocking(move || outbox.lists_held()).await else { return Ok(()) };
+        let session = Session::open(&self.unit, held, std::mem::take(downloads), self.clock.now());
+        let mut conversation = Conversation::begin(self, connection.clone(), session).await?;
+        let end = conversation.run(stop, welcomed).await;
+        *downloads = conversation.session.into_downloads();
+        let code = match &end {
+            Ok(()) => Code::Stopping,
+            Err(End::Breach(breach)) => breach.code(),
+            Err(_) => Code::Done,
+        };
+        connection.close(VarInt::from_u32(code.number()), b"");
+        // What was going out is on record in the journal, so nothing is lost if the goodbye does not get through.
+        let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
+        end.map_err(|end| match end {
+            End::Lost(error) => lost(&self.settings.address, error, &self.clock),
+            End::Fault(fault) => fault,
+            End::Breach(Breach::Silent) => {
+                Fault::new(Kind::Unavailable, "the office does not acknowledge what it is sent")
+                    .at(&self.settings.address)
+                    .remedy("The link is made anew by itself; if it stays so, look at the office's log")
+            }
+            End::Breach(breach) => Fault::new(Kind::Damaged, "the office does not keep to the conversation")
+                .at(&self.settings.address)
+                .because(breach)
+                .remedy("Bring car and office to versions that fit together"),
+        })
+    }
+}
+
+/// Why a conversation ended.
+enum End {
+    Lost(ConnectionError),
+    Breach(Breach),
+    Fault(Fault),
+}
+
+impl From<Breach> for End {
+    fn from(breach: Breach) -> Self {
+        Self::Breach(breach)
+    }
+}
+
+/// One connection in use.
+struct Conversation<'a> {
+    keeper: &'a Keeper,
+    connection: Connection,
+    session: Session,
+    writers: [Option<Writer>; 4],
+    inbound: mpsc::Receiver<Inbound>,
+    done_sender: mpsc::UnboundedSender<Done>,
+    done: mpsc::UnboundedReceiver<Done>,
+    /// Acknowledged keys that the journal has not been told of yet.
+    to_settle: Vec<Vec<u8>>,
+    /// Whether the journal may hold something that the session has not seen.
+    look: bool,
+    /// Whether the journal is being asked or told something: one at a time, so that an answer is never older than
+    /// an acknowledgement.
+    desk_busy: bool,
+}
+
+impl<'a> Conversation<'a> {
+    async fn begin(keeper: &'a Keeper, connection: Connection, session: Session) -> Result<Self> {
+        let (send, receive) =
+            connection.open_bi().await.map_err(|error| lost(&keeper.settings.address, error, &keeper.clock))?;
+        let (inbound_sender, inbound) = pipes::inbound();
+        pipes::read(Lane::Control, receive, inbound_sender.clone());
+        pipes::accept(connection.clone(), &[Lane::Lists], inbound_sender);
+        let control = pipes::write(Lane::Control, send, None);
+        let (done_sender, done) = mpsc::unbounded_channel();
+        Ok(Self {
+            keeper,
+            connection,
+            session,
+            writers: [Some(control), None, None, None],
+            inbound,
+            done_sender,
+            done,
+            to_settle: Vec::new(),
+            look: true,
+            desk_busy: false,
+        })
+    }
+
+    async fn run(&mut self, stop: &mut watch::Receiver<bool>, welcomed: &mut bool) -> Result<(), End> {
+        let connection = self.connection.clone();
+        let shared = Arc::clone(&self.keeper.shared);
+        let clock = Arc::clone(&self.keeper.clock);
+        let mut looks = tokio::time::interval(LOOK);
+        loop {
+            self.settle_events(welcomed);
+            self.desk();
+            self.flush();
+            let due = self.session.deadline().map(|deadline| deadline.since(clock.now()));
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                error = connection.closed() => return Err(End::Lost(error)),
+                Some(inbound) = self.inbound.recv() => match inbound {
+                    Inbound::Bytes(lane, bytes) => self.session.receive(lane, &bytes, clock.now())?,
+                    Inbound::Breach(breach) => return Err(End::Breach(breach)),
+                },
+                Some(done) = self.done.recv() => self.take(done)?,
+                () = shared.nudge.notified() => self.look = true,
+                _ = looks.tick() => self.look = true,
+                () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {
+                    self.session.tick(connection.stats().udp_tx.bytes, clock.now())?;
+                }
+            }
+        }
+    }
+
+    fn settle_events(&mut self, welcomed: &mut bool) {
+        while let Some(event) = self.session.event() {
+            match event {
+                Event::Welcome => {
+                    *welcomed = true;
+                    let since = self.keeper.clock.now();
+                    tracing::info!("linked to the office");
+                    self.keeper.shared.status.send_modify(|status| status.state = LinkState::Connected { since });
+                }
+                Event::Acknowledged(mut keys) => self.to_settle.append(&mut keys),
+                Event::Unfit(kind) => {
+                    tracing::error!("a {kind:?} in the journal is larger than can be uploaded: it stays in the car");
+                }
+                Event::List(revision) => {
+                    let outbox = Arc::clone(&self.keeper.outbox);
+                    self.on_disk(move || {
+                        let applied = outbox.apply_list(&revision);
+                        Done::List(applied, outbox.lists_held())
+                    });
+                }
+            }
+        }
+    }
+
+    /// Tells or asks the journal what there is to tell or ask.
+    fn desk(&mut self) {
+        if self.desk_busy {
+            return;
+        }
+        let outbox: Arc<dyn Outbox> = Arc::clone(&self.keeper.outbox);
+        if !self.to_settle.is_empty() {
+            self.desk_busy = true;
+            let keys = std::mem::take(&mut self.to_settle);
+            self.on_disk(move || match outbox.acknowledged(&keys) {
+                Ok(()) => Done::Settled(keys, outbox.unsent()),
+                Err(fault) => Done::Failed(fault),
+            });
+        } else if self.look
+            && let Some(budget) = self.session.budget()
+        {
+            self.desk_busy = true;
+            self.look = false;
+            self.on_disk(move || match outbox.pending(budget) {
+                Ok(items) => Done::Pending(items, outbox.unsent()),
+                Err(fault) => Done::Failed(fault),
+            });
+        }
+    }
+
+    fn on_disk(&self, work: impl FnOnce() -> Done + Send + 'static) {
+        let done = self.done_sender.clone();
+        tokio::task::spawn_blocking(move || {
+            let _ = done.send(work());
+        });
+    }
+
+    fn take(&mut self, done: Done) -> Result<(), End> {
+        let status = &self.keeper.shared.status;
+        match done {
+            Done::Pending(items, unsent) => {
+                self.desk_busy = false;
+                status.send_modify(|status| status.unsent = unsent);
+                self.session.offer(items, self.keeper.clock.now());
+            }
+            Done::Settled(keys, unsent) => {
+                self.desk_busy = false;
+                self.session.settled(&keys);
+                // Room has come free.
+                self.look = true;
+                status.send_modify(|status| {
+                    status.unsent = unsent;
+                    status.acknowledged += keys.len() as u64;
+                });
+            }
+            Done::List(applied, held) => {
+                let fault = applied.err().map(Arc::new);
+                if let Some(fault) = &fault {
+                    tracing::warn!("a list from the office could not be used: {fault}");
+                }
+                status.send_modify(|status| {
+                    status.lists.clone_from(&held);
+                    status.list_fault = fault.clone();
+                });
+                self.session.list_done(fault.is_none(), held);
+            }
+            Done::Failed(fault) => return Err(End::Fault(fault)),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        while let Some((lane, bytes)) = self.session.transmit() {
+            let connection = &self.connection;
+            self.writers[lane as usize].get_or_insert_with(|| pipes::open(lane, connection.clone(), None)).send(bytes);
+        }
+    }
+}
+
+/// Makes connections; keeps the TLS settings, and with them the tickets for quicker handshakes, while the identity's
+/// files stay the same.
+#[derive(Default)]
+pub(super) struct Dialler {
+    settings: Option<(Identity, quinn::ClientConfig)>,
+}
+
+impl Dialler {
+    async fn dial(&mut self, office: &crate::config::Office, clock: &clock::Shared) -> Result<(Endpoint, Connection)> {
+        let utc = clock.utc();
+        if utc.timestamp() < EARLIEST {
+            return Err(wrong_clock(utc));
+        }
+        let identity = Identity::load(&office.identity)?;
+        let config = match &self.settings {
+            Some((known, config)) if *known == identity => config.clone(),
+            _ => {
+                let config = identity.client(Arc::clone(clock)).map_err(|fault| fault.at(office.identity.display()))?;
+                self.settings = Some((identity, config.clone()));
+                config
+            }
+        };
+        let (host, _) = office.address.rsplit_once(':').unwrap_or((&office.address, ""));
+        let host = host.trim_matches(['[', ']']);
+        let mut last = None;
+        for address in look_up(&office.address).await? {
+            match connect(&config, address, host).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(match last {
+            Some(Dialled::Lost(error)) => lost(&office.address, error, clock),
+            Some(Dialled::Other(why)) => no_way(&office.address, why),
+            None => no_way(&office.address, "the name has no address".into()),
+        })
+    }
+}
+
+enum Dialled {
+    Lost(ConnectionError),
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+async fn look_up(address: &str) -> Result<Vec<SocketAddr>> {
+    let found = match tokio::time::timeout(DIAL_TIMEOUT, tokio::net::lookup_host(address)).await {
+        Ok(Ok(found)) => found.take(ADDRESSES).collect(),
+        Ok(Err(error)) => return Err(no_way(address, error.into())),
+        Err(_) => return Err(no_way(address, "looking up the name takes too long".into())),
+    };
+    Ok(found)
+}
+
+async fn connect(
+    config: &quinn::ClientConfig,
+    address: SocketAddr,
+    host: &str,
+) -> Result<(Endpoint, Connection), Dialled> {
+    // Bound to no interface: the system may send from whichever has a network.
+    let any = match address {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    let endpoint = Endpoint::client(any).map_err(|error| Dialled::Other(error.into()))?;
+    let connecting =
+        endpoint.connect_with(config.clone(), address, host).map_err(|error| Dialled::Other(error.into()))?;
+    match tokio::time::timeout(DIAL_TIMEOUT, connecting).await {
+        Ok(Ok(connection)) => Ok((endpoint, connection)),
+        Ok(Err(error)) => Err(Dialled::Lost(error)),
+        Err(_) => Err(Dialled::Lost(ConnectionError::TimedOut)),
+    }
+}
+
+/// TLS alerts that both sides use for certificates (RFC 8446, section 6), as QUIC carries them.
+const ALERT: u64 = 0x100;
+const CERTIFICATE_EXPIRED: u64 = 45;
+const UNKNOWN_AUTHORITY: u64 = 48;
+const NO_APPLICATION_PROTOCOL: u64 = 120;
+
+/// What the loss of a connection means for people.
+fn lost(address: &str, error: ConnectionError, clock: &clock::Shared) -> Fault {
+    let alert = |code: u64| (ALERT..ALERT + 256).contains(&code).then(|| code - ALERT);
+    match &error {
+        ConnectionError::TransportError(local) => match alert(local.code.into()) {
+            Some(CERTIFICATE_EXPIRED) => {
+                let says = clock.utc().format("%Y-%m-%d %H:%M");
+                Fault::new(
+                    Kind::Denied,
+                    format!("the office's certificate is not valid at {says} UTC, as this car's clock has it"),
+                )
+                .at(address)
+                .remedy("Set the car's clock; if it is right, renew the office's identity")
+            }
+            Some(UNKNOWN_AUTHORITY) => {
+                Fault::new(Kind::Denied, "this is another office than the one that enrolled this car")
+                    .at(address)
+                    .remedy("Check the address, or enrol the car with this office")
+            }
+            Some(_) => Fault::new(Kind::Denied, "the office's identity does not hold")
+                .at(address)
+                .because(local.reason.clone())
+                .remedy("Use an address that the office was given with init --name"),
+            None => no_way(address, error.into()),
+        },
+        ConnectionError::ConnectionClosed(close) => match alert(close.error_code.into()) {
+            Some(CERTIFICATE_EXPIRED) => {
+                Fault::new(Kind::Denied, "this car's certificate is no longer valid, the office says")
+                    .at(address)
+                    .remedy("Enrol the car again")
+            }
+            Some(NO_APPLICATION_PROTOCOL) => Fault::new(Kind::Denied, "the office does not speak this car's protocol")
+                .at(address)
+                .remedy("Bring car and office to versions that fit together"),
+            Some(_) => Fault::new(Kind::Denied, "the office refuses this car's identity")
+                .at(address)
+                .remedy("Enrol the car again"),
+            None => no_way(address, error.into()),
+        },
+        ConnectionError::ApplicationClosed(close) => closed(address, close.error_code.into_inner()),
+        ConnectionError::TimedOut => no_way(address, "nothing answers".into()),
+        ConnectionError::Reset => no_way(address, "the office was restarted".into()),
+        _ => no_way(address, error.into()),
+    }
+}
+
+/// What the office said when it closed.
+fn closed(address: &str, code: u64) -> Fault {
+    let (kind, what, remedy) = match Code::from_number(code) {
+        Some(Code::Unknown) => {
+            (Kind::Denied, "the office does not know this car's identity, or no longer", "Enrol the car again")
+        }
+        Some(Code::Name) => (
+            Kind::Denied,
+            "this identity was made for a unit of another name",
+            "Give this car its own identity folder, or set unit in its configuration to the enrolled name",
+        ),
+        Some(Code::Version) => (
+            Kind::Denied,
+            "car and office have no version of the conversation in common",
+            "Bring car and office to versions that fit together",
+        ),
+        Some(Code::Breach) => {
+            (Kind::Denied, "the office ended the connection because of what this car sent", "Look at the office's log")
+        }
+        Some(Code::Replaced) => (
+            Kind::Unavailable,
+            "another connection with this car's identity took over",
+            "Give each car its own identity",
+        ),
+        Some(Code::Unstored) => {
+            (Kind::Unavailable, "the office cannot store anything now", "Look at the office's log and disk")
+        }
+        _ => (Kind::Unavailable, "the office has closed the connection", "It is tried again by itself"),
+    };
+    Fault::new(kind, what).at(address).remedy(remedy)
+}
+
+fn no_way(address: &str, why: Box<dyn std::error::Error + Send + Sync>) -> Fault {
+    Fault::new(Kind::Unavailable, "the office cannot be reached")
+        .at(address)
+        .because(why)
+        .remedy("It is tried again by itself; nothing is lost meanwhile")
+}
+
+fn wrong_clock(utc: DateTime<Utc>) -> Fault {
+    Fault::new(
+        Kind::Unavailable,
+        format!("this car's clock says {}, so certificates cannot be judged", utc.format("%Y-%m-%d")),
+    )
+    .remedy("Wait for the clock to be set by satellite or network, or set it by hand")
+}

@@ -1,0 +1,251 @@
+//! The car's side: a thread that keeps the link to the office up for as long as the unit runs, uploads what the
+//! journal holds, most urgent first, and brings the lists up to date. Nothing in the unit waits for it.
+
+mod connection;
+mod session;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use crate::clock::{self, Moment};
+use crate::config;
+use crate::fault::{Fault, Kind, Result};
+use crate::sync::wire::Item;
+
+pub use session::{Budget, Revision};
+#[cfg(test)]
+pub(crate) use session::{Downloads, Event, Session};
+
+/// The first pause before trying again.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause before trying again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// How long the end of the unit waits for the link to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What the link uploads from and downloads to: the unit implements it over journal and hotlist. Calls may block;
+/// they come from the link's own threads, one upload call at a time.
+pub trait Outbox: Send + Sync {
+    /// What the office has not acknowledged: hits before reads before pictures, oldest first, within `budget` (at
+    /// least one, if there is any). Things that are on their way are part of it.
+    fn pending(&self, budget: Budget) -> Result<Vec<Item>>;
+    /// How many things the office has not acknowledged.
+    fn unsent(&self) -> u64;
+    /// The office has stored these: they need not be kept for it any more.
+    fn acknowledged(&self, keys: &[Vec<u8>]) -> Result<()>;
+    /// The lists that the car holds, with their revisions.
+    fn lists_held(&self) -> Vec<(String, u64)>;
+    /// Brings a list to a revision that the office exported.
+    fn apply_list(&self, revision: &Revision) -> Result<()>;
+}
+
+/// How the link is.
+#[derive(Debug, Clone)]
+pub enum LinkState {
+    /// No attempt has ended yet.
+    Starting,
+    /// The office answers.
+    Connected {
+        /// Since when.
+        since: Moment,
+    },
+    /// There is no connection; the link goes on trying.
+    Down {
+        /// Since when.
+        since: Moment,
+        /// Why the last attempt failed.
+        reason: Arc<Fault>,
+    },
+}
+
+/// What the screen shows of the link.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// How the link is.
+    pub state: LinkState,
+    /// How many things the office has not acknowledged.
+    pub unsent: u64,
+    /// How many it has acknowledged since the unit started.
+    pub acknowledged: u64,
+    /// The lists that the car holds, with their revisions.
+    pub lists: Vec<(String, u64)>,
+    /// A list that came and could not be used, and why.
+    pub list_fault: Option<Arc<Fault>>,
+}
+
+/// The link to the office. Dropping it ends it.
+#[derive(Debug)]
+pub struct Link {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the link's thread and its owner share.
+#[derive(Debug)]
+struct Shared {
+    status: watch::Sender<Status>,
+    nudge: Notify,
+    stop: watch::Sender<bool>,
+}
+
+impl Link {
+    /// Starts the link of the car named `unit`. Whatever is missing (identity, network, office, a sane clock) is a
+    /// reason for being down, and is tried again.
+    pub fn start(unit: &str, settings: &config::Office, outbox: Arc<dyn Outbox>, clock: clock::Shared) -> Result<Self> {
+        let status =
+            Status { state: LinkState::Starting, unsent: 0, acknowledged: 0, lists: Vec::new(), list_fault: None };
+        let shared = Arc::new(Shared {
+            status: watch::Sender::new(status),
+            nudge: Notify::new(),
+            stop: watch::Sender::new(false),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("office-link-disk")
+            .build()
+            .map_err(|error| Fault::new(Kind::Internal, "cannot start the link to the office").because(error))?;
+        let keeper = Keeper {
+            unit: unit.to_owned(),
+            settings: settings.clone(),
+            outbox,
+            clock,
+            shared: Arc::clone(&shared),
+            dialler: connection::Dialler::default(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("office-link".into())
+            .spawn(move || {
+                runtime.block_on(keeper.keep());
+                // A list that is just being applied may take longer; the process's end does not wait for it.
+                runtime.shutdown_timeout(GOODBYE);
+            })
+            .map_err(|error| Fault::new(Kind::Internal, "cannot start the link to the office").because(error))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Something new is pending: it is uploaded at once if the link is up.
+    pub fn nudge(&self) {
+        self.shared.nudge.notify_one();
+    }
+
+    /// How the link is now.
+    pub fn status(&self) -> Status {
+        self.shared.status.borrow().clone()
+    }
+
+    /// Follows [`Self::status`] as it changes.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shared.stop.send_replace(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the link to the office ended by a panic");
+        }
+    }
+}
+
+/// The loop around one connection after the other.
+struct Keeper {
+    unit: String,
+    settings: config::Office,
+    outbox: Arc<dyn Outbox>,
+    clock: clock::Shared,
+    shared: Arc<Shared>,
+    dialler: connection::Dialler,
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        let mut stop = self.shared.stop.subscribe();
+        let mut downloads = session::Downloads::default();
+        let mut pause = Pause::default();
+        let mut said = String::new();
+        self.count().await;
+        loop {
+            let mut welcomed = false;
+            let end = self.run_once(&mut downloads, &mut welcomed, &mut stop).await;
+            let Err(fault) = end else { return };
+            if welcomed {
+                pause = Pause::default();
+                said.clear();
+            }
+            // The same trouble, tried again every few seconds for a day, is one line.
+            let text = fault.to_string();
+            if text != said {
+                tracing::warn!("no link to the office: {text}");
+                said = text;
+            }
+            self.down(fault);
+            let wake = tokio::time::sleep(pause.next());
+            tokio::pin!(wake);
+            loop {
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = &mut wake => break,
+                    () = self.shared.nudge.notified() => self.count().await,
+                }
+            }
+        }
+    }
+
+    fn down(&self, reason: Fault) {
+        let now = self.clock.now();
+        self.shared.status.send_modify(|status| {
+            let since = match status.state {
+                LinkState::Down { since, .. } => since,
+                _ => now,
+            };
+            status.state = LinkState::Down { since, reason: Arc::new(reason) };
+        });
+    }
+
+    /// Counts what is unsent, for the screen.
+    async fn count(&self) {
+        let outbox = Arc::clone(&self.outbox);
+        if let Ok((unsent, lists)) = tokio::task::spawn_blocking(move || (outbox.unsent(), outbox.lists_held())).await {
+            self.shared.status.send_modify(|status| {
+                status.unsent = unsent;
+                status.lists = lists;
+            });
+        }
+    }
+}
+
+/// Pauses between attempts: longer and longer, and never the same for two cars that lost one office together.
+#[derive(Debug, Default)]
+struct Pause {
+    failures: u32,
+}
+
+impl Pause {
+    fn next(&mut self) -> Duration {
+        let whole = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
+        self.failures += 1;
+        whole.mul_f64(0.5 + 0.5 * fastrand::f64()).max(FIRST_PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_longest_and_differ() {
+        let mut pause = Pause::default();
+        assert_eq!(pause.next(), FIRST_PAUSE);
+        let pauses: Vec<Duration> = (0..200).map(|_| pause.next()).collect();
+        assert!(pauses.iter().all(|pause| (FIRST_PAUSE..=LONGEST_PAUSE).contains(pause)));
+        let last = &pauses[100..];
+        assert!(last.iter().all(|pause| *pause >= LONGEST_PAUSE / 2));
+        assert!(last.iter().any(|pause| *pause != last[0]));
+    }
+}

@@ -1,0 +1,401 @@
+//! The wire format: messages of `wire.proto`, their framing, lanes, limits and close codes.
+//!
+//! A frame is a varint length and that many bytes of one message. The length is checked against the lane's limit
+//! before anything is kept, and no more is buffered than has arrived: a peer that announces gigabytes costs nothing.
+
+use std::fmt;
+
+use prost::Message;
+use prost::encoding::{decode_varint, encode_varint};
+
+/// The messages as the schema has them.
+#[allow(missing_docs, clippy::all)]
+pub mod proto {
+    include!(concat!(env!("OUT_DIR"), "/outrider.wire.v1.rs"));
+}
+
+/// The application protocol of the TLS handshake.
+pub const ALPN: &[u8] = b"outrider/1";
+/// The oldest version of the conversation that this program speaks.
+pub const OLDEST_VERSION: u32 = 1;
+/// The newest version of the conversation that this program speaks.
+pub const NEWEST_VERSION: u32 = 1;
+/// This program, as Hello and Welcome name it.
+pub const PROGRAM: &str = concat!("outrider ", env!("CARGO_PKG_VERSION"));
+
+/// The longest key of an upload, bytes.
+pub const KEY_LIMIT: usize = 128;
+/// The longest unit or list name, bytes.
+pub const NAME_LIMIT: usize = 64;
+/// The most lists that one car is told of.
+pub const LISTS_LIMIT: usize = 256;
+/// The largest revision of a list that is carried, bytes.
+pub const LIST_LIMIT: u64 = 512 << 20;
+/// The size of the pieces in which a revision travels, bytes.
+pub const PIECE: usize = 128 << 10;
+/// What a message needs beside its payload, at most: keys, tags and lengths.
+const ENVELOPE: usize = 512;
+
+/// One stream of the conversation, with its own order, priority and limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Both ways: Hello, Welcome, acknowledgements, list offers.
+    Control,
+    /// From the car.
+    Hits,
+    /// From the car.
+    Reads,
+    /// From the car.
+    Pictures,
+    /// From the office.
+    Lists,
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Lane; 5] = [Lane::Control, Lane::Hits, Lane::Reads, Lane::Pictures, Lane::Lists];
+
+    /// The first byte of a unidirectional stream; the control lane is the bidirectional one and has none.
+    pub fn number(self) -> Option<u8> {
+        match self {
+            Lane::Control => None,
+            Lane::Hits => Some(1),
+            Lane::Reads => Some(2),
+            Lane::Pictures => Some(3),
+            Lane::Lists => Some(4),
+        }
+    }
+
+    /// The lane that a unidirectional stream's first byte names.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|lane| lane.number() == Some(number))
+    }
+
+    /// Priority of the stream: a lower one sends only when the higher have nothing to send.
+    pub fn priority(self) -> i32 {
+        match self {
+            Lane::Control => 4,
+            Lane::Hits => 3,
+            Lane::Reads => 2,
+            Lane::Lists => 1,
+            Lane::Pictures => 0,
+        }
+    }
+
+    /// The longest message, bytes.
+    pub fn limit(self) -> usize {
+        match self {
+            Lane::Control => 256 << 10,
+            Lane::Hits | Lane::Reads => 1 << 20,
+            Lane::Pictures => 4 << 20,
+            Lane::Lists => PIECE + ENVELOPE,
+        }
+    }
+
+    /// The longest payload of an upload on this lane, bytes.
+    pub fn payload_limit(self) -> usize {
+        self.limit() - ENVELOPE
+    }
+}
+
+/// What sort of thing is uploaded, most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A read that matches a hotlist entry.
+    Hit,
+    /// A read, as text.
+    Read,
+    /// A picture that belongs to a hit or a read.
+    Picture,
+}
+
+impl Kind {
+    /// Every kind, most urgent first.
+    pub const ALL: [Kind; 3] = [Kind::Hit, Kind::Read, Kind::Picture];
+
+    /// The lane it travels on.
+    pub fn lane(self) -> Lane {
+        match self {
+            Kind::Hit => Lane::Hits,
+            Kind::Read => Lane::Reads,
+            Kind::Picture => Lane::Pictures,
+        }
+    }
+}
+
+/// One thing to be stored in the office.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Item {
+    /// What it is.
+    pub kind: Kind,
+    /// Names it for good within the unit, whatever its kind: at most [`KEY_LIMIT`] bytes, at least one. A correction
+    /// of something that was uploaded is a new thing with a new key.
+    pub key: Vec<u8>,
+    /// The journal's encoding of it.
+    pub payload: Vec<u8>,
+}
+
+// Keys and payloads hold what people drove where: they stay out of logs and panics.
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Item({:?}, {} bytes)", self.kind, self.payload.len())
+    }
+}
+
+/// How a peer broke the rules of the conversation. The connection ends with it; the others are not affected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Breach {
+    /// A length beyond the lane's limit.
+    #[error("a message of {length} bytes on the {lane:?} lane, where {} are allowed", lane.limit())]
+    TooLong {
+        /// On which lane.
+        lane: Lane,
+        /// As announced.
+        length: u64,
+    },
+    /// Bytes that are no message.
+    #[error("bytes on the {0:?} lane that are no message")]
+    Garbled(Lane),
+    /// Something that must not come here or now.
+    #[error("{0}")]
+    OutOfPlace(&'static str),
+    /// The versions do not overlap.
+    #[error("the peer speaks versions {oldest} to {newest}, this program {OLDEST_VERSION} to {NEWEST_VERSION}")]
+    Version {
+        /// The peer's oldest.
+        oldest: u32,
+        /// The peer's newest.
+        newest: u32,
+    },
+    /// The car's name and its certificate do not agree.
+    #[error("the car calls itself by another name than its certificate")]
+    Name,
+    /// Nothing was acknowledged in time although the network carried everything.
+    #[error("the peer has not answered in time")]
+    Silent,
+}
+
+impl Breach {
+    /// The code that the connection is closed with.
+    pub fn code(&self) -> Code {
+        match self {
+            Breach::Version { .. } => Code::Version,
+            Breach::Name => Code::Name,
+            Breach::Silent => Code::Silent,
+            _ => Code::Breach,
+        }
+    }
+}
+
+/// Why a connection was closed, as the closing side says it. Numbers are never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Done; nothing is wrong.
+    Done,
+    /// The office is going down, or the car is.
+    Stopping,
+    /// The other side broke the rules.
+    Breach,
+    /// The versions do not overlap.
+    Version,
+    /// Name and certificate do not agree.
+    Name,
+    /// The office does not know this certificate, or no longer.
+    Unknown,
+    /// The same unit has a newer connection.
+    Replaced,
+    /// The other side did not answer in time.
+    Silent,
+    /// The office cannot store now.
+    Unstored,
+}
+
+impl Code {
+    const ALL: [(Code, u32); 9] = [
+        (Code::Done, 0),
+        (Code::Stopping, 1),
+        (Code::Breach, 2),
+        (Code::Version, 3),
+        (Code::Name, 4),
+        (Code::Unknown, 5),
+        (Code::Replaced, 6),
+        (Code::Silent, 7),
+        (Code::Unstored, 8),
+    ];
+
+    /// The number on the wire.
+    pub fn number(self) -> u32 {
+        Self::ALL.iter().find(|(code, _)| *code == self).map_or(0, |(_, number)| *number)
+    }
+
+    /// The code of a number; `None` for one that a later version may have.
+    pub fn from_number(number: u64) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| u64::from(*known) == number).map(|(code, _)| *code)
+    }
+}
+
+/// Appends one message as a frame.
+pub fn encode<M: Message>(message: &M, out: &mut Vec<u8>) {
+    encode_varint(message.encoded_len() as u64, out);
+    message.encode_raw(out);
+}
+
+/// Cuts one lane's bytes into messages.
+#[derive(Debug)]
+pub struct Decoder {
+    lane: Lane,
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that have been given out already.
+    taken: usize,
+}
+
+impl Decoder {
+    /// A decoder at the start of a lane.
+    pub fn new(lane: Lane) -> Self {
+        Self { lane, buffer: Vec::new(), taken: 0 }
+    }
+
+    /// Takes bytes as they arrive.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next complete message, if there is one.
+    pub fn next<M: Message + Default>(&mut self) -> Result<Option<M>, Breach> {
+        let waiting = &self.buffer[self.taken..];
+        let Some((length, prefix)) = length(waiting).map_err(|()| Breach::Garbled(self.lane))? else { return Ok(None) };
+        if length > self.lane.limit() as u64 {
+            return Err(Breach::TooLong { lane: self.lane, length });
+        }
+        let end = prefix + length as usize;
+        if waiting.len() < end {
+            return Ok(None);
+        }
+        let message = M::decode(&waiting[prefix..end]).map_err(|_| Breach::Garbled(self.lane))?;
+        self.taken += end;
+        Ok(Some(message))
+    }
+
+    /// Bytes held, for tests of the bound.
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.buffer.len()
+    }
+}
+
+/// The length that `bytes` begin with and how many bytes it takes; `None` while it is incomplete.
+fn length(bytes: &[u8]) -> Result<Option<(u64, usize)>, ()> {
+    /// A length takes five bytes at most: every limit is far below 2^35.
+    const LONGEST: usize = 5;
+    let Some(last) = bytes.iter().take(LONGEST).position(|byte| byte & 0x80 == 0) else {
+        return if bytes.len() < LONGEST { Ok(None) } else { Err(()) };
+    };
+    let length = decode_varint(&mut &bytes[..=last]).map_err(|_| ())?;
+    Ok(Some((length, last + 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::proto::{Ack, FromCar, FromOffice, ListPiece, Upload, from_car, from_office};
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_absurd_length_is_refused_before_anything_is_kept() {
+        for lane in Lane::ALL {
+            let mut decoder = Decoder::new(lane);
+            decoder.push(&[0xff, 0xff, 0xff, 0xff, 0x0f]);
+            assert_eq!(decoder.next::<Upload>(), Err(Breach::TooLong { lane, length: u64::from(u32::MAX) }));
+            let mut decoder = Decoder::new(lane);
+            decoder.push(&[0xff; 5]);
+            assert_eq!(decoder.next::<Upload>(), Err(Breach::Garbled(lane)));
+        }
+    }
+
+    #[test]
+    fn the_largest_payload_fits_its_lane() {
+        for kind in Kind::ALL {
+            let lane = kind.lane();
+            let upload = Upload { kind: 3, key: vec![7; KEY_LIMIT], payload: vec![9; lane.payload_limit()] };
+            assert!(upload.encoded_len() <= lane.limit());
+        }
+        let piece =
+            ListPiece { list: "x".repeat(NAME_LIMIT), revision: u64::MAX, offset: LIST_LIMIT, bytes: vec![1; PIECE] };
+        assert!(piece.encoded_len() <= Lane::Lists.limit());
+    }
+
+    /// Version 1 as it was first spoken. An office of any later version must understand these bytes.
+    #[test]
+    fn the_first_version_is_still_understood() {
+        let hello = b"\x13\x0a\x11\x08\x01\x10\x01\x1a\x05EX-01\x22\x04o/01";
+        let mut decoder = Decoder::new(Lane::Control);
+        decoder.push(hello);
+        let message = decoder.next::<FromCar>().expect("valid").expect("whole");
+        let Some(from_car::Message::Hello(hello)) = message.message else { panic!("a Hello") };
+        assert_eq!((hello.oldest, hello.newest, hello.unit.as_str(), hello.program.as_str()), (1, 1, "EX-01", "o/01"));
+    }
+
+    #[test]
+    fn what_a_newer_peer_adds_is_skipped() {
+        // Field 99 of the envelope, which no version has yet, then an Ack with an unknown field 7.
+        let frames = b"\x05\x9a\x06\x02hi\x07\x12\x05\x0a\x01k\x38\x05";
+        let mut decoder = Decoder::new(Lane::Control);
+        decoder.push(frames);
+        assert_eq!(decoder.next::<FromOffice>(), Ok(Some(FromOffice { message: None })));
+        let ack = from_office::Message::Ack(Ack { keys: vec![b"k".to_vec()] });
+        assert_eq!(decoder.next::<FromOffice>(), Ok(Some(FromOffice { message: Some(ack) })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_or_bounded(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20)) {
+            for lane in Lane::ALL {
+                let mut decoder = Decoder::new(lane);
+                'lane: for chunk in &chunks {
+                    decoder.push(chunk);
+                    loop {
+                        let next = match lane {
+                            Lane::Control => decoder.next::<FromCar>().map(|m| m.is_some()),
+                            Lane::Lists => decoder.next::<ListPiece>().map(|m| m.is_some()),
+                            _ => decoder.next::<Upload>().map(|m| m.is_some()),
+                        };
+                        match next {
+                            Ok(true) => {}
+                            Ok(false) => break,
+                            Err(_) => break 'lane,
+                        }
+                    }
+                    prop_assert!(decoder.held() <= lane.limit() + 5 + chunk.len());
+                }
+            }
+        }
+
+        #[test]
+        fn messages_survive_any_cutting(
+            uploads in prop::collection::vec((1..4i32, prop::collection::vec(any::<u8>(), 0..40), prop::collection::vec(any::<u8>(), 0..400)), 0..12),
+            cuts in prop::collection::vec(1..60usize, 1..40),
+        ) {
+            let sent: Vec<Upload> =
+                uploads.into_iter().map(|(kind, key, payload)| Upload { kind, key, payload }).collect();
+            let mut bytes = Vec::new();
+            sent.iter().for_each(|upload| encode(upload, &mut bytes));
+            let mut decoder = Decoder::new(Lane::Reads);
+            let mut received = Vec::new();
+            let mut rest = bytes.as_slice();
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                decoder.push(now);
+                rest = later;
+                while let Some(upload) = decoder.next::<Upload>().expect("valid bytes") {
+                    received.push(upload);
+                }
+            }
+            prop_assert_eq!(received, sent);
+        }
+    }
+}
