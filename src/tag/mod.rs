@@ -1,1 +1,19 @@
-//! Place and trusted time for every read, from NMEA.
+//! Puts reads on the map and on the world's clock.
+//!
+//! NMEA comes from a serial port, or from a log that is paced by the video's own time. Only fixes whose
+//! sentences belong to one epoch count, and they age by the unit's clock: a receiver that has gone quiet
+//! makes positions stale and then absent, never wrong. UTC is the satellites' where they have told it;
+//! where they have not it is the system's, and says so.
+
+mod fixes;
+mod lines;
+mod log;
+mod serial;
+mod tagger;
+mod time;
+
+pub use fixes::{Counts, Fixes, Limits, Place};
+pub use log::NmeaLog;
+pub use serial::{Event, Opener, SerialReceiver};
+pub use tagger::{TaggedRead, Tagger};
+pub use time::{TrustedTime, When};
