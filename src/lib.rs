@@ -33,6 +33,8 @@ pub mod screen;
 #[cfg(feature = "office")]
 pub mod office;
 
+pub mod cli;
+
 // The made-up drive that the demo and the tests play.
 #[cfg(feature = "vehicle")]
 pub mod drive;

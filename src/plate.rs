@@ -177,13 +177,14 @@ fn plausible(layout: Layout, text: &str) -> bool {
         Layout::LettersFirst => b.iter().find(|c| c.is_ascii_digit()) != Some(&b'0') && !b"IQZ".contains(&b[0]),
         Layout::DigitsFirst => b[0] != b'0' && !b.iter().any(|c| b"Q".contains(c)),
         Layout::Diplomatic => b"DX".contains(&b[3]),
-        Layout::Military => true,
+        // Rare, and its orders are many: it must not claim a shared glyph from a commoner layout.
+        Layout::Military => !text.contains(['I', 'O', '0', '1']),
     }
 }
 
 /// The likeliest UK layout that the glyphs of `text` (no spaces) can stand for, and the text it gives.
 pub fn layout(text: &str) -> Option<(Layout, String)> {
-    let mut second_best = None;
+    let mut as_it_stands = None;
     for (layout, pattern) in PATTERNS {
         if pattern.len() != text.len() {
             continue;
@@ -193,10 +194,13 @@ pub fn layout(text: &str) -> Option<(Layout, String)> {
             if plausible(*layout, &settled) {
                 return Some((*layout, settled));
             }
-            second_best.get_or_insert((*layout, settled));
+            // A layout that was never issued this way settles nothing, but may name what is shown.
+            if settled == text {
+                as_it_stands.get_or_insert((*layout, settled));
+            }
         }
     }
-    second_best
+    as_it_stands
 }
 
 /// `text` with 0/O and 1/I as its UK layout has them; unchanged where no UK layout fits.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::plate::{ALPHABET, ALPHABET_SIZE};
+use crate::plate::{ALPHABET, ALPHABET_SIZE, fold_char};
 
 /// Names one read for good: the unit's run (counted by the journal) and the vehicle pass within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +35,11 @@ pub struct Character {
 }
 
 impl Character {
+    /// The probability of a character or of the one that the UK font draws alike (0/O, 1/I).
+    pub fn of_glyph(&self, shown: char) -> f32 {
+        ALPHABET.iter().zip(&self.p).filter(|(c, _)| fold_char(**c as char) == fold_char(shown)).map(|(_, p)| p).sum()
+    }
+
     /// The likeliest character and its probability.
     pub fn best(&self) -> (char, f32) {
         let mut best = 0;

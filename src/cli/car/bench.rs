@@ -1,0 +1,185 @@
+//! `outrider bench`: measurements that print ratios against something in the same run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::read::round;
+use crate::capture::{self, Event, Pace};
+use crate::clock::{Clock, RealClock, Shared};
+use crate::config::{Camera, Source};
+use crate::fault::{Fault, Kind, Result};
+use crate::recognise::{Models, Network, Passes, Recogniser, Role, Timings};
+
+/// Measure parts of the unit on this machine.
+///
+/// Example: outrider bench pipeline --video drive.mp4 --json
+///
+///   pipeline   where the time of a video goes: decode, find, read, follow, rest (ms a frame), frames a second, dropped
+///              frames, peak memory; as a ratio to the video's own speed
+///   kernels    each layer of the networks in GFLOP/s, against the machine's own 1024-cubed matrix product
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Where the time of a video goes
+    Pipeline {
+        /// The video; default: the made-up drive
+        #[arg(long, value_name = "FILE")]
+        video: Option<PathBuf>,
+        /// Print one JSON object on standard output and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+    /// The networks' layers, and what the machine can do
+    Kernels {
+        /// Print one JSON object on standard output and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Bench {
+    pub(super) fn run(self) -> Result<()> {
+        match self.what {
+            What::Pipeline { video, json } => {
+                let video = match video {
+                    Some(video) => video,
+                    None => return Err(Fault::new(Kind::Usage, "name a video with --video")),
+                };
+                pipeline(video, json)
+            }
+            What::Kernels { json } => kernels(json),
+        }
+    }
+}
+
+/// The longest wait for a picture of a file.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn pipeline(video: PathBuf, json: bool) -> Result<()> {
+    let clock = RealClock::shared();
+    let camera = Camera { name: "bench".into(), source: Source::File(video.clone()), silence_s: 10.0, repeat: false };
+    // Decoding alone first: what the machine would do if recognition cost nothing.
+    let (alone, frames, _, _) = play(&camera, &clock, |_| Ok(()))?;
+    let mut recogniser = Recogniser::new("bench".into(), Models::load(None)?, Passes::of_run(0), clock.clone())?;
+    let mut reads = 0u64;
+    let (whole, _, length, dropped) = play(&camera, &clock, |frame| recogniser.frame(frame, |_| reads += 1))?;
+    recogniser.end(|_| reads += 1);
+    let Timings { find, read, follow, .. } = recogniser.timings();
+    let each = |time: Duration| round((time.as_secs_f64() * 1e3 / frames.max(1) as f64) as f32, 3);
+    let rest = whole.saturating_sub(find + read + follow);
+    let speed = length.as_secs_f64() / whole.as_secs_f64();
+    let report = json!({
+        "video": video.display().to_string(),
+        "frames": frames,
+        "seconds": round(length.as_secs_f32(), 2),
+        "ms_per_frame": {
+            "decode_alone": each(alone), "find": each(find), "read": each(read), "follow": each(follow),
+            "find_read_follow": each(find + read + follow), "waiting_for_frames": each(rest), "whole": each(whole),
+        },
+        "frames_per_second": round((frames as f64 / whole.as_secs_f64()) as f32, 1),
+        "times_real_time": round(speed as f32, 2),
+        "dropped": dropped,
+        "reads": reads,
+        "peak_memory_mib": peak_memory().map(|bytes| bytes >> 20),
+    });
+    show(json, &report)
+}
+
+/// Plays a file to its end as fast as it goes; gives the time it took, the frames, the file's own length and the frames
+/// that were dropped.
+fn play(
+    camera: &Camera,
+    clock: &Shared,
+    mut each: impl FnMut(&capture::Frame) -> Result<()>,
+) -> Result<(Duration, u64, Duration, u64)> {
+    let mut feed = capture::open(camera, Pace::AsFast, clock.clone())?;
+    let start = clock.now();
+    let (mut frames, mut length) = (0, Duration::ZERO);
+    loop {
+        match feed.next(PATIENCE) {
+            Event::Frame(frame) => {
+                frames += 1;
+                length = frame.time;
+                each(&frame)?;
+            }
+            Event::Lost(fault) => return Err(fault),
+            Event::End => break,
+            Event::Back => {}
+            Event::Quiet => {
+                return Err(Fault::new(Kind::Unavailable, "no picture for ten seconds").at(camera.name.clone()));
+            }
+        }
+    }
+    Ok((clock.now().since(start), frames, length, feed.counters().dropped()))
+}
+
+/// How often each layer and the yardstick are run; the fastest counts, since other programs only slow things down.
+const TIMES: usize = 30;
+
+fn kernels(json: bool) -> Result<()> {
+    let clock = RealClock::shared();
+    let models = Models::load(None)?;
+    let yardstick = yardstick(&*clock);
+    let mut networks = serde_json::Map::new();
+    for (role, model) in [(Role::Finder, &models.finder), (Role::Aligner, &models.aligner), (Role::Reader, &models.reader)] {
+        let mut network = Network::new(model)?;
+        let mut best = Duration::MAX;
+        for _ in 0..TIMES {
+            let start = clock.now();
+            network.run(|input| input.fill(0.25), |_| ())?;
+            best = best.min(clock.now().since(start));
+        }
+        let layers: Vec<Value> = network
+            .layer_costs(TIMES, &*clock)
+            .into_iter()
+            .map(|layer| {
+                let rate = gflops(layer.flops, layer.time);
+                json!({"layer": layer.name, "us": round(layer.time.as_secs_f32() * 1e6, 1), "gflops": round(rate, 1), "of_yardstick": round(rate / yardstick, 3)})
+            })
+            .collect();
+        let rate = gflops(network.flops(), best);
+        networks.insert(
+            role.name().into(),
+            json!({"ms": round(best.as_secs_f32() * 1e3, 3), "mflop": network.flops() / 1_000_000, "gflops": round(rate, 1), "of_yardstick": round(rate / yardstick, 3), "layers": layers}),
+        );
+    }
+    show(json, &json!({"yardstick_1024_cubed_gflops": round(yardstick, 1), "networks": networks}))
+}
+
+fn gflops(flops: u64, time: Duration) -> f32 {
+    (flops as f64 / time.as_secs_f64().max(1e-9) / 1e9) as f32
+}
+
+/// The machine's own speed: a 1024-cubed product of f32 matrices on one core, by the library that the kernels use.
+fn yardstick(clock: &dyn Clock) -> f32 {
+    const N: usize = 1024;
+    let (a, b, mut c) = (vec![0.5f32; N * N], vec![0.25f32; N * N], vec![0.0f32; N * N]);
+    let mut best = Duration::MAX;
+    for _ in 0..6 {
+        let start = clock.now();
+        crate::recognise::matrix_product(N, &a, &b, &mut c);
+        best = best.min(clock.now().since(start));
+    }
+    gflops(2 * (N as u64).pow(3), best)
+}
+
+fn show(json: bool, report: &Value) -> Result<()> {
+    let text = if json { report.to_string() } else { serde_json::to_string_pretty(report).unwrap_or_default() };
+    println!("{text}");
+    Ok(())
+}
+
+/// The most memory that this process ever had resident, bytes; Linux only.
+pub(super) fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+}

@@ -1,0 +1,102 @@
+//! `outrider config`: checks a configuration.
+
+use std::path::PathBuf;
+
+use crate::config::{self, ReceiverSource, Source};
+use crate::fault::Result;
+
+/// Check a configuration file.
+///
+/// Example: outrider config check vehicle-config/usb-camera.toml
+///
+/// Says what the unit would do with the file, or what is wrong with it (exit code 2). Devices and addresses are not
+/// tried: that is what `outrider doctor` does.
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Explain a file or refuse it
+    Check {
+        /// The configuration, TOML
+        file: PathBuf,
+    },
+}
+
+impl Config {
+    pub(super) fn run(self) -> Result<()> {
+        let Command::Check { file } = self.command;
+        let config = config::Config::load(&file)?;
+        println!("{}: valid", file.display());
+        println!("  unit {}, data in {}", config.unit, config.data.display());
+        for camera in &config.cameras {
+            let source = match &camera.source {
+                Source::File(path) => format!("the file {}{}", path.display(), if camera.repeat { ", over and over" } else { "" }),
+                Source::Device(path) => format!("the device {}", path.display()),
+                Source::Rtsp(url) => format!("the network camera {}", without_password(url)),
+            };
+            println!("  camera {:?}: {source}; lost after {} s without a picture", camera.name, camera.silence_s);
+        }
+        match &config.receiver {
+            None => println!("  no satellite receiver: reads carry no position"),
+            Some(receiver) => {
+                let source = match &receiver.source {
+                    ReceiverSource::File(path) => format!("the log {}", path.display()),
+                    ReceiverSource::Serial(path) => format!("{} at {} bits a second", path.display(), receiver.baud),
+                };
+                println!("  position from {source}; stale after {} s, absent after {} s", receiver.stale_s, receiver.absent_s);
+            }
+        }
+        match config.sound.enabled {
+            true => println!("  sound at {:.0} % volume", config.sound.volume * 100.0),
+            false => println!("  no sound"),
+        }
+        match config.screen.enabled {
+            true => println!("  a screen of {} x {}{}", config.screen.width, config.screen.height, if config.screen.fullscreen { ", filling the display" } else { "" }),
+            false => println!("  no screen"),
+        }
+        println!("  reads are kept {} h, hits {} h after the office has them", config.journal.keep_reads_h, config.journal.keep_hits_h);
+        match &config.office {
+            None => println!("  no back office: the unit works alone"),
+            Some(office) => println!("  back office {}, identity in {}", office.address, office.identity.display()),
+        }
+        Ok(())
+    }
+}
+
+/// An address as it may be shown: a password in it is left out.
+fn without_password(url: &str) -> String {
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, rest)) => format!("{scheme}://...@{rest}"),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(without_password("rtsp://u:p@ss@host/x"), "rtsp://...@host/x");
+        assert_eq!(without_password("rtsp://host/x"), "rtsp://host/x");
+    }
+
+    #[test]
+    fn every_example_loads() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("vehicle-config");
+        let mut examples = 0;
+        for entry in std::fs::read_dir(folder).expect("the folder is there") {
+            let path = entry.expect("readable").path();
+            if path.extension().is_some_and(|e| e == "toml") {
+                config::Config::load(&path).unwrap_or_else(|fault| panic!("{fault}"));
+                examples += 1;
+            }
+        }
+        assert!(examples >= 3);
+    }
+}

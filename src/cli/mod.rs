@@ -1,0 +1,37 @@
+//! The commands. One file a subcommand; each returns a [`Result`], and here it becomes an exit code.
+
+use std::process::ExitCode;
+
+use crate::fault::{Kind, Result};
+
+#[cfg(feature = "vehicle")]
+mod car;
+
+//mod depot;
+
+#[cfg(feature = "vehicle")]
+pub use car::main as car;
+
+
+
+/// Ends a program: 0 done, 1 failed, 2 wrong usage or configuration; the reason goes to standard error.
+fn finish(program: &str, result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("{program}: {fault}");
+            if fault.kind() == Kind::Usage {
+                eprintln!("See '{program} --help'.");
+            }
+            ExitCode::from(fault.kind().exit_code())
+        }
+    }
+}
+
+/// Sends what rooms log to standard error; `OUTRIDER_LOG` sets the level (default: warnings).
+fn log_to_standard_error() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("OUTRIDER_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    // A second call, as tests make, leaves the first in place.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

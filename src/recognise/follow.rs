@@ -1,0 +1,524 @@
+//! Follows vehicles from frame to frame: the aligner finds a known plate again near where it must be, which is cheap;
+//! the finder looks over the whole picture every second frame for new ones.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Models;
+use super::align::{Aligned, Aligner, hull};
+use super::find::{Finder, Found};
+use super::fuse::{Fusion, Verdict};
+use super::glyphs::Reader;
+use super::read::{Corners, Read, ReadId, Thumbnail};
+use crate::capture::{Frame, Picture, region_rgb};
+use crate::clock::{self, Moment};
+use crate::fault::Result;
+use crate::plate::fold;
+
+/// Longer side of the finder's input for a video frame, pixels: a third of 1920.
+const FINDER_INPUT: usize = 640;
+/// The finder runs on one frame in this many.
+const FIND_EVERY: u64 = 2;
+/// Least score of a box that is looked at closely.
+const FOUND: f32 = 0.25;
+/// Least probability of being a plate for a new track, and for going on with an old one.
+const NEW_PLATE: f32 = 0.6;
+const SAME_PLATE: f32 = 0.4;
+/// Overlap from which a box and a track, or two tracks, are one vehicle.
+const SAME_PLACE: f32 = 0.25;
+/// A track ends after this long without a look.
+const LOST_AFTER: Duration = Duration::from_millis(350);
+/// Height of characters in pixels: below the first they are not read, from the second on a look counts whole.
+const LEGIBLE: (f32, f32) = (5.5, 15.0);
+/// A read is put out as soon as it is this sure, from at least so many looks.
+const SURE: f32 = 0.93;
+const SURE_LOOKS: u32 = 3;
+/// The least confidence of a read when its vehicle has gone.
+const WORTH_SAYING: f32 = 0.45;
+/// The least confidence at which a read that was put out is corrected while its vehicle is in view.
+const WORTH_CORRECTING: f32 = 0.9;
+/// A plate seen again on the same camera within this time is the same pass.
+const SAME_PASS: Duration = Duration::from_secs(5);
+
+/// Numbers the vehicle passes of one run, over all cameras.
+#[derive(Debug, Clone)]
+pub struct Passes {
+    run: u64,
+    next: Arc<AtomicU64>,
+}
+
+impl Passes {
+    /// Numbers from 1 for a run.
+    pub fn of_run(run: u64) -> Self {
+        Self { run, next: Arc::new(AtomicU64::new(1)) }
+    }
+
+    fn next(&self) -> ReadId {
+        ReadId { run: self.run, pass: self.next.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+/// Where the time of recognition went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Frames.
+    pub frames: u64,
+    /// Scaling and finding.
+    pub find: Duration,
+    /// Aligning and reading.
+    pub read: Duration,
+    /// Fusing, tracks, patches and overviews.
+    pub follow: Duration,
+}
+
+/// A plate in view now, for the live picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InView {
+    /// Its corners in pixels of the frame.
+    pub corners: Corners,
+    /// The text so far, empty while unsure.
+    pub text: String,
+}
+
+/// Recognition for one camera.
+pub struct Recogniser {
+    camera: Arc<str>,
+    models: Arc<Models>,
+    passes: Passes,
+    clock: clock::Shared,
+    finder: Option<Finder>,
+    aligner: Aligner,
+    reader: Reader,
+    tracks: Vec<Track>,
+    past: Vec<Past>,
+    found: Vec<Found>,
+    frames: u64,
+    timings: Timings,
+}
+
+/// One vehicle in view.
+struct Track {
+    corners: Corners,
+    /// Centre and width of the upright box, and their change a second.
+    state: [f32; 3],
+    change: [f32; 3],
+    at: Duration,
+    looks: u32,
+    first_seen: Duration,
+    first_at: Moment,
+    last_at: Moment,
+    fusion: Fusion,
+    said: Option<Said>,
+    /// Reads since the last look that changed anything; a settled plate is read less often.
+    settled: u32,
+    pictures: Option<Pictures>,
+    text: String,
+}
+
+struct Said {
+    id: ReadId,
+    text: String,
+    confidence: f32,
+}
+
+struct Pictures {
+    corners: Corners,
+    height: f32,
+    patch: Arc<Thumbnail>,
+    overview: Arc<Thumbnail>,
+}
+
+/// A pass that has ended, kept for a while so that it is not told twice.
+struct Past {
+    id: ReadId,
+    text: String,
+    confidence: f32,
+    first_seen: Duration,
+    last_seen: Duration,
+    first_at: Moment,
+}
+
+impl Recogniser {
+    /// Recognition for the camera named `camera`.
+    pub fn new(camera: Arc<str>, models: Arc<Models>, passes: Passes, clock: clock::Shared) -> Result<Self> {
+        Ok(Self {
+            aligner: Aligner::new(&models.aligner)?,
+            reader: Reader::new(&models.reader)?,
+            camera,
+            models,
+            passes,
+            clock,
+            finder: None,
+            tracks: Vec::new(),
+            past: Vec::new(),
+            found: Vec::new(),
+            frames: 0,
+            timings: Timings::default(),
+        })
+    }
+
+    /// Takes the next frame; hands every read that is new or corrected to `put_out`.
+    pub fn frame(&mut self, frame: &Frame, mut put_out: impl FnMut(Read)) -> Result<()> {
+        let picture = &frame.picture;
+        let start = self.clock.now();
+        self.follow_tracks(frame)?;
+        let followed = self.clock.now();
+        if self.frames.is_multiple_of(FIND_EVERY) {
+            self.find(picture)?;
+        }
+        self.frames += 1;
+        let found = self.clock.now();
+        let boxes = std::mem::take(&mut self.found);
+        for found in &boxes {
+            self.meet(frame, found)?;
+        }
+        self.found = boxes;
+        self.found.clear();
+        let met = self.clock.now();
+        self.settle(frame, &mut put_out);
+        let end = self.clock.now();
+        self.timings.frames += 1;
+        self.timings.find += found.since(followed);
+        self.timings.read += followed.since(start) + met.since(found);
+        self.timings.follow += end.since(met);
+        Ok(())
+    }
+
+    /// Ends all tracks: the source has ended.
+    pub fn end(&mut self, mut put_out: impl FnMut(Read)) {
+        for track in std::mem::take(&mut self.tracks) {
+            self.close(track, &mut put_out);
+        }
+        self.past.clear();
+    }
+
+    /// The plates in view.
+    pub fn in_view(&self) -> impl Iterator<Item = InView> {
+        self.tracks.iter().map(|track| InView { corners: track.corners, text: track.text.clone() })
+    }
+
+    /// Where the time went so far.
+    pub fn timings(&self) -> Timings {
+        self.timings
+    }
+
+    fn find(&mut self, picture: &Picture) -> Result<()> {
+        let size = (picture.width(), picture.height());
+        let finder = match &mut self.finder {
+            Some(finder) if finder.picture() == size => finder,
+            slot => slot.insert(Finder::new(&self.models.finder, size.0, size.1, FINDER_INPUT)?),
+        };
+        self.found.clear();
+        self.found.extend_from_slice(finder.find(picture.luma(), FOUND)?);
+        Ok(())
+    }
+
+    /// Looks for every known plate near where it must be by now.
+    fn follow_tracks(&mut self, frame: &Frame) -> Result<()> {
+        let luma = frame.picture.luma();
+        for track in &mut self.tracks {
+            let predicted = track.predicted(frame.time);
+            let plate = self.aligner.align(luma, predicted)?;
+            if plate.plate >= SAME_PLATE && track.plausible(&plate, predicted) {
+                track.look(&plate, frame, &mut self.reader)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A box that the finder gave: a track's plate, or a new one.
+    fn meet(&mut self, frame: &Frame, found: &Found) -> Result<()> {
+        let known = self.tracks.iter().position(|track| track.found(frame.time).overlap(found) > SAME_PLACE);
+        if known.is_some_and(|index| self.tracks[index].at == frame.time) {
+            return Ok(());
+        }
+        let plate = self.aligner.align(frame.picture.luma(), [found.x, found.y, found.w, found.h])?;
+        if plate.plate < NEW_PLATE {
+            return Ok(());
+        }
+        let index = known.unwrap_or_else(|| {
+            self.tracks.push(Track::new(&plate, frame));
+            self.tracks.len() - 1
+        });
+        let track = &mut self.tracks[index];
+        track.look(&plate, frame, &mut self.reader)
+    }
+
+    /// Puts out what has become sure, ends what has gone, joins what turned out to be one.
+    fn settle(&mut self, frame: &Frame, put_out: &mut impl FnMut(Read)) {
+        let mut index = 0;
+        while index < self.tracks.len() {
+            let here = self.tracks[index].found(frame.time);
+            let double = self.tracks[..index].iter().any(|elder| elder.found(frame.time).overlap(&here) > SAME_PLACE);
+            let gone = frame.time.saturating_sub(self.tracks[index].at) > LOST_AFTER;
+            if gone || double {
+                let track = self.tracks.remove(index);
+                if gone || track.said.is_some() {
+                    self.close(track, put_out);
+                }
+                continue;
+            }
+            if self.tracks[index].at == frame.time {
+                self.tracks[index].keep_pictures(&frame.picture);
+                self.speak(index, put_out);
+            }
+            index += 1;
+        }
+        self.past.retain(|past| frame.time.saturating_sub(past.last_seen) < SAME_PASS);
+    }
+
+    /// Puts out a track's read if it has become sure, or a correction if it has changed.
+    fn speak(&mut self, index: usize, put_out: &mut impl FnMut(Read)) {
+        let track = &mut self.tracks[index];
+        let Some(verdict) = track.fusion.verdict() else { return };
+        track.note(&verdict);
+        let due = match &track.said {
+            None => verdict.confidence >= SURE && track.fusion.looks() >= SURE_LOOKS,
+            Some(said) => verdict.text != said.text && verdict.confidence >= WORTH_CORRECTING.max(said.confidence * 0.9),
+        };
+        if due && track.pictures.is_some() {
+            self.say(index, verdict, put_out);
+        }
+    }
+
+    fn say(&mut self, index: usize, verdict: Verdict, put_out: &mut impl FnMut(Read)) {
+        let track = &mut self.tracks[index];
+        if track.said.is_none()
+            && let Some(place) = self.past.iter().position(|past| alike(&past.text, &verdict.text))
+        {
+            let past = self.past.remove(place);
+            track.first_seen = past.first_seen;
+            track.first_at = past.first_at;
+            let text = past.text.clone();
+            track.said = Some(Said { id: past.id, text: past.text, confidence: past.confidence });
+            // The vehicle was out of sight for a moment; nothing new is to be told unless the text is.
+            if text == verdict.text || verdict.confidence < past.confidence {
+                return;
+            }
+        }
+        let id = track.said.as_ref().map_or_else(|| self.passes.next(), |said| said.id);
+        track.said = Some(Said { id, text: verdict.text.clone(), confidence: verdict.confidence });
+        if let Some(read) = track.read(id, &self.camera, verdict) {
+            put_out(read);
+        }
+    }
+
+    /// The vehicle has gone: its last word.
+    fn close(&mut self, track: Track, put_out: &mut impl FnMut(Read)) {
+        self.tracks.push(track);
+        let index = self.tracks.len() - 1;
+        if let Some(verdict) = self.tracks[index].fusion.verdict() {
+            let said_otherwise = self.tracks[index].said.as_ref().is_some_and(|said| said.text != verdict.text);
+            let enough = self.tracks[index].fusion.looks() >= 2;
+            if self.tracks[index].pictures.is_some()
+                && verdict.confidence >= WORTH_SAYING
+                && enough
+                && !(said_otherwise && verdict.confidence < WORTH_CORRECTING)
+            {
+                self.say(index, verdict, put_out);
+            }
+        }
+        if let Some(track) = self.tracks.pop()
+            && let Some(said) = track.said
+        {
+            self.past.push(Past {
+                id: said.id,
+                text: said.text,
+                confidence: said.confidence,
+                first_seen: track.first_seen,
+                last_seen: track.at,
+                first_at: track.first_at,
+            });
+        }
+    }
+}
+
+impl Track {
+    fn new(plate: &Aligned, frame: &Frame) -> Self {
+        Self {
+            corners: plate.corners,
+            state: state(&plate.corners),
+            change: [0.0; 3],
+            at: frame.time,
+            looks: 0,
+            first_seen: frame.time,
+            first_at: frame.at,
+            last_at: frame.at,
+            fusion: Fusion::default(),
+            said: None,
+            settled: 0,
+            pictures: None,
+            text: String::new(),
+        }
+    }
+
+    /// The upright box where the plate must be at `time`.
+    fn predicted(&self, time: Duration) -> [f32; 4] {
+        let dt = time.saturating_sub(self.at).as_secs_f32();
+        let [_, _, w, h] = hull(&self.corners);
+        let cx = self.state[0] + self.change[0] * dt;
+        let cy = self.state[1] + self.change[1] * dt;
+        let grown = ((self.state[2] + self.change[2] * dt) / self.state[2].max(1.0)).clamp(0.7, 1.4);
+        [cx - w * grown / 2.0, cy - h * grown / 2.0, w * grown, h * grown]
+    }
+
+    fn found(&self, time: Duration) -> Found {
+        let [x, y, w, h] = self.predicted(time);
+        Found { x, y, w, h, score: 1.0 }
+    }
+
+    /// Whether a plate that was found near the prediction can be this one.
+    fn plausible(&self, plate: &Aligned, [x, y, w, h]: [f32; 4]) -> bool {
+        let [px, py, pw, ph] = hull(&plate.corners);
+        let far = ((px + pw / 2.0 - x - w / 2.0) / w).abs().max(((py + ph / 2.0 - y - h / 2.0) / h.max(w / 4.0)).abs());
+        far < 0.8 && (0.6..1.67).contains(&(pw / w.max(1.0))) && (0.5..2.0).contains(&(ph / h.max(1.0)))
+    }
+
+    /// Takes in a look: where the plate is now, and what it says.
+    fn look(&mut self, plate: &Aligned, frame: &Frame, reader: &mut Reader) -> Result<()> {
+        let now = state(&plate.corners);
+        let dt = frame.time.saturating_sub(self.at).as_secs_f32();
+        if dt > 0.0 {
+            let trust = if self.looks < 3 { 0.8 } else { 0.5 };
+            for ((change, new), old) in self.change.iter_mut().zip(now).zip(self.state) {
+                *change += trust * ((new - old) / dt - *change);
+            }
+        }
+        self.state = now;
+        self.corners = plate.corners;
+        self.at = frame.time;
+        self.last_at = frame.at;
+        self.looks += 1;
+        let weight = trust(plate);
+        // Once a text has settled, every third look is read: it costs as much as following.
+        if weight > 0.0 && (self.settled < 6 || self.looks.is_multiple_of(3)) {
+            let luma = frame.picture.luma();
+            let two_lines = plate.two_lines > 0.5;
+            self.fusion.add(weight, |posterior| reader.read(luma, plate, two_lines, posterior))?;
+        }
+        Ok(())
+    }
+
+    /// Remembers what the text is by now and whether it has settled.
+    fn note(&mut self, verdict: &Verdict) {
+        self.settled = if verdict.text == self.text && verdict.confidence >= SURE { self.settled + 1 } else { 0 };
+        if verdict.confidence >= 0.5 {
+            self.text.clone_from(&verdict.text);
+        }
+    }
+
+    /// Keeps the patch and the overview of the largest look so far.
+    fn keep_pictures(&mut self, picture: &Picture) {
+        let height = character_height(&self.corners, false);
+        let better = self.pictures.as_ref().is_none_or(|kept| height > kept.height * 1.2);
+        if !better || height < LEGIBLE.0 {
+            return;
+        }
+        let [x, y, w, h] = hull(&self.corners);
+        let patch = thumbnail(picture, [x - 0.08 * w, y - 0.15 * h, 1.16 * w, 1.3 * h], PATCH);
+        let wide = 5.0 * w.max(1.5 * h);
+        let high = wide * OVERVIEW.1 as f32 / OVERVIEW.0 as f32;
+        let overview = thumbnail(picture, [x + w / 2.0 - wide / 2.0, y + h / 2.0 - 0.62 * high, wide, high], OVERVIEW);
+        self.pictures =
+            Some(Pictures { corners: self.corners, height, patch: Arc::new(patch), overview: Arc::new(overview) });
+    }
+
+    fn read(&self, id: ReadId, camera: &Arc<str>, verdict: Verdict) -> Option<Read> {
+        let pictures = self.pictures.as_ref()?;
+        Some(Read {
+            id,
+            camera: camera.clone(),
+            text: verdict.text,
+            raw: verdict.raw,
+            confidence: verdict.confidence,
+            characters: verdict.characters,
+            first_at: self.first_at,
+            last_at: self.last_at,
+            first_seen: self.first_seen,
+            last_seen: self.at,
+            looks: self.fusion.looks(),
+            agreeing: verdict.agreeing,
+            corners: pictures.corners,
+            patch: pictures.patch.clone(),
+            overview: pictures.overview.clone(),
+        })
+    }
+}
+
+/// Largest width and height of a plate patch, pixels.
+const PATCH: (usize, usize) = (320, 160);
+/// Width and height of an overview, pixels.
+const OVERVIEW: (usize, usize) = (320, 240);
+
+/// A region of a picture (x, y, width, height) in colour, shrunk to fit `most`, never enlarged.
+fn thumbnail(picture: &Picture, [x, y, w, h]: [f32; 4], most: (usize, usize)) -> Thumbnail {
+    let (pw, ph) = (picture.width() as f32, picture.height() as f32);
+    let (left, top) = (x.clamp(0.0, pw - 1.0), y.clamp(0.0, ph - 1.0));
+    let (right, bottom) = ((x + w).clamp(left + 1.0, pw), (y + h).clamp(top + 1.0, ph));
+    let (w, h) = (right - left, bottom - top);
+    let shrink = (most.0 as f32 / w).min(most.1 as f32 / h).min(1.0);
+    let (width, height) = (((w * shrink) as usize).max(1), ((h * shrink) as usize).max(1));
+    let rgb = region_rgb(picture, left as i32, top as i32, w.max(1.0) as usize, h.max(1.0) as usize, width, height);
+    Thumbnail { width, height, rgb }
+}
+
+/// Centre x, centre y and width of the upright box.
+fn state(corners: &Corners) -> [f32; 3] {
+    let [x, y, w, h] = hull(corners);
+    [x + w / 2.0, y + h / 2.0, w]
+}
+
+/// Height of the characters' line in pixels.
+fn character_height(corners: &Corners, two_lines: bool) -> f32 {
+    let side = |a: usize, b: usize| (corners[a][0] - corners[b][0]).hypot(corners[a][1] - corners[b][1]);
+    let height = (side(0, 3) + side(1, 2)) / 2.0;
+    if two_lines { height / 2.0 } else { height }
+}
+
+/// What a look can be trusted for, 0 to 1, by the height of its characters and how surely it is a plate.
+fn trust(plate: &Aligned) -> f32 {
+    let height = character_height(&plate.corners, plate.two_lines > 0.5);
+    if height < LEGIBLE.0 {
+        return 0.0;
+    }
+    ((height - LEGIBLE.0) / (LEGIBLE.1 - LEGIBLE.0)).clamp(0.05, 1.0) * plate.plate
+}
+
+/// Whether two texts are one plate read twice: the same but for one character.
+fn alike(a: &str, b: &str) -> bool {
+    let (a, b) = (fold(a), fold(b));
+    let (a, b) = if a.len() >= b.len() { (a, b) } else { (b, a) };
+    match a.len() - b.len() {
+        0 => a.bytes().zip(b.bytes()).filter(|(x, y)| x != y).count() <= 1,
+        1 => {
+            let same = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
+            a.as_bytes()[same + 1..] == b.as_bytes()[same..]
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_differ_in_one_character_are_alike() {
+        assert!(alike("AB12CDE", "AB12CDE") && alike("AB12CDE", "A812CDE") && alike("ABO2CDE", "AB02CDE"));
+        assert!(alike("AB12CDE", "AB12CD") && alike("B12CDE", "AB12CDE"));
+        assert!(!alike("AB12CDE", "BA12CDE") && !alike("AB12CDE", "AB12C") && !alike("AB12CDE", "ABB2CD"));
+    }
+
+    #[test]
+    fn small_characters_count_little_and_tiny_ones_nothing() {
+        let plate = |h: f32| Aligned {
+            corners: [[0.0, 0.0], [4.7 * h, 0.0], [4.7 * h, h], [0.0, h]],
+            plate: 1.0,
+            two_lines: 0.0,
+        };
+        assert_eq!(trust(&plate(4.0)), 0.0);
+        assert!(trust(&plate(8.0)) < trust(&plate(12.0)));
+        assert_eq!(trust(&plate(30.0)), 1.0);
+    }
+}

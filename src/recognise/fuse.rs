@@ -1,0 +1,273 @@
+//! Many looks, one text.
+//!
+//! Every look judges every candidate text by the probability that the reader's result gives it. Scores add up as
+//! logarithms, each look weighed by what it can be trusted for, and none may speak against a candidate louder than
+//! [`LOUDEST`]: one bad look cannot overrule a consensus. Neighbouring frames share their errors, so that n looks count
+//! as fewer than n independent ones.
+
+use super::ctc::{CHANNELS, Posterior, Text};
+use super::read::Character;
+use crate::plate::{self, ALPHABET, ALPHABET_SIZE};
+
+/// The most that one look's probability of a candidate can lower its score, as a logarithm.
+const LOUDEST: f32 = -9.0;
+/// What a further look adds, the first counting 1.
+const FURTHER: f32 = 0.45;
+/// Texts of this many characters or fewer are badges and numbers, not plates.
+const SHORTEST: usize = 2;
+/// Looks that are kept.
+const LOOKS: usize = 16;
+/// Candidates that are kept.
+const CANDIDATES: usize = 24;
+
+/// The looks of one vehicle and the texts that they may mean.
+#[derive(Debug, Default)]
+pub(super) struct Fusion {
+    looks: Vec<Evidence>,
+    spare: Vec<Evidence>,
+    candidates: Vec<Text>,
+    best: Vec<(Text, f32)>,
+    places: Vec<usize>,
+    added: u32,
+}
+
+/// One look.
+#[derive(Debug, Default)]
+struct Evidence {
+    posterior: Posterior,
+    weight: f32,
+    /// Logarithm of the probability of each candidate.
+    scores: Vec<f32>,
+    /// The text that this look alone would give.
+    own: Text,
+}
+
+/// What the looks say together.
+#[derive(Debug, Clone)]
+pub(super) struct Verdict {
+    /// The text with 0/O and 1/I as they were seen.
+    pub(super) raw: String,
+    /// The text with 0/O and 1/I as the UK layout has them.
+    pub(super) text: String,
+    /// Probability that it is right.
+    pub(super) confidence: f32,
+    /// One for each character of `raw`.
+    pub(super) characters: Vec<Character>,
+    /// Looks that say the same by themselves.
+    pub(super) agreeing: u32,
+}
+
+impl Fusion {
+    /// Looks so far, also those that are no longer kept.
+    pub(super) fn looks(&self) -> u32 {
+        self.added
+    }
+
+    /// Adds a look that `read` writes; `weight` is 0 to 1.
+    pub(super) fn add<E>(&mut self, weight: f32, read: impl FnOnce(&mut Posterior) -> Result<(), E>) -> Result<(), E> {
+        let mut evidence = match self.spare.pop() {
+            Some(evidence) => evidence,
+            None => Evidence::default(),
+        };
+        read(&mut evidence.posterior)?;
+        evidence.weight = weight;
+        evidence.posterior.search(&mut self.best);
+        evidence.own = self.best.first().map_or(Text::default(), |(text, _)| *text);
+        evidence.scores.clear();
+        for candidate in &self.candidates {
+            evidence.scores.push(evidence.posterior.score(candidate));
+        }
+        self.added += 1;
+        self.looks.push(evidence);
+        if self.looks.len() > LOOKS {
+            self.forget_a_look();
+        }
+        for index in 0..self.best.len().min(4) {
+            let (text, _) = self.best[index];
+            if text.len() > SHORTEST && !self.candidates.contains(&text) {
+                self.consider(text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of the look that weighs least, the oldest of equals.
+    fn forget_a_look(&mut self) {
+        let mut least = 0;
+        for (index, look) in self.looks.iter().enumerate() {
+            if look.weight < self.looks[least].weight {
+                least = index;
+            }
+        }
+        let gone = self.looks.remove(least);
+        self.spare.push(gone);
+    }
+
+    /// Takes up a candidate, in place of the least likely one if there are too many.
+    fn consider(&mut self, text: Text) {
+        let index = if self.candidates.len() < CANDIDATES {
+            self.candidates.push(text);
+            self.candidates.len() - 1
+        } else {
+            let mut worst = (0, f32::INFINITY);
+            for index in 0..self.candidates.len() {
+                let score = self.sum(index);
+                if score < worst.1 {
+                    worst = (index, score);
+                }
+            }
+            self.candidates[worst.0] = text;
+            worst.0
+        };
+        for look in &mut self.looks {
+            let score = look.posterior.score(&text);
+            match look.scores.get_mut(index) {
+                Some(slot) => *slot = score,
+                None => look.scores.push(score),
+            }
+        }
+    }
+
+    /// A candidate's score over all looks.
+    fn sum(&self, candidate: usize) -> f32 {
+        self.looks.iter().map(|look| look.weight * softened(look.scores[candidate])).sum()
+    }
+
+    /// What the looks say together; `None` while no look shows a text.
+    pub(super) fn verdict(&mut self) -> Option<Verdict> {
+        let total: f32 = self.looks.iter().map(|look| look.weight).sum();
+        if self.candidates.is_empty() || total <= 0.0 {
+            return None;
+        }
+        // Correlated looks: together they count as `worth` independent ones of weight 1.
+        let heaviest = self.looks.iter().map(|look| look.weight).fold(0.0, f32::max);
+        let worth = heaviest + FURTHER * (total - heaviest);
+        let share = worth / total;
+        let mut sums = [0.0f32; CANDIDATES];
+        let mut top = 0;
+        for index in 0..self.candidates.len() {
+            sums[index] = self.sum(index) * share;
+            if sums[index] > sums[top] {
+                top = index;
+            }
+        }
+        let mass: f32 = sums[..self.candidates.len()].iter().map(|sum| (sum - sums[top]).exp()).sum();
+        let text = self.candidates[top];
+        let agreeing = self.looks.iter().filter(|look| look.own == text).count() as u32;
+        let characters = self.characters(&text, share);
+        let raw: String = characters.iter().map(|character| character.best().0).collect();
+        // Texts that nobody proposed are left out of `mass` but not of the characters: the product over these is the
+        // text's share among all texts of its length. The more doubtful of the two answers counts.
+        let of_length: f32 = characters.iter().zip(raw.chars()).map(|(character, shown)| character.of_glyph(shown)).product();
+        let confidence = of_length.min(1.0 / mass);
+        Some(Verdict { text: plate::settle(&raw), raw, confidence, characters, agreeing })
+    }
+
+    /// A probability for every character of `text`, all looks weighed.
+    fn characters(&mut self, text: &Text, share: f32) -> Vec<Character> {
+        let mut logs = vec![[0.0f32; CHANNELS]; text.len()];
+        let mut letters = vec![[0.0f32; 2]; text.len()];
+        let mut total = 0.0;
+        for look in &self.looks {
+            look.posterior.places(text, &mut self.places);
+            for ((log, letter), place) in logs.iter_mut().zip(&mut letters).zip(&self.places) {
+                for (sum, p) in log.iter_mut().zip(look.posterior.step(*place)) {
+                    *sum += look.weight * share * p.max(1e-4).ln();
+                }
+                for (sum, p) in letter.iter_mut().zip(look.posterior.split(*place)) {
+                    *sum += look.weight * p;
+                }
+            }
+            total += look.weight;
+        }
+        logs.iter()
+            .zip(&letters)
+            .zip(text.channels())
+            .map(|((log, letter), channel)| {
+                let top = log.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let mass: f32 = log.iter().map(|v| (v - top).exp()).sum();
+                let mut p = [0.0; ALPHABET_SIZE];
+                for (index, value) in p.iter_mut().enumerate() {
+                    *value = (log[index + 1] - top).exp() / mass;
+                }
+                for (digit, share) in letter.iter().enumerate() {
+                    let letter = if digit == 0 { b'O' } else { b'I' };
+                    let share = share / total;
+                    let both = p[digit];
+                    p[usize::from(letter - b'A') + 10] = both * share;
+                    p[digit] = both * (1.0 - share);
+                }
+                debug_assert!(ALPHABET[usize::from(*channel) - 1].is_ascii_alphanumeric());
+                Character { p }
+            })
+            .collect()
+    }
+}
+
+/// A logarithm of a probability that is never below [`LOUDEST`].
+fn softened(log: f32) -> f32 {
+    (log.exp() + LOUDEST.exp()).ln().min(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ctc::tests::saying;
+    use super::*;
+
+    fn fused(looks: &[(&str, f32, &str, f32)]) -> Verdict {
+        let mut fusion = Fusion::default();
+        for (text, p, others, weight) in looks {
+            let seen = saying(text, *p, others);
+            fusion
+                .add(*weight, |posterior| {
+                    *posterior = seen;
+                    Ok::<(), ()>(())
+                })
+                .expect("adding cannot fail");
+        }
+        fusion.verdict().expect("there are looks")
+    }
+
+    #[test]
+    fn one_clear_look_is_enough() {
+        let verdict = fused(&[("AB12CDE", 0.995, "8", 1.0)]);
+        assert_eq!(verdict.text, "AB12CDE");
+        assert!(verdict.confidence > 0.9, "{}", verdict.confidence);
+    }
+
+    #[test]
+    fn a_single_contrary_look_does_not_overrule_a_consensus() {
+        let same = ("AB12CDE", 0.9, "8", 1.0);
+        let verdict = fused(&[same, same, same, ("A812CDE", 0.999, "B", 1.0), same]);
+        assert_eq!(verdict.text, "AB12CDE");
+        assert_eq!(verdict.agreeing, 4);
+    }
+
+    #[test]
+    fn doubtful_looks_that_agree_make_a_sure_read() {
+        let one = fused(&[("AB12CDE", 0.8, "8", 1.0)]).confidence;
+        let many = fused(&[("AB12CDE", 0.8, "8", 1.0); 8]).confidence;
+        assert!(one < 0.5 && many > 0.9, "{one} {many}");
+    }
+
+    #[test]
+    fn shared_glyphs_are_settled_in_the_text_and_kept_in_raw() {
+        let verdict = fused(&[("ABO1CDO", 0.9, "0I8", 1.0)]);
+        assert_eq!(verdict.text, "AB01CDO");
+        assert_eq!(verdict.raw, "ABO1CDO");
+    }
+
+    #[test]
+    fn many_looks_of_many_texts_stay_within_bounds() {
+        let mut fusion = Fusion::default();
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..200 {
+            let text: String = (0..7).map(|_| random.choice(ALPHABET.iter()).map_or('A', |c| *c as char)).collect();
+            fusion.add(random.f32(), |posterior| { *posterior = saying(&text, 0.7, "7"); Ok::<(), ()>(()) }).expect("fits");
+            let verdict = fusion.verdict().expect("there are looks");
+            assert!((0.0..=1.0).contains(&verdict.confidence));
+        }
+        assert_eq!(fusion.looks(), 200);
+        assert!(fusion.looks.len() <= LOOKS && fusion.candidates.len() <= CANDIDATES);
+    }
+}

@@ -1,0 +1,300 @@
+//! Runs a model file's graph on maps of one size, as a candle operation that writes its result in place.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
+
+use super::kernels::{self, Conv, Shape};
+use super::model::{Model, Op, Pad};
+use crate::clock::Clock;
+use crate::fault::{Fault, Kind, Result};
+
+/// A network ready for inputs of one size. Everything it needs is allocated when it is made.
+pub struct Network {
+    plan: Plan,
+    input: Tensor,
+    output: Tensor,
+    size: (usize, usize),
+}
+
+/// One layer's cost, for `bench kernels`.
+#[derive(Debug, Clone)]
+pub struct LayerCost {
+    /// What it computes: "conv 3x3 16->24 at 160x96".
+    pub name: String,
+    /// Multiplications and additions a run; 0 for layers that only move data.
+    pub flops: u64,
+    /// Time of one run.
+    pub time: Duration,
+}
+
+impl Network {
+    /// The network of `model` at the size that it was made for.
+    pub fn new(model: &Model) -> Result<Self> {
+        Self::sized(model, model.input.width, model.input.height)
+    }
+
+    /// The network of `model` for inputs of `width` x `height`, both multiples of the model's stride.
+    pub fn sized(model: &Model, width: usize, height: usize) -> Result<Self> {
+        let plan = Plan::new(model, width, height)
+            .map_err(|why| Fault::new(Kind::Damaged, "the model's graph does not work out").at(&model.place).because(why))?;
+        let result = plan.maps[plan.output].shape;
+        let zeros = |dims: &[usize]| {
+            Tensor::zeros(dims, DType::F32, &Device::Cpu)
+                .map_err(|error| Fault::new(Kind::Internal, "candle cannot hold a map").because(error))
+        };
+        Ok(Self {
+            plan,
+            input: zeros(&[height, width])?,
+            output: zeros(&[result.h, result.w, result.c])?,
+            size: (width, height),
+        })
+    }
+
+    /// Width and height of the input, pixels.
+    pub fn input_size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    /// Height, width and channels of the result.
+    pub fn output_shape(&self) -> (usize, usize, usize) {
+        let shape = self.plan.maps[self.plan.output].shape;
+        (shape.h, shape.w, shape.c)
+    }
+
+    /// Runs once: `fill` writes the input (rows of `width` values), `use_result` reads the result (height x width x
+    /// channels, channels last). Nothing is allocated.
+    pub fn run<T>(&mut self, fill: impl FnOnce(&mut [f32]), use_result: impl FnOnce(&[f32]) -> T) -> Result<T> {
+        let failed = |error: candle_core::Error| Fault::new(Kind::Internal, "candle failed to run a network").because(error);
+        self.input.inplace_op1(&Fill(RefCell::new(Some(fill)))).map_err(failed)?;
+        self.output.inplace_op2(&self.input, &self.plan).map_err(failed)?;
+        let (storage, layout) = self.output.storage_and_layout();
+        match &*storage {
+            Storage::Cpu(cpu) => Ok(use_result(tight(cpu, layout).map_err(failed)?)),
+            _ => Err(Fault::new(Kind::Internal, "the result is not in the processor's memory")),
+        }
+    }
+
+    /// Multiplications and additions of one run.
+    pub fn flops(&self) -> u64 {
+        self.plan.steps.iter().map(|step| step.flops).sum()
+    }
+
+    /// Runs every layer `times` times on whatever the maps hold and tells the fastest time of each.
+    pub fn layer_costs(&self, times: usize, clock: &dyn Clock) -> Vec<LayerCost> {
+        let mut buffers = self.plan.buffers.borrow_mut();
+        self.plan
+            .steps
+            .iter()
+            .map(|step| {
+                let mut best = Duration::MAX;
+                for _ in 0..times.max(1) {
+                    let start = clock.now();
+                    self.plan.step(step, &mut buffers);
+                    best = best.min(clock.now().since(start));
+                }
+                LayerCost { name: step.name.clone(), flops: step.flops, time: best }
+            })
+            .collect()
+    }
+}
+
+/// Writes a tensor in place.
+struct Fill<F>(RefCell<Option<F>>);
+
+impl<F: FnOnce(&mut [f32])> InplaceOp1 for Fill<F> {
+    fn name(&self) -> &'static str {
+        "fill"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        if let Some(fill) = self.0.borrow_mut().take() {
+            fill(tight_mut(storage, layout)?);
+        }
+        Ok(())
+    }
+}
+
+impl InplaceOp2 for Plan {
+    fn name(&self) -> &'static str {
+        "outrider network"
+    }
+
+    fn cpu_fwd(
+        &self,
+        result: &mut CpuStorage,
+        result_layout: &Layout,
+        input: &CpuStorage,
+        input_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        self.forward(tight(input, input_layout)?, tight_mut(result, result_layout)?);
+        Ok(())
+    }
+}
+
+fn tight<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+    let (start, end) = layout.contiguous_offsets().ok_or_else(|| candle_core::Error::msg("not contiguous"))?;
+    Ok(&storage.as_slice::<f32>()?[start..end])
+}
+
+fn tight_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> candle_core::Result<&'a mut [f32]> {
+    let (start, end) = layout.contiguous_offsets().ok_or_else(|| candle_core::Error::msg("not contiguous"))?;
+    match storage {
+        CpuStorage::F32(values) => Ok(&mut values[start..end]),
+        _ => Err(candle_core::Error::msg("not 32-bit floating point")),
+    }
+}
+
+/// The graph with every shape worked out.
+struct Plan {
+    maps: Vec<Map>,
+    steps: Vec<Step>,
+    output: usize,
+    /// One a map. Borrowed only while the plan runs, which it does on one thread.
+    buffers: RefCell<Vec<Vec<f32>>>,
+}
+
+struct Map {
+    shape: Shape,
+}
+
+struct Step {
+    what: What,
+    src: usize,
+    dst: usize,
+    name: String,
+    flops: u64,
+}
+
+enum What {
+    S2d(usize),
+    Conv { conv: Conv, sum: Option<usize> },
+    Pool { kh: usize, kw: usize },
+    Up2,
+    Add { with: usize, relu: bool },
+}
+
+impl Plan {
+    fn new(model: &Model, width: usize, height: usize) -> Result<Self, String> {
+        let stride = model.input.stride.max(1);
+        if width == 0 || height == 0 || !width.is_multiple_of(stride) || !height.is_multiple_of(stride) {
+            return Err(format!("an input of {width}x{height} is not a multiple of {stride}"));
+        }
+        let mut named = HashMap::from([("x".to_owned(), 0)]);
+        let mut maps = vec![Map { shape: Shape { h: height, w: width, c: 1, py: 0, px: 0 } }];
+        let mut steps = Vec::new();
+        for op in &model.graph {
+            let find = |name: &String| named.get(name).copied().ok_or_else(|| format!("no map is named {name:?}"));
+            let (source, out) = match op {
+                Op::S2d { out, r#in, .. }
+                | Op::Conv { out, r#in, .. }
+                | Op::Pool { out, r#in, .. }
+                | Op::Up2 { out, r#in }
+                | Op::Add { out, r#in, .. } => (find(r#in)?, out),
+            };
+            let from = maps[source].shape;
+            let (what, h, w, c) = match op {
+                Op::S2d { k, .. } => (What::S2d(*k), divide(from.h, *k)?, divide(from.w, *k)?, from.c * k * k),
+                Op::Pool { kh, kw, .. } => {
+                    (What::Pool { kh: *kh, kw: *kw }, divide(from.h, *kh)?, divide(from.w, *kw)?, from.c)
+                }
+                Op::Up2 { .. } => (What::Up2, from.h * 2, from.w * 2, from.c),
+                Op::Add { with, relu, .. } => (What::Add { with: find(with)?, relu: *relu }, from.h, from.w, from.c),
+                Op::Conv { w: name, stride, pad, relu, add, .. } => {
+                    let weights = model.weights.get(name).ok_or_else(|| format!("there are no weights {name:?}"))?;
+                    let [co, ci, kh, kw] = weights.shape;
+                    if ci != from.c {
+                        return Err(format!("{name:?} takes {ci} channels but {out:?} is made from {}", from.c));
+                    }
+                    if !(1..=2).contains(stride) || kh * kw == 0 || (*pad == Pad::Same && kh * kw % 2 == 0) {
+                        return Err(format!("{name:?} is a kernel of {kh}x{kw} with stride {stride}, which is not supported"));
+                    }
+                    let pad = if *pad == Pad::Same { (kh / 2, kw / 2) } else { (0, 0) };
+                    let conv = Conv::new(weights.shape, &weights.weight, &weights.bias, *stride, pad, *relu);
+                    let (h, w) = conv
+                        .result(from.h, from.w)
+                        .ok_or_else(|| format!("{name:?} is larger than the map {}x{}", from.w, from.h))?;
+                    (What::Conv { conv, sum: add.as_ref().map(find).transpose()? }, h, w, co)
+                }
+            };
+            let other = match &what {
+                What::Conv { sum, .. } => *sum,
+                What::Add { with, .. } => Some(*with),
+                _ => None,
+            };
+            if let Some(other) = other
+                && (maps[other].shape.h, maps[other].shape.w, maps[other].shape.c) != (h, w, c)
+            {
+                return Err(format!("{out:?} is the sum of maps of different shapes"));
+            }
+            if let What::Conv { conv, .. } = &what {
+                let shape = &mut maps[source].shape;
+                (shape.py, shape.px) = (shape.py.max(conv.pad.0), shape.px.max(conv.pad.1));
+            }
+            let (name, flops) = match &what {
+                What::Conv { conv, .. } => {
+                    (format!("conv {}x{}/{} {}->{} at {w}x{h}", conv.kh, conv.kw, conv.stride, conv.ci, conv.co), conv.flops(h, w))
+                }
+                What::S2d(k) => (format!("space to depth {k}"), 0),
+                What::Pool { kh, kw } => (format!("pool {kh}x{kw}"), 0),
+                What::Up2 => ("double".into(), 0),
+                What::Add { .. } => ("add".into(), 0),
+            };
+            maps.push(Map { shape: Shape { h, w, c, py: 0, px: 0 } });
+            steps.push(Step { what, src: source, dst: maps.len() - 1, name, flops });
+            if named.insert(out.clone(), maps.len() - 1).is_some() {
+                return Err(format!("two maps are named {out:?}"));
+            }
+        }
+        let [output] = model.outputs.as_slice() else {
+            return Err(format!("there are {} outputs, one is expected", model.outputs.len()));
+        };
+        let output = named.get(output).copied().ok_or_else(|| format!("no map is named {output:?}, the output"))?;
+        // Maps of one width share the margin, so that a convolution finds equal pitches on both sides.
+        let mut margins = HashMap::new();
+        for map in &maps {
+            let margin = margins.entry(map.shape.w).or_insert(0);
+            *margin = (*margin).max(map.shape.px);
+        }
+        for map in &mut maps {
+            map.shape.px = margins[&map.shape.w];
+        }
+        let buffers = maps.iter().map(|map| vec![0.0; map.shape.len()]).collect();
+        Ok(Self { maps, steps, output, buffers: RefCell::new(buffers) })
+    }
+
+    fn forward(&self, input: &[f32], result: &mut [f32]) {
+        let mut buffers = self.buffers.borrow_mut();
+        kernels::fill(input, &mut buffers[0], self.maps[0].shape);
+        for step in &self.steps {
+            self.step(step, &mut buffers);
+        }
+        kernels::take(&buffers[self.output], self.maps[self.output].shape, result);
+    }
+
+    fn step(&self, step: &Step, buffers: &mut [Vec<f32>]) {
+        // A step writes the map made for it, which comes after all that it reads.
+        let (before, after) = buffers.split_at_mut(step.dst);
+        let (src, s) = (&before[step.src], self.maps[step.src].shape);
+        let (dst, d) = (&mut after[0], self.maps[step.dst].shape);
+        match &step.what {
+            What::S2d(k) => kernels::space_to_depth(*k, src, s, dst, d),
+            What::Conv { conv, sum } => {
+                let sum = sum.map(|index| (before[index].as_slice(), self.maps[index].shape));
+                kernels::conv(conv, src, s, sum, dst, d);
+            }
+            What::Pool { kh, kw } => kernels::pool(*kh, *kw, src, s, dst, d),
+            What::Up2 => kernels::up2(src, s, dst, d),
+            What::Add { with, relu } => kernels::add(*relu, (src, s), (&before[*with], self.maps[*with].shape), dst, d),
+        }
+    }
+}
+
+fn divide(size: usize, by: usize) -> Result<usize, String> {
+    if by == 0 || size < by {
+        return Err(format!("{size} cells cannot be divided by {by}"));
+    }
+    Ok(size / by)
+}

@@ -1,0 +1,274 @@
+//! From luma planes to the networks' inputs: whole frames scaled, windows cut out, quadrilaterals straightened.
+
+use super::read::Corners;
+use crate::capture::Plane;
+
+/// Scales a luma plane to `width` x `height` at the top left of `dst`, whose rows have `pitch` values: area average
+/// when shrinking, bilinear when enlarging. Values become `(luma - 128) / 64`; the rest of `dst` is set to 0.
+///
+/// # Panics
+/// If `dst` holds fewer than `height` rows or `width` exceeds `pitch`.
+pub(super) fn scale(luma: Plane, width: usize, height: usize, dst: &mut [f32], pitch: usize, scratch: &mut Scratch) {
+    assert!(width <= pitch && dst.len() >= pitch * height);
+    dst.fill(0.0);
+    if luma.width == 0 || luma.height == 0 {
+        return;
+    }
+    if width > luma.width || height > luma.height {
+        enlarge(luma, width, height, dst, pitch);
+    } else if luma.width % width == 0 && luma.height % height == 0 {
+        shrink_whole(luma, width, height, dst, pitch, scratch);
+    } else {
+        shrink(luma, width, height, dst, pitch, scratch);
+    }
+}
+
+/// Buffers that [`scale`] keeps from frame to frame.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    sums: Vec<u16>,
+    row: Vec<f32>,
+}
+
+fn normal(value: f32) -> f32 {
+    (value - 128.0) / 64.0
+}
+
+/// Shrinks by whole factors: sums of bytes, which vectorise well.
+fn shrink_whole(luma: Plane, width: usize, height: usize, dst: &mut [f32], pitch: usize, scratch: &mut Scratch) {
+    let (fx, fy) = (luma.width / width, luma.height / height);
+    if fy > 128 {
+        return shrink(luma, width, height, dst, pitch, scratch);
+    }
+    let unit = 1.0 / (64.0 * (fx * fy) as f32);
+    for y in 0..height {
+        scratch.sums.clear();
+        scratch.sums.extend(luma.row(y * fy).iter().map(|&v| u16::from(v)));
+        for dy in 1..fy {
+            for (sum, value) in scratch.sums.iter_mut().zip(luma.row(y * fy + dy)) {
+                *sum += u16::from(*value);
+            }
+        }
+        let line = &mut dst[y * pitch..y * pitch + width];
+        match fx {
+            3 => {
+                for (out, s) in line.iter_mut().zip(scratch.sums.chunks_exact(3)) {
+                    *out = (u32::from(s[0]) + u32::from(s[1]) + u32::from(s[2])) as f32 * unit - 2.0;
+                }
+            }
+            _ => {
+                for (out, s) in line.iter_mut().zip(scratch.sums.chunks_exact(fx)) {
+                    *out = s.iter().map(|&v| u32::from(v)).sum::<u32>() as f32 * unit - 2.0;
+                }
+            }
+        }
+    }
+}
+
+/// Shrinks by any factor, each source pixel weighed by the area that it has in the target.
+fn shrink(luma: Plane, width: usize, height: usize, dst: &mut [f32], pitch: usize, scratch: &mut Scratch) {
+    let (sx, sy) = (luma.width as f32 / width as f32, luma.height as f32 / height as f32);
+    for y in 0..height {
+        let (top, bottom) = (y as f32 * sy, (y + 1) as f32 * sy);
+        scratch.row.clear();
+        scratch.row.resize(luma.width, 0.0);
+        for source in top as usize..(bottom.ceil() as usize).min(luma.height) {
+            let weight = bottom.min(source as f32 + 1.0) - top.max(source as f32);
+            for (sum, value) in scratch.row.iter_mut().zip(luma.row(source)) {
+                *sum += weight * f32::from(*value);
+            }
+        }
+        let area = sx * sy;
+        for (x, out) in dst[y * pitch..y * pitch + width].iter_mut().enumerate() {
+            let (left, right) = (x as f32 * sx, (x + 1) as f32 * sx);
+            let mut sum = 0.0;
+            for source in left as usize..(right.ceil() as usize).min(luma.width) {
+                sum += (right.min(source as f32 + 1.0) - left.max(source as f32)) * scratch.row[source];
+            }
+            *out = normal(sum / area);
+        }
+    }
+}
+
+fn enlarge(luma: Plane, width: usize, height: usize, dst: &mut [f32], pitch: usize) {
+    let (sx, sy) = (luma.width as f32 / width as f32, luma.height as f32 / height as f32);
+    for y in 0..height {
+        for x in 0..width {
+            let value = bilinear(luma, (x as f32 + 0.5) * sx - 0.5, (y as f32 + 0.5) * sy - 0.5);
+            dst[y * pitch + x] = normal(value);
+        }
+    }
+}
+
+/// The luma at pixel centre coordinates (x, y), the border continued outwards.
+fn bilinear(luma: Plane, x: f32, y: f32) -> f32 {
+    let x = x.clamp(0.0, (luma.width - 1) as f32);
+    let y = y.clamp(0.0, (luma.height - 1) as f32);
+    let (x0, y0) = (x as usize, y as usize);
+    let (x1, y1) = ((x0 + 1).min(luma.width - 1), (y0 + 1).min(luma.height - 1));
+    let (fx, fy) = (x - x0 as f32, y - y0 as f32);
+    let (upper, lower) = (luma.row(y0), luma.row(y1));
+    let mix = |row: &[u8]| f32::from(row[x0]) + fx * (f32::from(row[x1]) - f32::from(row[x0]));
+    let (a, b) = (mix(upper), mix(lower));
+    a + fy * (b - a)
+}
+
+/// An upright window of a picture: centre and size in pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Window {
+    pub(super) cx: f32,
+    pub(super) cy: f32,
+    pub(super) w: f32,
+    pub(super) h: f32,
+}
+
+/// The most samples that one value is averaged from, in each direction.
+const FINEST: usize = 6;
+
+/// Cuts a window out of a plane, sampled to `width` x `height` values, raw luma.
+pub(super) fn cut(luma: Plane, window: Window, width: usize, height: usize, dst: &mut [f32]) {
+    let corner = |dx: f32, dy: f32| [window.cx + dx * window.w / 2.0, window.cy + dy * window.h / 2.0];
+    let quad = [corner(-1.0, -1.0), corner(1.0, -1.0), corner(1.0, 1.0), corner(-1.0, 1.0)];
+    let whole = [0.0, 0.0, width as f32, height as f32];
+    straighten(luma, &quad, whole, width, height, dst, width);
+}
+
+/// Warps a plane so that the corners of a quadrilateral (pixels of the plane) come to lie at the corners of the
+/// rectangle `inner` (left, top, right, bottom, in target pixels), and samples `width` x `height` values, raw luma, into
+/// rows of `pitch`.
+pub(super) fn straighten(
+    luma: Plane,
+    quad: &Corners,
+    inner: [f32; 4],
+    width: usize,
+    height: usize,
+    dst: &mut [f32],
+    pitch: usize,
+) {
+    if luma.width == 0 || luma.height == 0 {
+        dst.fill(0.0);
+        return;
+    }
+    let h = Homography::from_rectangle(inner, quad);
+    // Several source pixels in one target pixel are averaged: about one sample a source pixel.
+    let length = |a: [f32; 2], b: [f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
+    let across = length(quad[0], quad[1]).max(length(quad[3], quad[2])) / (inner[2] - inner[0]);
+    let down = length(quad[0], quad[3]).max(length(quad[1], quad[2])) / (inner[3] - inner[1]);
+    let samples = |scale: f32| (scale.ceil().max(1.0) as usize).min(FINEST);
+    let (nx, ny) = (samples(across), samples(down));
+    let share = 1.0 / (nx * ny) as f32;
+    for y in 0..height {
+        for x in 0..width {
+            let mut sum = 0.0;
+            for j in 0..ny {
+                for i in 0..nx {
+                    let u = x as f32 + (i as f32 + 0.5) / nx as f32;
+                    let v = y as f32 + (j as f32 + 0.5) / ny as f32;
+                    let [px, py] = h.apply(u, v);
+                    sum += bilinear(luma, px - 0.5, py - 0.5);
+                }
+            }
+            dst[y * pitch + x] = sum * share;
+        }
+    }
+}
+
+/// Makes values independent of light: `(value - mean) / (deviation + 8)`.
+pub(super) fn standardise(values: &mut [f32]) {
+    let n = values.len().max(1) as f32;
+    let mean = values.iter().sum::<f32>() / n;
+    let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / n;
+    let unit = 1.0 / (variance.sqrt() + 8.0);
+    for value in values {
+        *value = (*value - mean) * unit;
+    }
+}
+
+/// A map of the plane onto itself that keeps lines straight.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Homography([f32; 8]);
+
+impl Homography {
+    /// The one that takes the corners of `rectangle` (left, top, right, bottom) to `quad`, top left first, clockwise.
+    pub(super) fn from_rectangle(rectangle: [f32; 4], quad: &Corners) -> Self {
+        // First from the unit square (P. Heckbert, "Fundamentals of texture mapping", 1989, section 2.2.3).
+        let [[x0, y0], [x1, y1], [x2, y2], [x3, y3]] = *quad;
+        let (dx1, dx2, sx) = (x1 - x2, x3 - x2, x0 - x1 + x2 - x3);
+        let (dy1, dy2, sy) = (y1 - y2, y3 - y2, y0 - y1 + y2 - y3);
+        let area = dx1 * dy2 - dx2 * dy1;
+        let (g, h) = if area.abs() < 1e-9 {
+            (0.0, 0.0)
+        } else {
+            ((sx * dy2 - dx2 * sy) / area, (dx1 * sy - sx * dy1) / area)
+        };
+        let unit = [x1 - x0 + g * x1, x3 - x0 + h * x3, x0, y1 - y0 + g * y1, y3 - y0 + h * y3, y0, g, h];
+        // Then the rectangle to the unit square, folded in.
+        let [left, top, right, bottom] = rectangle;
+        let (ku, kv) = (1.0 / (right - left), 1.0 / (bottom - top));
+        let (u, v) = (-left * ku, -top * kv);
+        let w = unit[6] * u + unit[7] * v + 1.0;
+        let scale = 1.0 / w;
+        Self([
+            unit[0] * ku * scale,
+            unit[1] * kv * scale,
+            (unit[0] * u + unit[1] * v + unit[2]) * scale,
+            unit[3] * ku * scale,
+            unit[4] * kv * scale,
+            (unit[3] * u + unit[4] * v + unit[5]) * scale,
+            unit[6] * ku * scale,
+            unit[7] * kv * scale,
+        ])
+    }
+
+    pub(super) fn apply(&self, u: f32, v: f32) -> [f32; 2] {
+        let m = &self.0;
+        let w = 1.0 / (m[6] * u + m[7] * v + 1.0);
+        [(m[0] * u + m[1] * v + m[2]) * w, (m[3] * u + m[4] * v + m[5]) * w]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plane(data: &[u8], width: usize, stride: usize) -> Plane<'_> {
+        Plane { data, stride, step: 1, width, height: data.len() / stride }
+    }
+
+    #[test]
+    fn all_ways_of_scaling_keep_a_gradient() {
+        let data: Vec<u8> = (0..60 * 64).map(|i| ((i % 64).min(59) * 2 + i / 64 * 2) as u8).collect();
+        let source = plane(&data, 60, 64);
+        for (w, h) in [(20, 20), (24, 17), (120, 90), (60, 60), (30, 12)] {
+            let mut out = vec![9.0; (w + 3) * (h + 1)];
+            scale(source, w, h, &mut out, w + 3, &mut Scratch::default());
+            for y in 1..h - 1 {
+                for x in 1..w - 1 {
+                    let want = ((x as f32 + 0.5) * 60.0 / w as f32 - 0.5) * 2.0 + ((y as f32 + 0.5) * 60.0 / h as f32 - 0.5) * 2.0;
+                    let got = out[y * (w + 3) + x] * 64.0 + 128.0;
+                    assert!((got - want).abs() < 0.6, "{w}x{h} at {x},{y}: {got} is not {want}");
+                }
+            }
+            assert_eq!(out[w], 0.0, "the padding is empty");
+            assert!(out[h * (w + 3)..].iter().all(|v| *v == 0.0));
+        }
+    }
+
+    #[test]
+    fn a_homography_takes_the_corners_where_it_should() {
+        let quad = [[10.0, 20.0], [90.0, 12.0], [95.0, 60.0], [8.0, 52.0]];
+        let h = Homography::from_rectangle([4.0, 3.0, 124.0, 29.0], &quad);
+        for ([u, v], want) in [[4.0, 3.0], [124.0, 3.0], [124.0, 29.0], [4.0, 29.0]].into_iter().zip(quad) {
+            let got = h.apply(u, v);
+            assert!((got[0] - want[0]).abs() < 1e-3 && (got[1] - want[1]).abs() < 1e-3, "{got:?} is not {want:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_reaches_past_the_border_without_harm() {
+        let data = vec![77; 100];
+        let mut out = vec![0.0; 128 * 64];
+        cut(plane(&data, 10, 10), Window { cx: 0.0, cy: 0.0, w: 900.0, h: 450.0 }, 128, 64, &mut out);
+        assert!(out.iter().all(|v| (*v - 77.0).abs() < 1e-3));
+    }
+}

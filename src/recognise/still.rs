@@ -1,0 +1,121 @@
+//! Reads one picture by itself, as `outrider read` does.
+
+use std::sync::Arc;
+
+use super::Models;
+use super::align::{Aligner, hull};
+use super::ctc::Posterior;
+use super::find::Finder;
+use super::fuse::Fusion;
+use super::glyphs::Reader;
+use super::read::{Character, Corners};
+use crate::capture::Picture;
+use crate::fault::Result;
+use crate::plate;
+
+/// Longer side of the finder's input, pixels.
+const FINDER_INPUT: usize = 640;
+/// Least score of a box that is looked at closely.
+const FOUND: f32 = 0.3;
+/// Least probability of being a plate.
+const PLATE: f32 = 0.5;
+/// Least confidence of a text that is given.
+const TRUSTED: f32 = 0.3;
+
+/// A plate in a still picture.
+#[derive(Debug, Clone)]
+pub struct StillPlate {
+    /// The VRM with shared glyphs settled by the layout; empty where it is not trusted to be read.
+    pub text: String,
+    /// The VRM as it was read.
+    pub raw: String,
+    /// Probability that the text is right.
+    pub confidence: f32,
+    /// One for each character of `raw`.
+    pub characters: Vec<Character>,
+    /// Corners in reading direction, pixels of the picture.
+    pub corners: Corners,
+    /// The upright box around them: x, y, width, height.
+    pub bounds: [f32; 4],
+    /// The country whose layout fits, where that can be told.
+    pub country: Option<&'static str>,
+}
+
+/// Reads stills one after the other.
+pub struct Stills {
+    models: Arc<Models>,
+    /// The finders of the sizes seen last.
+    finders: Vec<Finder>,
+    aligner: Aligner,
+    reader: Reader,
+}
+
+impl Stills {
+    /// Ready for any picture.
+    pub fn new(models: Arc<Models>) -> Result<Self> {
+        Ok(Self {
+            aligner: Aligner::new(&models.aligner)?,
+            reader: Reader::new(&models.reader)?,
+            finders: Vec::new(),
+            models,
+        })
+    }
+
+    /// The plates in a picture, surest find first.
+    pub fn read(&mut self, picture: &Picture) -> Result<Vec<StillPlate>> {
+        let luma = picture.luma();
+        let finder = self.finder(picture)?;
+        let found = finder.find(luma, FOUND)?.to_vec();
+        let mut plates: Vec<StillPlate> = Vec::new();
+        for found in &found {
+            let first = self.aligner.align(luma, [found.x, found.y, found.w, found.h])?;
+            // A second look from where the first says that the plate is.
+            let plate = self.aligner.align(luma, hull(&first.corners))?;
+            if plate.plate < PLATE {
+                continue;
+            }
+            let mut fusion = Fusion::default();
+            let two_lines = plate.two_lines > 0.5;
+            fusion.add(1.0, |posterior: &mut Posterior| self.reader.read(luma, &plate, two_lines, posterior))?;
+            let bounds = hull(&plate.corners);
+            let verdict = fusion.verdict();
+            let trusted = verdict.as_ref().is_some_and(|verdict| verdict.confidence >= TRUSTED);
+            plates.push(match verdict {
+                Some(verdict) => StillPlate {
+                    country: (trusted && plate::layout(&verdict.text).is_some()).then_some("GB"),
+                    text: if trusted { verdict.text } else { String::new() },
+                    raw: verdict.raw,
+                    confidence: verdict.confidence,
+                    characters: verdict.characters,
+                    corners: plate.corners,
+                    bounds,
+                },
+                None => StillPlate {
+                    text: String::new(),
+                    raw: String::new(),
+                    confidence: 0.0,
+                    characters: Vec::new(),
+                    corners: plate.corners,
+                    bounds,
+                    country: None,
+                },
+            });
+        }
+        Ok(plates)
+    }
+
+    fn finder(&mut self, picture: &Picture) -> Result<&mut Finder> {
+        let size = (picture.width(), picture.height());
+        let index = match self.finders.iter().position(|finder| finder.picture() == size) {
+            Some(index) => index,
+            None => {
+                if self.finders.len() == 8 {
+                    self.finders.remove(0);
+                }
+                self.finders.push(Finder::new(&self.models.finder, size.0, size.1, FINDER_INPUT)?);
+                self.finders.len() - 1
+            }
+        };
+        Ok(&mut self.finders[index])
+    }
+}
