@@ -87,7 +87,7 @@ impl Iterator for Playback {
         if let Some(first) = self.on_first.take() {
             first(self.clock.now());
         }
-        let sample = self.samples.get(self.next).filter(|_| !self.cut.load(Ordering::Relaxed));
+        let sample = self.samples.get(self.next).copied().filter(|_| !self.cut.load(Ordering::Relaxed));
         self.next += 1;
         if sample.is_none() {
             self.end();
@@ -190,10 +190,12 @@ impl Speaker {
         }
         let (orders, inbox) = channel();
         let state = Arc::new(Mutex::new(SoundState::Opening));
-        let mut deck = Deck::new(settings.volume, clock, sounder, orders.clone(), Arc::clone(&state), Arc::new(heard));
+        let (own, shown) = (orders.clone(), Arc::clone(&state));
+        let volume = settings.volume;
+        // The deck is made on its thread: a device need not be one that can change threads.
         let thread = std::thread::Builder::new()
             .name("speaker".to_owned())
-            .spawn(move || deck.run(&inbox))
+            .spawn(move || Deck::new(volume, clock, sounder, own, shown, Arc::new(heard)).run(&inbox))
             .map_err(|error| Fault::new(Kind::Internal, "cannot start the speaker's thread").because(error))?;
         Ok(Self { orders: Some(orders), state, thread: Some(thread) })
     }

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use slint::{
-    ComponentHandle, Global, Image, Model, ModelRc, Rgb8Pixel, Rgba8Pixel, SharedPixelBuffer, SharedString, VecModel,
-};
+use slint::{Global, Image, Model, ModelRc, Rgb8Pixel, Rgba8Pixel, SharedPixelBuffer, SharedString, VecModel};
 
 use super::view::{AlertWords, State, View, percent, sentence};
 use super::{plate, ui};
@@ -99,11 +97,12 @@ impl Face {
             n => format!("{n} alerts waiting").into(),
         });
 
+        let card = view.alert.as_ref().map(|alert| self.card(view, alert, night));
         let page = ui::AlertData::get(&self.app);
-        if let Some(alert) = &view.alert {
-            page.set_card(self.card(view, alert, night));
+        page.set_shown(card.is_some());
+        if let Some(card) = card {
+            page.set_card(card);
         }
-        page.set_shown(view.alert.is_some());
         self.pictures.end();
     }
 

@@ -205,8 +205,10 @@ fn connect(face: &Rc<RefCell<Face>>, handle: &Handle, clock: Clock, touches: Sen
         let previews: Vec<_> = news
             .previews
             .iter_mut()
-            .filter(|(_, preview)| std::mem::take(&mut preview.is_new))
-            .map(|(camera, preview)| (camera.clone(), Arc::clone(&preview.picture), preview.boxes.clone()))
+            .filter_map(|(camera, preview)| {
+                std::mem::take(&mut preview.is_new)
+                    .then(|| (camera.clone(), Arc::clone(&preview.picture), preview.boxes.clone()))
+            })
             .collect();
         drop(news);
         let mut face = face.borrow_mut();
