@@ -15,6 +15,9 @@ mod ui {
     slint::include_modules!();
 }
 
+#[cfg(test)]
+mod tests;
+
 pub use paint::paint;
 pub use view::{Answer, CameraTile, ReadLine, State, StatusItem, Touch, View};
 pub use window::{Handle, Screen};
