@@ -73,6 +73,34 @@ impl Fault {
         Self::new(kind, what).at(path.display()).because(error)
     }
 
+    /// A failure of the embedded database at `path`; the kind follows from the error.
+    pub fn database(what: impl Into<String>, path: &Path, error: impl Into<redb::Error>) -> Self {
+        use redb::Error as E;
+        let error = error.into();
+        let (kind, remedy) = match &error {
+            E::Io(io) if io.kind() != std::io::ErrorKind::InvalidData => {
+                return Self::io(what, path, std::io::Error::new(io.kind(), error.to_string()));
+            }
+            E::DatabaseAlreadyOpen => (Kind::Unavailable, Some("Another program has it open: stop that one first")),
+            E::Corrupted(_)
+            | E::Io(_)
+            | E::TableTypeMismatch { .. }
+            | E::TableIsMultimap(_)
+            | E::UpgradeRequired(_) => (
+                Kind::Damaged,
+                Some("Move the file away and keep it for examination; a new one is made at the next start"),
+            ),
+            E::ValueTooLarge(_) => (Kind::Full, None),
+            E::PreviousIo | E::DatabaseClosed => (Kind::Unavailable, Some("Check the disk and start again")),
+            _ => (Kind::Internal, None),
+        };
+        let fault = Self::new(kind, what).at(path.display()).because(error);
+        match remedy {
+            Some(remedy) => fault.remedy(remedy),
+            None => fault,
+        }
+    }
+
     /// Where: a file, a line, a device, an address.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
