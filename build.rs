@@ -15,17 +15,13 @@ fn wire() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `ui/app.slint` to Rust. The style is fixed, so that the screens look the same wherever they are built.
+/// `ui/app.slint` to Rust. Style and fonts are fixed, so that the screens look the same wherever they are built and run.
 #[cfg(feature = "vehicle")]
 fn screens() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed=ui");
-    if std::path::Path::new("ui/app.slint").exists() {
-        slint_build::compile_with_config(
-            "ui/app.slint",
-            slint_build::CompilerConfiguration::new().with_style("fluent".into()),
-        )?;
-    }
-    Ok(())
+    let configuration = slint_build::CompilerConfiguration::new()
+        .with_style("fluent".into())
+        .embed_resources(slint_build::EmbedResourcesKind::EmbedFiles);
+    Ok(slint_build::compile_with_config("ui/app.slint", configuration)?)
 }
 
 #[cfg(not(feature = "vehicle"))]

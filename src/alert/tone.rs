@@ -1,0 +1,139 @@
+//! The tones: a family a grade, told apart by rhythm as well as by pitch, so that neither hearing loss nor a bad
+//! loudspeaker makes one sound like the other. The surer, the higher and the faster.
+
+use std::f32::consts::TAU;
+
+use super::Grade;
+
+/// Samples a second of every tone.
+pub const RATE: u32 = 48_000;
+
+/// How long a pulse takes to swell and to fade, seconds: without it a loudspeaker clicks.
+const EDGE: f32 = 0.008;
+
+/// One pulse: pitch in hertz (0: silence), length in seconds.
+type Pulse = (f32, f32);
+
+/// Two fast groups of three, high and falling.
+const CERTAIN: &[Pulse] = &[
+    (1568.0, 0.09),
+    (0.0, 0.05),
+    (1568.0, 0.09),
+    (0.0, 0.05),
+    (1175.0, 0.09),
+    (0.0, 0.16),
+    (1568.0, 0.09),
+    (0.0, 0.05),
+    (1568.0, 0.09),
+    (0.0, 0.05),
+    (1175.0, 0.09),
+];
+/// Two even pulses in the middle.
+const PROBABLE: &[Pulse] = &[(880.0, 0.2), (0.0, 0.14), (880.0, 0.2)];
+/// One long low one.
+const POSSIBLE: &[Pulse] = &[(494.0, 0.45)];
+
+/// The tone of a grade: one channel at [`RATE`], each sample within -1 to 1 at full volume.
+pub fn tone(grade: Grade) -> Vec<f32> {
+    let pulses = match grade {
+        Grade::Certain => CERTAIN,
+        Grade::Probable => PROBABLE,
+        Grade::Possible => POSSIBLE,
+    };
+    let mut samples = Vec::new();
+    for &(pitch, length) in pulses {
+        let count = (length * RATE as f32) as usize;
+        samples.extend((0..count).map(|i| {
+            if pitch == 0.0 {
+                return 0.0;
+            }
+            let (t, left) = (i as f32 / RATE as f32, (count - 1 - i) as f32 / RATE as f32);
+            let swell = (t.min(left) / EDGE).min(1.0);
+            // Two overtones carry the pitch where road noise covers the lowest one.
+            let wave =
+                (TAU * pitch * t).sin() + 0.35 * (TAU * 2.0 * pitch * t).sin() + 0.2 * (TAU * 3.0 * pitch * t).sin();
+            wave / 1.55 * swell * swell * (3.0 - 2.0 * swell)
+        }));
+    }
+    samples
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Goertzel: the power of `samples` at `pitch`, for a sine of amplitude 1 about 1.
+    fn power(samples: &[f32], pitch: f32) -> f64 {
+        let step = 2.0 * f64::cos(f64::from(TAU) * f64::from(pitch) / f64::from(RATE));
+        let (mut a, mut b) = (0.0, 0.0);
+        for sample in samples {
+            (a, b) = (f64::from(*sample) + step * a - b, a);
+        }
+        4.0 * (a * a + b * b - step * a * b) / (samples.len() as f64).powi(2)
+    }
+
+    /// The lengths of the pulses, seconds: the envelope over windows of 5 ms against a threshold.
+    fn rhythm(samples: &[f32]) -> Vec<f32> {
+        let mut pulses: Vec<f32> = Vec::new();
+        let mut sounding = false;
+        for window in samples.chunks(RATE as usize / 200) {
+            let loud = window.iter().fold(0.0_f32, |peak, s| peak.max(s.abs())) > 0.15;
+            match (sounding, loud) {
+                (false, true) => pulses.push(0.005),
+                (true, true) => *pulses.last_mut().expect("a pulse has begun") += 0.005,
+                _ => {}
+            }
+            sounding = loud;
+        }
+        pulses
+    }
+
+    /// The grade that a listener takes `samples` for, by spectrum and rhythm, and only if both agree.
+    pub(in crate::alert) fn recognised(samples: &[f32]) -> Option<Grade> {
+        let strongest = [(1568.0, Grade::Certain), (880.0, Grade::Probable), (494.0, Grade::Possible)]
+            .into_iter()
+            .map(|(pitch, grade)| (power(samples, pitch), grade))
+            .max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let by_rhythm = match rhythm(samples).len() {
+            6 => Grade::Certain,
+            2 => Grade::Probable,
+            1 => Grade::Possible,
+            _ => return None,
+        };
+        (strongest.0 > 0.01 && strongest.1 == by_rhythm).then_some(by_rhythm)
+    }
+
+    #[test]
+    fn each_grade_is_recognised_by_pitch_and_by_rhythm() {
+        for grade in Grade::ALL {
+            let samples = tone(grade);
+            assert_eq!(recognised(&samples), Some(grade), "{grade:?}: {:?}", rhythm(&samples));
+        }
+    }
+
+    #[test]
+    fn pitches_of_other_grades_are_far_below() {
+        for (grade, own, others) in [
+            (Grade::Certain, 1568.0, [880.0, 494.0]),
+            (Grade::Probable, 880.0, [1568.0, 494.0]),
+            (Grade::Possible, 494.0, [1175.0, 880.0]),
+        ] {
+            let samples = tone(grade);
+            for other in others {
+                assert!(power(&samples, own) > 30.0 * power(&samples, other), "{grade:?} at {other} Hz");
+            }
+        }
+    }
+
+    #[test]
+    fn tones_neither_clip_nor_click_nor_delay_the_words() {
+        for grade in Grade::ALL {
+            let samples = tone(grade);
+            assert!(samples.iter().all(|s| s.abs() <= 1.0));
+            assert!(samples.iter().fold(0.0_f32, |peak, s| peak.max(s.abs())) > 0.6, "{grade:?} is faint");
+            assert!(samples.windows(2).all(|pair| (pair[1] - pair[0]).abs() < 0.45), "{grade:?} clicks");
+            assert_eq!((samples[0], samples[samples.len() - 1]), (0.0, 0.0));
+            assert!(samples.len() < RATE as usize, "{grade:?} is too long");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Puts a [`View`] on the pages: the one place where our types become Slint's.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use slint::{Global, Image, Model, ModelRc, Rgb8Pixel, Rgba8Pixel, SharedPixelBuffer, SharedString, VecModel};
+
+use super::view::{AlertWords, State, View, percent, sentence};
+use super::{plate, ui};
+use crate::alert::{Alert, Grade, Standing};
+use crate::recognise::Thumbnail;
+
+/// As many reads as the reel has room for.
+const REEL: usize = 5;
+
+/// The pages and what they were last given.
+pub(super) struct Face {
+    pub(super) app: ui::App,
+    cameras: Rc<VecModel<ui::Tile>>,
+    reads: Rc<VecModel<ui::ReadRow>>,
+    status: Rc<VecModel<ui::StatusRow>>,
+    pictures: Pictures,
+    /// Day and night switched by hand.
+    flipped: bool,
+}
+
+impl Face {
+    pub(super) fn new() -> Result<Self, slint::PlatformError> {
+        let app = ui::App::new()?;
+        let face = Self {
+            app,
+            cameras: Rc::default(),
+            reads: Rc::default(),
+            status: Rc::default(),
+            pictures: Pictures::default(),
+            flipped: false,
+        };
+        let data = ui::PatrolData::get(&face.app);
+        data.set_cameras(ModelRc::from(face.cameras.clone()));
+        data.set_reads(ModelRc::from(face.reads.clone()));
+        data.set_status(ModelRc::from(face.status.clone()));
+        Ok(face)
+    }
+
+    /// Switches between day and night by hand.
+    pub(super) fn flip(&mut self) {
+        self.flipped = !self.flipped;
+        let theme = ui::Theme::get(&self.app);
+        theme.set_night(!theme.get_night());
+    }
+
+    /// Shows `view`.
+    pub(super) fn show(&mut self, view: &View) {
+        let night = view.night != self.flipped;
+        ui::Theme::get(&self.app).set_night(night);
+        self.pictures.begin();
+
+        let data = ui::PatrolData::get(&self.app);
+        let tiles = view.cameras.iter().enumerate().map(|(index, camera)| {
+            let before = self.cameras.row_data(index).filter(|tile| tile.name == sentence(&camera.name));
+            let mut tile = before.unwrap_or_default();
+            tile.name = sentence(&camera.name).into();
+            tile.detail = camera.detail.as_str().into();
+            tile.state = number(camera.state);
+            if let Some(picture) = &camera.picture {
+                set_picture(&mut tile, picture, &camera.boxes);
+            }
+            // A camera that is lost must not show an old picture as if it were live.
+            tile.live = camera.state != State::Fault && tile.picture.size().width > 0;
+            tile
+        });
+        renew(&self.cameras, tiles.collect());
+
+        let reads = view.reads.iter().take(REEL).map(|read| ui::ReadRow {
+            text: read.text.as_str().into(),
+            plate: self.pictures.plate(&read.text, read.weak, 46, night),
+            patch: self.pictures.picture(&read.patch),
+            line: words(&[&read.when, &read.camera, &percent(read.confidence)]),
+            place: read.place.as_str().into(),
+            hit: read.hit,
+        });
+        renew(&self.reads, reads.collect());
+
+        let status = view.status.iter().map(|item| ui::StatusRow {
+            name: item.name.as_str().into(),
+            word: item.word.as_str().into(),
+            detail: item.detail.as_str().into(),
+            state: number(item.state),
+        });
+        renew(&self.status, status.collect());
+
+        data.set_summary(view.summary.as_str().into());
+        data.set_waiting(match view.waiting {
+            0 => SharedString::default(),
+            1 => "1 alert waiting".into(),
+            n => format!("{n} alerts waiting").into(),
+        });
+
+        let card = view.alert.as_ref().map(|alert| self.card(view, alert, night));
+        let page = ui::AlertData::get(&self.app);
+        page.set_shown(card.is_some());
+        if let Some(card) = card {
+            page.set_card(card);
+        }
+        self.pictures.end();
+    }
+
+    /// Shows the newest picture of one camera.
+    pub(super) fn preview(&mut self, camera: &str, picture: &Thumbnail, boxes: &[[f32; 4]]) {
+        let name = sentence(camera);
+        let found = self.cameras.iter().enumerate().find(|(_, tile)| tile.name == name);
+        if let Some((index, mut tile)) = found {
+            set_picture(&mut tile, picture, boxes);
+            tile.live = tile.state != number(State::Fault);
+            self.cameras.set_row_data(index, tile);
+        }
+    }
+
+    fn card(&mut self, view: &View, alert: &Alert, night: bool) -> ui::AlertCard {
+        let words = AlertWords::of(view, alert);
+        let against: Vec<SharedString> = alert.against.iter().map(|clause| clause.as_str().into()).collect();
+        ui::AlertCard {
+            grade: match (&alert.standing, alert.grade) {
+                (Standing::Withdrawn(_), _) => 3,
+                (Standing::Open, Grade::Certain) => 2,
+                (Standing::Open, Grade::Probable) => 1,
+                (Standing::Open, Grade::Possible) => 0,
+            },
+            headline: words.headline.into(),
+            sure: words.sure.into(),
+            queue: words.queue.into(),
+            drill: alert.drill,
+            text: alert.text.as_str().into(),
+            plate: self.pictures.plate(&alert.text, words.mark, 105, night),
+            patch: self.pictures.picture(&alert.patch),
+            overview: self.pictures.picture(&alert.overview),
+            camera: words.camera.into(),
+            when: alert.when.as_str().into(),
+            behind: words.behind.into(),
+            count: words.count.into(),
+            vehicle: alert.vehicle.as_str().into(),
+            action: alert.action.as_str().into(),
+            weakest: words.weakest.into(),
+            doubt: sentence(&alert.doubt).into(),
+            against: ModelRc::new(VecModel::from(against)),
+            freshness: words.freshness.into(),
+            faults: words.faults.into(),
+        }
+    }
+}
+
+/// Changes only the rows that differ, so that only those are drawn again.
+fn renew<T: Clone + PartialEq + 'static>(model: &VecModel<T>, rows: Vec<T>) {
+    if model.row_count() != rows.len() {
+        model.set_vec(rows);
+        return;
+    }
+    for (index, row) in rows.into_iter().enumerate() {
+        if model.row_data(index).as_ref() != Some(&row) {
+            model.set_row_data(index, row);
+        }
+    }
+}
+
+fn set_picture(tile: &mut ui::Tile, picture: &Thumbnail, boxes: &[[f32; 4]]) {
+    tile.picture = image(picture);
+    tile.aspect = picture.width as f32 / picture.height.max(1) as f32;
+    let boxes: Vec<ui::PlateBox> = boxes.iter().map(|&[x, y, w, h]| ui::PlateBox { x, y, w, h }).collect();
+    tile.boxes = ModelRc::new(VecModel::from(boxes));
+}
+
+fn number(state: State) -> i32 {
+    match state {
+        State::Ok => 0,
+        State::Warn => 1,
+        State::Fault => 2,
+    }
+}
+
+/// What there is, with wide spaces between.
+fn words(parts: &[&str]) -> SharedString {
+    let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
+    parts.join("   ").into()
+}
+
+fn image(picture: &Thumbnail) -> Image {
+    if picture.rgb.is_empty() || picture.rgb.len() != picture.width * picture.height * 3 {
+        return Image::default();
+    }
+    match (u32::try_from(picture.width), u32::try_from(picture.height)) {
+        (Ok(width), Ok(height)) => {
+            Image::from_rgb8(SharedPixelBuffer::<Rgb8Pixel>::clone_from_slice(&picture.rgb, width, height))
+        }
+        _ => Image::default(),
+    }
+}
+
+/// Slint pictures of what is on the pages, kept as long as it is there.
+#[derive(Default)]
+struct Pictures {
+    /// By address; holding the picture keeps the address its own.
+    shown: HashMap<*const Thumbnail, (Arc<Thumbnail>, Image, bool)>,
+    plates: HashMap<(String, Option<usize>, u32, bool), (Image, bool)>,
+}
+
+impl Pictures {
+    fn begin(&mut self) {
+        self.shown.values_mut().for_each(|entry| entry.2 = false);
+        self.plates.values_mut().for_each(|entry| entry.1 = false);
+    }
+
+    fn end(&mut self) {
+        self.shown.retain(|_, entry| entry.2);
+        self.plates.retain(|_, entry| entry.1);
+    }
+
+    fn picture(&mut self, picture: &Arc<Thumbnail>) -> Image {
+        let entry =
+            self.shown.entry(Arc::as_ptr(picture)).or_insert_with(|| (Arc::clone(picture), image(picture), true));
+        entry.2 = true;
+        entry.1.clone()
+    }
+
+    /// A plate of `height` pixels of the 1024x600 screen; drawn twice as large, for larger screens.
+    fn plate(&mut self, text: &str, mark: Option<usize>, height: u32, night: bool) -> Image {
+        let entry = self.plates.entry((text.to_owned(), mark, height, night)).or_insert_with(|| {
+            let image = plate::draw(text, mark, 2 * height, night).map_or_else(Image::default, |plate| {
+                let pixels = SharedPixelBuffer::<Rgba8Pixel>::clone_from_slice(&plate.rgba, plate.width, plate.height);
+                Image::from_rgba8_premultiplied(pixels)
+            });
+            (image, true)
+        });
+        entry.1 = true;
+        entry.0.clone()
+    }
+}

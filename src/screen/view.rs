@@ -1,0 +1,227 @@
+//! What the screens show, in words and pictures that need no further thought. Built by the unit, drawn by the pages.
+
+use std::sync::Arc;
+
+use crate::alert::{Alert, AlertId, Standing, Verdict, ago};
+use crate::clock::Moment;
+use crate::recognise::{Read, Thumbnail};
+
+/// Everything that is shown at one time.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// The instant that it describes; ages are counted from it.
+    pub now: Moment,
+    /// Whether it is dark outside. The crew can switch by hand, too.
+    pub night: bool,
+    /// One for each camera.
+    pub cameras: Vec<CameraTile>,
+    /// Newest first; as many as there is room for are shown.
+    pub reads: Vec<ReadLine>,
+    /// The alert that waits for an answer.
+    pub alert: Option<Arc<Alert>>,
+    /// How many alerts wait, the one shown and those put off included.
+    pub waiting: usize,
+    /// The parts of the unit, in the order in which they are shown.
+    pub status: Vec<StatusItem>,
+    /// One line under the cameras: "132 reads, 2 hits since 13:05".
+    pub summary: String,
+}
+
+/// One camera.
+#[derive(Debug, Clone, Default)]
+pub struct CameraTile {
+    /// Its name from the configuration.
+    pub name: String,
+    /// How it is.
+    pub state: State,
+    /// A few words: "25 frames/s, none dropped", or what is wrong.
+    pub detail: String,
+    /// The newest picture, at about [`preview_width`](super::Handle::preview_width). A window keeps the one it has where this is `None`.
+    pub picture: Option<Arc<Thumbnail>>,
+    /// Plates in that picture: left, top, width, height in fractions of its width and height.
+    pub boxes: Vec<[f32; 4]>,
+}
+
+/// One read on the reel.
+#[derive(Debug, Clone)]
+pub struct ReadLine {
+    /// The VRM.
+    pub text: String,
+    /// The plate as the camera saw it.
+    pub patch: Arc<Thumbnail>,
+    /// "14:02:07".
+    pub when: String,
+    /// The camera's name.
+    pub camera: Arc<str>,
+    /// Probability that the text is right, 0 to 1.
+    pub confidence: f32,
+    /// Place (from 0) of a character that is not sure.
+    pub weak: Option<usize>,
+    /// What is to be said of the place: "", "no position", "position 12 s old".
+    pub place: String,
+    /// Whether it matched an entry.
+    pub hit: bool,
+}
+
+impl ReadLine {
+    /// A read as a line of the reel. `when` is local time, `place` a remark on the position, empty where it is good.
+    pub fn of(read: &Read, when: String, place: String, hit: bool) -> Self {
+        let weakest = read.characters.iter().map(|c| c.best().1).enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
+        Self {
+            text: read.text.clone(),
+            patch: Arc::clone(&read.patch),
+            when,
+            camera: Arc::clone(&read.camera),
+            confidence: read.confidence,
+            weak: weakest.filter(|(_, p)| *p < DOUBTFUL).map(|(place, _)| place),
+            place,
+            hit,
+        }
+    }
+}
+
+/// A character below this probability is marked.
+const DOUBTFUL: f32 = 0.9;
+
+/// How a part of the unit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// Well.
+    #[default]
+    Ok,
+    /// Works, but should be watched.
+    Warn,
+    /// Does not work.
+    Fault,
+}
+
+/// One part of the unit on the status strip.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusItem {
+    /// "Sound".
+    pub name: String,
+    /// One short word: "ready", "2 h", "lost".
+    pub word: String,
+    /// How it is.
+    pub state: State,
+    /// The reason, and what to do; shown when touched.
+    pub detail: String,
+}
+
+impl StatusItem {
+    /// A part that is well.
+    pub fn ok(name: impl Into<String>, word: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), word: word.into(), state: State::Ok, detail: detail.into() }
+    }
+
+    /// A part that should be watched.
+    pub fn warn(name: impl Into<String>, word: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { state: State::Warn, ..Self::ok(name, word, detail) }
+    }
+
+    /// A part that does not work.
+    pub fn fault(name: impl Into<String>, word: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { state: State::Fault, ..Self::ok(name, word, detail) }
+    }
+}
+
+/// What the crew answered to an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// The alert that was on the screen.
+    pub alert: AlertId,
+    /// The button that was touched.
+    pub verdict: Verdict,
+}
+
+/// What comes back from the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touch {
+    /// An answer to the alert.
+    Answered(Answer),
+    /// Show again what was put off with [`Verdict::Later`].
+    Recall,
+    /// Not a touch: an alert was put on the screen for the first time, at this instant.
+    Shown(AlertId, Moment),
+}
+
+/// An alert in the words of its page.
+pub(super) struct AlertWords {
+    pub(super) headline: String,
+    pub(super) sure: String,
+    pub(super) queue: String,
+    pub(super) camera: String,
+    pub(super) behind: String,
+    pub(super) count: String,
+    pub(super) weakest: String,
+    pub(super) mark: Option<usize>,
+    pub(super) freshness: String,
+    pub(super) faults: String,
+}
+
+impl AlertWords {
+    pub(super) fn of(view: &View, alert: &Alert) -> Self {
+        use crate::alert::Grade;
+        let weak = alert.sureness.weakest.filter(|(_, _, p)| *p < 0.99);
+        let faults: Vec<String> =
+            view.status.iter().filter(|s| s.state == State::Fault).map(|s| format!("{} {}", s.name, s.word)).collect();
+        Self {
+            headline: match (&alert.standing, alert.grade) {
+                (Standing::Withdrawn(why), _) => format!("WITHDRAWN: {why}"),
+                (Standing::Open, Grade::Certain) => alert.headline.clone(),
+                // The page says in words, not by colour alone, that it is not certain.
+                (Standing::Open, weaker) => format!("{}: {}", weaker.word().to_uppercase(), alert.headline),
+            },
+            sure: if alert.standing == Standing::Open { percent(alert.sureness.probability) } else { String::new() },
+            queue: if view.waiting > 1 { format!("{} more waiting", view.waiting - 1) } else { String::new() },
+            camera: format!("{} camera", sentence(&alert.camera)),
+            behind: format!("{} ago", ago(view.now.since(alert.last_at))),
+            count: if alert.count > 1 { format!("seen {} times", alert.count) } else { String::new() },
+            weakest: weak.map_or_else(String::new, |(place, character, p)| {
+                format!("Least sure: {} character, {character} {}", ordinal(place + 1), percent(p))
+            }),
+            mark: weak.map(|(place, ..)| place),
+            freshness: format!("{}, {}", sentence(&alert.entry_freshness), alert.list_freshness),
+            faults: if faults.is_empty() { String::new() } else { format!("Fault: {}", faults.join(", ")) },
+        }
+    }
+}
+
+/// A probability in whole percent, never rounded up to certainty; what is not a number is nothing.
+pub(super) fn percent(p: f32) -> String {
+    format!("{:.0} %", (p * 100.0).floor().max(0.0).min(99.0))
+}
+
+/// With a capital at its start.
+pub(super) fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
+fn ordinal(number: usize) -> String {
+    let ending = match (number % 10, number % 100) {
+        (1, n) if n != 11 => "st",
+        (2, n) if n != 12 => "nd",
+        (3, n) if n != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_a_hundred_percent() {
+        for (p, said) in [(1.0, "99 %"), (0.999, "99 %"), (0.976, "97 %"), (0.0, "0 %"), (f32::NAN, "0 %")] {
+            assert_eq!(percent(p), said);
+        }
+    }
+
+    #[test]
+    fn places_are_counted_as_people_do() {
+        let said: Vec<String> = [1, 2, 3, 4, 11, 12, 21].map(ordinal).into();
+        assert_eq!(said, ["1st", "2nd", "3rd", "4th", "11th", "12th", "21st"]);
+    }
+}

@@ -1,0 +1,252 @@
+//! The window on a display, and the handle through which the unit feeds it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use slint::{BackendSelector, ComponentHandle, Global, PhysicalSize};
+
+use super::face::Face;
+use super::ui;
+use super::view::{Answer, Touch, View};
+use crate::alert::{AlertId, Verdict};
+use crate::clock::{Moment, Shared as Clock};
+use crate::config;
+use crate::fault::{Fault, Kind, Result};
+use crate::recognise::Thumbnail;
+
+/// The shortest time between two pictures of one camera: 15 a second.
+const PREVIEW_PAUSE: Duration = Duration::from_micros(66_600);
+/// A touch this soon after the alert changed was meant for the one before.
+const SETTLE: Duration = Duration::from_millis(400);
+
+/// Feeds the screen; cheap to clone, never waits. What is newer replaces what was not yet shown.
+#[derive(Clone)]
+pub struct Handle(Arc<Inbox>);
+
+struct Inbox {
+    clock: Clock,
+    width: u32,
+    news: Mutex<News>,
+    /// Whether the window was already told that something lies here.
+    pending: AtomicBool,
+    window: Option<slint::Weak<ui::App>>,
+}
+
+#[derive(Default)]
+struct News {
+    view: Option<Arc<View>>,
+    view_is_new: bool,
+    previews: BTreeMap<String, Preview>,
+}
+
+struct Preview {
+    picture: Arc<Thumbnail>,
+    boxes: Vec<[f32; 4]>,
+    at: Moment,
+    is_new: bool,
+}
+
+impl Handle {
+    /// A handle without a window: it keeps the newest of everything for [`Handle::latest`].
+    pub fn headless(settings: &config::Screen, clock: Clock) -> Self {
+        Self::to(None, settings, clock)
+    }
+
+    fn to(window: Option<slint::Weak<ui::App>>, settings: &config::Screen, clock: Clock) -> Self {
+        let (news, pending) = (Mutex::default(), AtomicBool::new(false));
+        Self(Arc::new(Inbox { clock, width: settings.width, news, pending, window }))
+    }
+
+    /// Shows `view`, soon. Ages are counted from `view.now`, so send one every second even if nothing happened.
+    pub fn update(&self, view: View) {
+        let mut news = self.0.news();
+        news.view = Some(Arc::new(view));
+        news.view_is_new = true;
+        drop(news);
+        self.0.wake();
+    }
+
+    /// Whether a picture of `camera` would be shown now. Ask before scaling one down.
+    pub fn wants_preview(&self, camera: &str) -> bool {
+        let now = self.0.clock.now();
+        self.0.news().previews.get(camera).is_none_or(|last| now.since(last.at) >= PREVIEW_PAUSE)
+    }
+
+    /// The width in pixels that pictures of cameras should have; more is wasted, less is blurred.
+    pub fn preview_width(&self) -> usize {
+        // The tile's share of the 1024 pixels that the page is drawn for.
+        (self.0.width as usize * 608 / 1024).max(64)
+    }
+
+    /// Shows a picture of `camera` with its plates (left, top, width, height in fractions), soon. Pictures that come faster
+    /// than [`Handle::wants_preview`] allows are left out.
+    pub fn preview(&self, camera: &str, picture: Arc<Thumbnail>, boxes: Vec<[f32; 4]>) {
+        if !self.wants_preview(camera) {
+            return;
+        }
+        let at = self.0.clock.now();
+        self.0.news().previews.insert(camera.to_owned(), Preview { picture, boxes, at, is_new: true });
+        self.0.wake();
+    }
+
+    /// The newest view, with the newest picture of each camera in it: what [`paint`](super::paint) needs.
+    pub fn latest(&self) -> View {
+        let news = self.0.news();
+        let mut view = news.view.as_deref().cloned().unwrap_or_default();
+        for camera in &mut view.cameras {
+            if let Some(preview) = news.previews.get(&camera.name) {
+                camera.picture = Some(Arc::clone(&preview.picture));
+                camera.boxes.clone_from(&preview.boxes);
+            }
+        }
+        view
+    }
+
+    /// Closes the window, so that [`Screen::run`] returns.
+    pub fn close(&self) {
+        if let Some(window) = &self.0.window {
+            // Fails only when the loop has ended by itself.
+            let _ = window.upgrade_in_event_loop(|app| {
+                let _ = app.hide();
+                let _ = slint::quit_event_loop();
+            });
+        }
+    }
+}
+
+impl Inbox {
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Tells the window once, however much lies ready by the time it looks.
+    fn wake(&self) {
+        let Some(window) = &self.window else { return };
+        if !self.pending.swap(true, Ordering::AcqRel) && window.upgrade_in_event_loop(|app| app.invoke_wake()).is_err()
+        {
+            self.pending.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// The crew's window. Lives on the main thread.
+pub struct Screen {
+    face: Rc<RefCell<Face>>,
+}
+
+impl Screen {
+    /// Opens the window; `touches` receives what the crew does. Must be called on the main thread, once.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] where there is no display: go on with [`Handle::headless`].
+    pub fn open(settings: &config::Screen, clock: Clock, touches: Sender<Touch>) -> Result<(Self, Handle)> {
+        if ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"]
+            .iter()
+            .all(|name| std::env::var_os(name).is_none_or(|v| v.is_empty()))
+        {
+            return Err(unavailable("neither DISPLAY nor WAYLAND_DISPLAY is set"));
+        }
+        BackendSelector::new()
+            .backend_name("winit".to_owned())
+            .renderer_name("software".to_owned())
+            .select()
+            .map_err(|error| unavailable(error.to_string()))?;
+        let face = Face::new().map_err(|error| unavailable(error.to_string()))?;
+        let window = face.app.window();
+        window.set_size(PhysicalSize::new(settings.width, settings.height));
+        window.set_fullscreen(settings.fullscreen);
+        let handle = Handle::to(Some(face.app.as_weak()), settings, Arc::clone(&clock));
+        let face = Rc::new(RefCell::new(face));
+        connect(&face, &handle, clock, touches);
+        face.borrow().app.show().map_err(|error| unavailable(error.to_string()))?;
+        Ok((Self { face }, handle))
+    }
+
+    /// Runs the window until it is closed, by the crew or by [`Handle::close`].
+    ///
+    /// # Errors
+    /// If the display goes away.
+    pub fn run(self) -> Result<()> {
+        slint::run_event_loop().map_err(|error| unavailable(error.to_string()))?;
+        drop(self.face);
+        Ok(())
+    }
+}
+
+fn unavailable(why: impl Into<String>) -> Fault {
+    Fault::new(Kind::Unavailable, "cannot open a window")
+        .because(why.into())
+        .remedy("Start from a graphical session, or set enabled = false under [screen]")
+}
+
+/// What is on the screen, and since when.
+#[derive(Default)]
+struct Standing {
+    alert: Option<AlertId>,
+    since: Moment,
+}
+
+/// Wires the pages' callbacks. They hold the face weakly: the app owns them.
+fn connect(face: &Rc<RefCell<Face>>, handle: &Handle, clock: Clock, touches: Sender<Touch>) {
+    let standing = Rc::new(RefCell::new(Standing::default()));
+
+    let (weak, inbox, shown, now, out) =
+        (Rc::downgrade(face), Arc::clone(&handle.0), Rc::clone(&standing), Arc::clone(&clock), touches.clone());
+    face.borrow().app.on_wake(move || {
+        let Some(face) = weak.upgrade() else { return };
+        inbox.pending.store(false, Ordering::Release);
+        let mut news = inbox.news();
+        let view = std::mem::take(&mut news.view_is_new).then(|| news.view.clone()).flatten();
+        let previews: Vec<_> = news
+            .previews
+            .iter_mut()
+            .filter_map(|(camera, preview)| {
+                std::mem::take(&mut preview.is_new)
+                    .then(|| (camera.clone(), Arc::clone(&preview.picture), preview.boxes.clone()))
+            })
+            .collect();
+        drop(news);
+        let mut face = face.borrow_mut();
+        if let Some(view) = view {
+            face.show(&view);
+            let alert = view.alert.as_ref().map(|alert| alert.id);
+            let mut shown = shown.borrow_mut();
+            if shown.alert != alert {
+                *shown = Standing { alert, since: now.now() };
+                if let Some(alert) = alert {
+                    let _ = out.send(Touch::Shown(alert, shown.since));
+                }
+            }
+        }
+        for (camera, picture, boxes) in previews {
+            face.preview(&camera, &picture, &boxes);
+        }
+    });
+
+    let out = touches.clone();
+    ui::AlertData::get(&face.borrow().app).on_answer(move |number| {
+        let standing = standing.borrow();
+        let Some(alert) = standing.alert.filter(|_| clock.now().since(standing.since) >= SETTLE) else { return };
+        let verdict =
+            usize::try_from(number).ok().and_then(|n| Verdict::ALL.get(n)).copied().unwrap_or(Verdict::StoodDown);
+        // The unit is gone only while it is being taken down.
+        let _ = out.send(Touch::Answered(Answer { alert, verdict }));
+    });
+
+    let data = face.borrow();
+    let data = ui::PatrolData::get(&data.app);
+    data.on_recall(move || {
+        let _ = touches.send(Touch::Recall);
+    });
+    let weak = Rc::downgrade(face);
+    data.on_switch_theme(move || {
+        if let Some(face) = weak.upgrade() {
+            face.borrow_mut().flip();
+        }
+    });
+}
