@@ -49,7 +49,7 @@ pub enum Matrix {
 
 enum Store {
     /// A decoder's buffer, mapped: no byte is copied.
-    Mapped(VideoFrame<Readable>),
+    Mapped(Box<VideoFrame<Readable>>),
     /// I420 with tight rows, for pictures that were made in memory.
     Owned(Vec<u8>),
 }
@@ -89,7 +89,7 @@ impl Picture {
             VideoFormat::I420 | VideoFormat::Nv12 | VideoFormat::Gray8 => Some(Self {
                 width: frame.width() as usize,
                 height: frame.height() as usize,
-                store: Store::Mapped(frame),
+                store: Store::Mapped(Box::new(frame)),
             }),
             _ => None,
         }

@@ -10,6 +10,8 @@ mod pipeline;
 mod reason;
 mod region;
 mod still;
+#[cfg(test)]
+mod tests;
 mod whole;
 
 use std::time::Duration;

@@ -33,6 +33,8 @@ const RTSP_TIMEOUT_US: u64 = 5_000_000;
 const PREROLL: Duration = Duration::from_secs(20);
 /// How often the bus is looked at while a picture is waited for.
 const BUS_EVERY: Duration = Duration::from_millis(50);
+/// How many looks in a row must find every streaming thread at rest for a file to count as stuck.
+const IDLE_LOOKS: u32 = 10;
 /// How long pictures may still trickle in after an error, from queues behind it.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Frames that are remembered between the decoder and the consumer; far more than can be under way.
@@ -216,7 +218,8 @@ impl Pipeline {
         let pipeline = gst::Pipeline::new();
         let bus = pipeline.bus().ok_or_else(|| Fault::new(Kind::Internal, "a pipeline has no bus"))?;
         pipeline.connect_deep_element_added(|_, _, element| {
-            let decodes = element.factory().is_some_and(|factory| factory.klass_is_video_decoder());
+            let video_decoder = gst::ElementFactoryType::DECODER | gst::ElementFactoryType::MEDIA_VIDEO;
+            let decodes = element.factory().is_some_and(|factory| factory.has_type(video_decoder));
             if decodes && element.has_property("max-threads") {
                 element.set_property_from_str("max-threads", &DECODER_THREADS.to_string());
             }
@@ -312,8 +315,8 @@ impl Pipeline {
         if self.pipeline.set_state(gst::State::Paused).is_err() {
             return Err(self.named_error());
         }
-        let mut left = PREROLL;
-        while !left.is_zero() {
+        let (mut left, mut idle) = (PREROLL, 0);
+        while !left.is_zero() && idle < IDLE_LOOKS {
             self.heed_bus();
             if let Some(fault) = self.error.take() {
                 return Err(fault);
@@ -326,12 +329,32 @@ impl Pipeline {
                 self.heed(&message);
             } else {
                 left = left.saturating_sub(BUS_EVERY);
+                idle = if self.at_work() { 0 } else { idle + 1 };
             }
+        }
+        if let Source::File(path) = &self.source
+            && idle == IDLE_LOOKS
+        {
+            let why = whole::cut_short(path).unwrap_or_else(|| "no picture is found in it".to_owned());
+            return Err(Fault::new(Kind::Damaged, "cannot play the video")
+                .at(path.display())
+                .because(why)
+                .remedy("Copy or record it again"));
         }
         Err(Fault::new(Kind::Unavailable, "the video does not start")
             .at(reason::place(&self.source))
             .because(format!("no picture within {} s", PREROLL.as_secs()))
             .remedy("Check the disk that it is on"))
+    }
+
+    /// Whether any streaming thread is still at work. `decodebin` may swallow the error of a demuxer that fails
+    /// while it is being plugged in; then all of them stand still and nothing more is ever said.
+    fn at_work(&self) -> bool {
+        self.pipeline
+            .iterate_recurse()
+            .into_iter()
+            .flatten()
+            .any(|element| element.pads().iter().any(|pad| pad.task_state() == gst::TaskState::Started))
     }
 
     /// The picture at which a file stands, and the media type of the whole file.
@@ -341,6 +364,15 @@ impl Pipeline {
             None => None,
         };
         Ok((picture, self.shared.media.get().map_or("", String::as_str)))
+    }
+
+    /// Waits until the source has given its last frame.
+    #[cfg(test)]
+    pub(super) fn wait_for_end(&self) {
+        let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+        if !self.sink.is_eos() {
+            self.bus.timed_pop_filtered(gst::ClockTime::from_seconds(30), &kinds);
+        }
     }
 
     /// Reads what has gathered on the bus.
@@ -491,15 +523,4 @@ fn count(shared: &Arc<Passed>, pad: &gst::Pad, numbered: bool) {
 
 fn clock_time(time: Duration) -> gst::ClockTime {
     gst::ClockTime::from_nseconds(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1))
-}
-
-/// Whether a factory makes video decoders.
-trait Klass {
-    fn klass_is_video_decoder(&self) -> bool;
-}
-
-impl Klass for gst::ElementFactory {
-    fn klass_is_video_decoder(&self) -> bool {
-        self.has_type(gst::ElementFactoryType::DECODER | gst::ElementFactoryType::MEDIA_VIDEO)
-    }
 }
