@@ -1,0 +1,209 @@
+//! The journal for people and other programs: JSON lines, and a folder with pictures.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use redb::ReadableTable;
+use serde_json::{Map, Value, json};
+
+use super::archive::{Archive, EVENTS, HITS, PICTURES, READS, Trouble, decoded};
+use super::record::{StoredEvent, StoredHit, StoredPlace, StoredRead, What, Which, utc};
+use crate::fault::{Fault, Kind, Result};
+
+const WHAT: &str = "cannot export the journal";
+
+impl Archive {
+    /// Writes the journal as JSON lines: `"kind":"read"` for each vehicle pass (its newest version, `versions` with the
+    /// earlier ones, its `hits`), then verdicts, faults and notes. Gives the number of lines.
+    ///
+    /// # Errors
+    /// The output or the disk fails, or the journal is damaged.
+    pub fn export_jsonl(&self, output: impl Write) -> Result<u64> {
+        self.lines(output, |_| Ok(()))
+    }
+
+    /// Writes `reads.jsonl` and each read's newest pictures, named by the read's id, into the folder `folder`, which is
+    /// made. Gives the number of lines.
+    ///
+    /// # Errors
+    /// The folder holds an export already; else as [`Self::export_jsonl`].
+    pub fn export_folder(&self, folder: &Path) -> Result<u64> {
+        std::fs::create_dir_all(folder).map_err(|error| Fault::io("cannot make the folder", folder, error))?;
+        let path = folder.join("reads.jsonl");
+        let file = File::create_new(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Fault::new(Kind::Usage, "there is an export already")
+                .at(path.display())
+                .remedy("Name another folder"),
+            _ => Fault::io("cannot write the export", &path, error),
+        })?;
+        let mut output = BufWriter::new(file);
+        let lines = self.lines(&mut output, |(name, jpeg)| {
+            let path = folder.join(name);
+            std::fs::write(&path, jpeg).map_err(|error| Fault::io("cannot write a picture", &path, error))
+        })?;
+        output.flush().map_err(|error| Fault::io("cannot write the export", &path, error))?;
+        Ok(lines)
+    }
+
+    fn lines(&self, mut output: impl Write, mut picture: impl FnMut((&str, &[u8])) -> Result<()>) -> Result<u64> {
+        self.read(WHAT, |transaction| {
+            let mut lines = 0;
+            let mut write = |line: &Value| {
+                lines += 1;
+                writeln!(output, "{line}").map_err(|error| Trouble::Other(Fault::io(WHAT, Path::new("output"), error)))
+            };
+            let mut hits: HashMap<(u64, u64), Vec<Value>> = HashMap::new();
+            for row in transaction.open_table(HITS)?.iter()? {
+                let (sequence, value) = row?;
+                let hit: StoredHit = decoded(value.value(), format_args!("hit {}", sequence.value()))?;
+                let pass = hit.read.as_ref().map_or((0, 0), |read| (read.run, read.pass));
+                hits.entry(pass).or_default().push(hit_line(&hit));
+            }
+            let pictures = transaction.open_table(PICTURES)?;
+            let mut finish = |mut versions: Vec<StoredRead>| -> Result<(), Trouble> {
+                let Some(newest) = versions.pop() else { return Ok(()) };
+                let mut line = read_line(&newest);
+                line.insert("versions".into(), versions.iter().map(|read| Value::Object(read_line(read))).collect());
+                let pass = (newest.run, newest.pass);
+                line.insert("hits".into(), hits.remove(&pass).unwrap_or_default().into());
+                let mut names = Map::new();
+                for which in Which::ALL {
+                    for version in (0..=newest.version).rev() {
+                        if let Some(jpeg) = pictures.get((pass.0, pass.1, version, which as u8))? {
+                            let name = format!("{}-{}.jpg", newest.id(), which.word());
+                            picture((&name, jpeg.value())).map_err(Trouble::Other)?;
+                            names.insert(which.word().into(), name.into());
+                            break;
+                        }
+                    }
+                }
+                line.insert("pictures".into(), names.into());
+                write(&line.into())
+            };
+            let mut versions: Vec<StoredRead> = Vec::new();
+            for row in transaction.open_table(READS)?.iter()? {
+                let (key, value) = row?;
+                let (run, pass, _) = key.value();
+                let read: StoredRead = decoded(value.value(), format_args!("read {run}-{pass}"))?;
+                if versions.last().is_some_and(|last| (last.run, last.pass) != (run, pass)) {
+                    finish(std::mem::take(&mut versions))?;
+                }
+                versions.push(read);
+            }
+            finish(versions)?;
+            for row in transaction.open_table(EVENTS)?.iter()? {
+                let (sequence, value) = row?;
+                let event: StoredEvent = decoded(value.value(), format_args!("event {}", sequence.value()))?;
+                write(&event_line(&event))?;
+            }
+            Ok(lines)
+        })
+    }
+}
+
+fn time(us: i64) -> String {
+    utc(us).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// `number` with as many digits as mean something.
+fn rounded(number: f64, digits: i32) -> f64 {
+    let scale = 10f64.powi(digits);
+    (number * scale).round() / scale
+}
+
+fn read_line(read: &StoredRead) -> Map<String, Value> {
+    let characters: Vec<Value> = read
+        .characters
+        .iter()
+        .filter_map(|character| {
+            let best = character.characters.chars().next()?;
+            let p = f64::from(*character.p.first()?) / 65535.0;
+            Some(json!({ "char": best.to_string(), "p": rounded(p, 4) }))
+        })
+        .collect();
+    let corners: Vec<Value> =
+        read.corners.chunks(2).map(|corner| corner.iter().map(|v| rounded(f64::from(*v), 1)).collect()).collect();
+    let mut line = Map::new();
+    for (name, value) in [
+        ("kind", json!("read")),
+        ("id", json!(read.id().to_string())),
+        ("utc", json!(time(read.utc_us))),
+        ("utc_trusted", json!(read.utc_trusted)),
+        ("camera", json!(read.camera)),
+        ("text", json!(read.text)),
+        ("raw", json!(read.raw)),
+        ("confidence", json!(rounded(read.confidence.into(), 4))),
+        ("characters", characters.into()),
+        ("looks", json!(read.looks)),
+        ("agreeing", json!(read.agreeing)),
+        ("first_seen", json!(read.first_seen_us as f64 / 1e6)),
+        ("last_seen", json!(read.last_seen_us as f64 / 1e6)),
+        ("corners", corners.into()),
+        ("place", read.place.as_ref().map_or(Value::Null, place)),
+    ] {
+        line.insert(name.into(), value);
+    }
+    line
+}
+
+fn place(place: &StoredPlace) -> Value {
+    json!({
+        "lat": rounded(place.lat, 7),
+        "lon": rounded(place.lon, 7),
+        "speed_mps": place.speed_mps.map(|v| rounded(v.into(), 2)),
+        "course": place.course.map(|v| rounded(v.into(), 1)),
+        "age_s": f64::from(place.age_ms) / 1000.0,
+        "stale": place.stale,
+    })
+}
+
+fn hit_line(hit: &StoredHit) -> Value {
+    json!({
+        "list": hit.list,
+        "revision": hit.revision,
+        "list_age_s": hit.list_age_s,
+        "vrm": hit.vrm,
+        "read_as": hit.read.as_ref().map_or("", |read| &read.text),
+        "how": hit.how,
+        "probability": rounded(hit.probability.into(), 4),
+        "against": hit.against,
+        "reason": hit.reason,
+        "priority": hit.priority,
+        "action": hit.action,
+        "make": hit.make,
+        "model": hit.model,
+        "colour": hit.colour,
+        "markers": hit.markers,
+        "source": hit.source,
+        "note": hit.note,
+    })
+}
+
+fn event_line(event: &StoredEvent) -> Value {
+    let mut line = Map::new();
+    let mut put = |name: &str, value: Value| _ = line.insert(name.into(), value);
+    match &event.what {
+        Some(What::Verdict(verdict)) => {
+            put("kind", json!("verdict"));
+            put("id", json!(format!("{}-{}", verdict.run, verdict.pass)));
+            put("list", json!(verdict.list));
+            put("verdict", json!(verdict.verdict));
+        }
+        Some(What::Fault(fault)) => {
+            put("kind", json!(if fault.text.is_empty() { "back" } else { "fault" }));
+            put("part", json!(fault.part));
+            put("text", json!(fault.text));
+        }
+        Some(What::Note(text)) => {
+            put("kind", json!("note"));
+            put("text", json!(text));
+        }
+        None => put("kind", json!("unknown")),
+    }
+    put("run", json!(event.run));
+    put("utc", json!(time(event.utc_us)));
+    put("utc_trusted", json!(event.utc_trusted));
+    line.into()
+}

@@ -1,0 +1,173 @@
+//! What waits for the office: nothing before it is committed, everything until it is acknowledged.
+
+use redb::{ReadableTable, ReadTransaction};
+
+use super::archive::{Archive, HITS, META, OUTBOX, PICTURES, READS, Trouble, get};
+use super::record::{SentPicture, encode};
+use crate::fault::Result;
+
+/// What sort of thing waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ItemKind {
+    /// A hit.
+    Hit,
+    /// A read, as text.
+    Read,
+    /// A picture of a read.
+    Picture,
+}
+
+/// One thing for the office. The same key always has the same payload.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Item {
+    /// What it is.
+    pub kind: ItemKind,
+    /// Names it for good within the unit.
+    pub key: Vec<u8>,
+    /// A version byte and a message of `journal/record.rs`.
+    pub payload: Vec<u8>,
+}
+
+// Payloads hold who drove where: they stay out of logs and panics.
+impl std::fmt::Debug for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Item({:?}, {:02x?}, {} bytes)", self.kind, self.key, self.payload.len())
+    }
+}
+
+/// A row of the outbox: where the thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    Hit { sequence: u64 },
+    Read { run: u64, pass: u64, version: u32 },
+    Picture { run: u64, pass: u64, version: u32, which: u8 },
+}
+
+impl Waiting {
+    /// The first part of its key: hits go before reads before pictures.
+    pub(super) fn urgency(self) -> u8 {
+        match self {
+            Self::Hit { .. } => 0,
+            Self::Read { .. } => 1,
+            Self::Picture { .. } => 2,
+        }
+    }
+
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut bytes = vec![self.urgency()];
+        match self {
+            Self::Hit { sequence } => bytes.extend(sequence.to_be_bytes()),
+            Self::Read { run, pass, version } | Self::Picture { run, pass, version, .. } => {
+                bytes.extend(run.to_be_bytes());
+                bytes.extend(pass.to_be_bytes());
+                bytes.extend(version.to_be_bytes());
+            }
+        }
+        if let Self::Picture { which, .. } = self {
+            bytes.push(which);
+        }
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let long = |at: usize| Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let version = || Some(u32::from_be_bytes(bytes.get(17..21)?.try_into().ok()?));
+        match (bytes.first()?, bytes.len()) {
+            (0, 9) => Some(Self::Hit { sequence: long(1)? }),
+            (1, 21) => Some(Self::Read { run: long(1)?, pass: long(9)?, version: version()? }),
+            (2, 22) => Some(Self::Picture { run: long(1)?, pass: long(9)?, version: version()?, which: bytes[21] }),
+            _ => None,
+        }
+    }
+
+    fn kind(self) -> ItemKind {
+        match self {
+            Self::Hit { .. } => ItemKind::Hit,
+            Self::Read { .. } => ItemKind::Read,
+            Self::Picture { .. } => ItemKind::Picture,
+        }
+    }
+
+    /// What the office is to store; `None` if it is not there.
+    pub(super) fn payload(self, transaction: &ReadTransaction) -> Result<Option<Vec<u8>>, Trouble> {
+        Ok(match self {
+            Self::Hit { sequence } => transaction.open_table(HITS)?.get(sequence)?.map(|hit| hit.value().to_vec()),
+            Self::Read { run, pass, version } => {
+                transaction.open_table(READS)?.get((run, pass, version))?.map(|read| read.value().to_vec())
+            }
+            Self::Picture { run, pass, version, which } => {
+                transaction.open_table(PICTURES)?.get((run, pass, version, which))?.map(|jpeg| {
+                    encode(&SentPicture { run, pass, version, which: which.into(), jpeg: jpeg.value().to_vec() })
+                })
+            }
+        })
+    }
+}
+
+impl Archive {
+    /// The next things for the office: hits before reads before pictures, oldest first, at most `items`; ends after the
+    /// one with which the payloads reach `bytes`.
+    ///
+    /// # Errors
+    /// The disk fails, or the journal is damaged.
+    pub fn pending(&self, items: usize, bytes: usize) -> Result<Vec<Item>> {
+        self.read("cannot read what waits for the office", |transaction| {
+            let (mut found, mut size) = (Vec::new(), 0);
+            for row in transaction.open_table(OUTBOX)?.iter()? {
+                if found.len() >= items || size >= bytes {
+                    break;
+                }
+                let (key, value) = row?;
+                let (urgency, sequence) = key.value();
+                let waiting = Waiting::decode(value.value())
+                    .ok_or_else(|| Trouble::Damaged(format!("row {sequence} of the outbox makes no sense")))?;
+                let payload = waiting
+                    .payload(transaction)?
+                    .ok_or_else(|| Trouble::Damaged(format!("what row {sequence} of the outbox names is missing")))?;
+                size += payload.len();
+                let key = [&[urgency][..], &sequence.to_be_bytes()].concat();
+                found.push(Item { kind: waiting.kind(), key, payload });
+            }
+            Ok(found)
+        })
+    }
+
+    /// The office has stored these: they need not be kept for it any more. Keys that nothing has are passed over. Gives
+    /// how many things still wait.
+    ///
+    /// # Errors
+    /// The disk fails; nothing is acknowledged then.
+    pub fn acknowledge(&self, keys: &[Vec<u8>]) -> Result<u64> {
+        self.write("cannot note what the office has stored", |transaction| {
+            let mut outbox = transaction.open_table(OUTBOX)?;
+            let mut stored = 0;
+            for key in keys {
+                if let [urgency, sequence @ ..] = &key[..]
+                    && let Ok(sequence) = sequence.try_into().map(u64::from_be_bytes)
+                    && outbox.remove((*urgency, sequence))?.is_some()
+                {
+                    stored += 1;
+                }
+            }
+            let mut meta = transaction.open_table(META)?;
+            for name in ["outbox.out", "uploaded"] {
+                let before = get(&meta, name)?;
+                meta.insert(name, before + stored)?;
+            }
+            Ok(waiting(&meta)?)
+        })
+    }
+
+    /// How many things wait for the office.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn unsent(&self) -> Result<u64> {
+        self.read("cannot read what waits for the office", |transaction| Ok(waiting(&transaction.open_table(META)?)?))
+    }
+}
+
+/// How many things wait, by the numbers.
+pub(super) fn waiting(meta: &impl ReadableTable<&'static str, u64>) -> Result<u64, redb::StorageError> {
+    Ok(get(meta, "outbox.in")?.saturating_sub(get(meta, "outbox.out")?))
+}

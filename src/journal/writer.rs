@@ -1,0 +1,278 @@
+//! The one thread that writes, and the handle that feeds it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::archive::Archive;
+use super::purge::Purged;
+use super::queue::Item;
+use super::record::{Prepared, Record};
+use crate::clock;
+use crate::config;
+use crate::fault::{Fault, Kind, Result};
+use crate::recognise::Thumbnail;
+use crate::tag::When;
+
+/// Records that may wait for the disk: minutes of dense traffic.
+const QUEUE: usize = 4096;
+/// Bytes of pictures that may wait for the disk. Beyond it reads are kept without theirs: text is never lost for a picture.
+const PICTURES: usize = 128 << 20;
+/// Records of one commit.
+const BATCH: usize = 256;
+/// The wait before a failed commit is tried again; it doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How the journal is.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// Records handed in since the start.
+    pub seen: u64,
+    /// Of these: on disk.
+    pub committed: u64,
+    /// Commits that took; `committed / commits` is the size of a batch.
+    pub commits: u64,
+    /// Records that were refused because the queue was full.
+    pub refused: u64,
+    /// Reads that went in without pictures because too many were waiting.
+    pub without_pictures: u64,
+    /// Things that wait for the office.
+    pub unsent: u64,
+    /// Why nothing can be written now. Records are held in memory meanwhile, and written once it is over.
+    pub fault: Option<Arc<Fault>>,
+}
+
+/// The journal of a running unit. Dropping it writes what has been handed in.
+#[derive(Debug)]
+pub struct Journal {
+    archive: Arc<Archive>,
+    run: u64,
+    // Dropped before the thread is joined: that is how the thread learns of the end.
+    queue: Option<SyncSender<Command>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    seen: AtomicU64,
+    committed: AtomicU64,
+    commits: AtomicU64,
+    refused: AtomicU64,
+    without_pictures: AtomicU64,
+    unsent: AtomicU64,
+    picture_bytes: AtomicUsize,
+    closing: AtomicBool,
+    fault: Mutex<Option<Arc<Fault>>>,
+}
+
+enum Command {
+    Record(Record),
+    Flush(SyncSender<Result<()>>),
+}
+
+impl Journal {
+    /// Opens the journal in `folder` (made if it is not there), counts a run, and starts to write.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written to; the file is damaged or no journal; another program has it open.
+    pub fn open(folder: &Path, clock: clock::Shared) -> Result<Self> {
+        let archive = Arc::new(Archive::open(folder)?);
+        let run = archive.count_run()?;
+        let shared = Arc::new(Shared::default());
+        shared.unsent.store(archive.unsent()?, Ordering::Relaxed);
+        let (queue, commands) = mpsc::sync_channel(QUEUE);
+        let writer = Writer { archive: archive.clone(), run, commands, shared: shared.clone(), clock };
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run())
+            .map_err(|error| Fault::new(Kind::Internal, "cannot start the journal's thread").because(error))?;
+        Ok(Self { archive, run, queue: Some(queue), shared, thread: Some(thread) })
+    }
+
+    /// The number of this run: the first part of a [`crate::recognise::ReadId`].
+    pub fn run(&self) -> u64 {
+        self.run
+    }
+
+    /// Takes a record to be written. Never waits for the disk.
+    ///
+    /// # Errors
+    /// The queue is full since nothing can be written for long; the record is lost, and counted.
+    pub fn record(&self, mut record: Record) -> Result<()> {
+        let mut bytes = 0;
+        if let Record::Read(tagged) = &mut record {
+            bytes = tagged.read.patch.rgb.len() + tagged.read.overview.rgb.len();
+            if self.shared.picture_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > PICTURES {
+                self.shared.picture_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                self.shared.without_pictures.fetch_add(1, Ordering::Relaxed);
+                let nothing = Arc::new(Thumbnail { width: 0, height: 0, rgb: Vec::new() });
+                (tagged.read.patch, tagged.read.overview, bytes) = (nothing.clone(), nothing, 0);
+            }
+        }
+        let why = match self.queue.as_ref().map(|queue| queue.try_send(Command::Record(record))) {
+            Some(Ok(())) => {
+                self.shared.seen.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+            Some(Err(TrySendError::Full(_))) => "its queue is full since nothing can be written",
+            Some(Err(TrySendError::Disconnected(_))) | None => "its thread has ended",
+        };
+        self.shared.picture_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        Err(Fault::new(Kind::Full, "the journal cannot take a record")
+            .because(why)
+            .remedy("Check the disk; see the journal's fault"))
+    }
+
+    /// Waits until everything handed in before is on disk.
+    ///
+    /// # Errors
+    /// It cannot be written now; it is tried again nevertheless.
+    pub fn flush(&self) -> Result<()> {
+        let ended = || Fault::new(Kind::Internal, "the journal's thread has ended");
+        let (done, answer) = mpsc::sync_channel(1);
+        let queue = self.queue.as_ref().ok_or_else(ended)?;
+        queue.send(Command::Flush(done)).map_err(|_| ended())?;
+        answer.recv().map_err(|_| ended())?
+    }
+
+    /// How the journal is.
+    pub fn status(&self) -> Status {
+        let shared = &self.shared;
+        Status {
+            seen: shared.seen.load(Ordering::Relaxed),
+            committed: shared.committed.load(Ordering::Relaxed),
+            commits: shared.commits.load(Ordering::Relaxed),
+            refused: shared.refused.load(Ordering::Relaxed),
+            without_pictures: shared.without_pictures.load(Ordering::Relaxed),
+            unsent: shared.unsent.load(Ordering::Relaxed),
+            fault: shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// What lies on disk: for export and verification.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    /// See [`Archive::pending`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn pending(&self, items: usize, bytes: usize) -> Result<Vec<Item>> {
+        self.archive.pending(items, bytes)
+    }
+
+    /// See [`Archive::acknowledge`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn acknowledge(&self, keys: &[Vec<u8>]) -> Result<()> {
+        self.shared.unsent.store(self.archive.acknowledge(keys)?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// See [`Archive::purge`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn purge(&self, now: When, keep: &config::Journal) -> Result<Purged> {
+        let purged = self.archive.purge(now, keep)?;
+        self.shared.unsent.store(self.archive.unsent()?, Ordering::Relaxed);
+        Ok(purged)
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread has been reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Writer {
+    archive: Arc<Archive>,
+    run: u64,
+    commands: Receiver<Command>,
+    shared: Arc<Shared>,
+    clock: clock::Shared,
+}
+
+impl Writer {
+    fn run(self) {
+        // Blocks until something is there; what has come meanwhile goes into the same commit.
+        while let Ok(first) = self.commands.recv() {
+            let (mut batch, mut waiting) = (Vec::new(), Vec::new());
+            let mut next = Some(first);
+            while let Some(command) = next.take() {
+                match command {
+                    Command::Record(record) => {
+                        let bytes = match &record {
+                            Record::Read(tagged) => tagged.read.patch.rgb.len() + tagged.read.overview.rgb.len(),
+                            _ => 0,
+                        };
+                        batch.push(Prepared::new(record, self.run));
+                        self.shared.picture_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                    }
+                    Command::Flush(done) => waiting.push(done),
+                }
+                if batch.len() < BATCH && waiting.is_empty() {
+                    next = self.commands.try_recv().ok();
+                }
+            }
+            if !self.write(&batch, &mut waiting) {
+                return;
+            }
+            for done in waiting {
+                // Whoever asked may have gone.
+                let _ = done.try_send(Ok(()));
+            }
+        }
+    }
+
+    /// Writes until it is written; false if the unit ends before. Those who wait hear of the first failure.
+    fn write(&self, batch: &[Prepared], waiting: &mut Vec<SyncSender<Result<()>>>) -> bool {
+        let mut wait = FIRST_WAIT;
+        if batch.is_empty() {
+            return true;
+        }
+        loop {
+            match self.archive.commit(batch) {
+                Ok(unsent) => {
+                    self.shared.unsent.store(unsent, Ordering::Relaxed);
+                    self.shared.committed.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                    self.shared.commits.fetch_add(1, Ordering::Relaxed);
+                    self.set_fault(None);
+                    return true;
+                }
+                Err(fault) => {
+                    for done in waiting.drain(..) {
+                        let _ = done.try_send(Err(Fault::new(fault.kind(), fault.to_string())));
+                    }
+                    self.set_fault(Some(fault));
+                }
+            }
+            if self.shared.closing.load(Ordering::Relaxed) {
+                return false;
+            }
+            self.clock.sleep(wait);
+            wait = (wait * 2).min(LONGEST_WAIT);
+            if let Err(fault) = self.archive.reopen() {
+                self.set_fault(Some(fault));
+            }
+        }
+    }
+
+    fn set_fault(&self, fault: Option<Fault>) {
+        *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault.map(Arc::new);
+    }
+}
