@@ -32,7 +32,9 @@ pub fn init(data: &Path, names: &[String], clock: &dyn Clock) -> Result<()> {
             .remedy("Name another folder; the cars of this one trust its authority"));
     }
     let utc = clock.utc();
-    let mut params = params(Vec::new(), "Outrider office authority", utc, AUTHORITY_DAYS)?;
+    // No two authorities share a name: a certificate of another office is then known by its issuer.
+    let name = format!("Outrider office authority {:016x}", fastrand::u64(..));
+    let mut params = params(Vec::new(), &name, utc, AUTHORITY_DAYS)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().map_err(unmade)?;

@@ -8,6 +8,10 @@ mod authority;
 mod connection;
 mod files;
 mod inbox;
+#[cfg(test)]
+mod loopback;
+#[cfg(test)]
+mod pair;
 mod register;
 mod service;
 mod session;

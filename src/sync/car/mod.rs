@@ -16,7 +16,7 @@ use crate::fault::{Fault, Kind, Result};
 use crate::sync::wire::Item;
 
 pub use session::{Budget, Revision};
-#[cfg(test)]
+#[cfg(all(test, feature = "office"))]
 pub(crate) use session::{Downloads, Event, Session};
 
 /// The first pause before trying again.

@@ -228,7 +228,6 @@ impl Session {
         }
     }
 
-
     /// A revision was applied, or could not be; `held` is what the car holds now.
     pub(crate) fn list_done(&mut self, applied: bool, held: Vec<(String, u64)>) {
         if let Some(offer) = self.applying.take()

@@ -1,0 +1,389 @@
+//! Car and office over real QUIC on the loopback interface, with real files.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::DateTime;
+use tempfile::TempDir;
+
+use super::{Service, enrol, fleet, init, offer_revision, revoke};
+use crate::clock::{RealClock, SimulatedClock};
+use crate::config;
+use crate::fault::{Fault, Kind as FaultKind, Result};
+use crate::sync::car::{Budget, Revision};
+use crate::sync::identity::Identity;
+use crate::sync::{Item, Kind, Link, LinkState, Outbox, Status};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A journal and hotlist in memory.
+#[derive(Default)]
+struct Memory {
+    unsent: Mutex<BTreeMap<(Kind, Vec<u8>), Vec<u8>>>,
+    lists: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
+}
+
+impl Memory {
+    fn add(&self, kind: Kind, number: usize, size: usize) {
+        let key = format!("{kind:?}-{number:05}").into_bytes();
+        self.unsent.lock().expect("whole").insert((kind, key), vec![number as u8; size]);
+    }
+}
+
+impl Outbox for Memory {
+    fn pending(&self, budget: Budget) -> Result<Vec<Item>> {
+        let mut bytes = 0;
+        let mut items = Vec::new();
+        for ((kind, key), payload) in self.unsent.lock().expect("whole").iter() {
+            if items.len() >= budget.items || bytes >= budget.bytes {
+                break;
+            }
+            bytes += payload.len();
+            items.push(Item { kind: *kind, key: key.clone(), payload: payload.clone() });
+        }
+        Ok(items)
+    }
+
+    fn unsent(&self) -> u64 {
+        self.unsent.lock().expect("whole").len() as u64
+    }
+
+    fn acknowledged(&self, keys: &[Vec<u8>]) -> Result<()> {
+        self.unsent.lock().expect("whole").retain(|(_, key), _| !keys.contains(key));
+        Ok(())
+    }
+
+    fn lists_held(&self) -> Vec<(String, u64)> {
+        self.lists.lock().expect("whole").iter().map(|(list, (revision, _))| (list.clone(), *revision)).collect()
+    }
+
+    fn apply_list(&self, revision: &Revision) -> Result<()> {
+        if revision.bytes.starts_with(b"unusable") {
+            return Err(Fault::new(FaultKind::Damaged, "not a list"));
+        }
+        self.lists.lock().expect("whole").insert(revision.list.clone(), (revision.revision, revision.bytes.clone()));
+        Ok(())
+    }
+}
+
+/// An office with one enrolled car.
+struct Yard {
+    folder: TempDir,
+    clock: crate::clock::Shared,
+}
+
+impl Yard {
+    fn new() -> Self {
+        let yard = Self { folder: tempfile::tempdir().expect("a folder"), clock: RealClock::shared() };
+        init(&yard.data(), &[], &*yard.clock).expect("made");
+        enrol(&yard.data(), "EX-01", &yard.identity(), &*yard.clock).expect("enrolled");
+        yard
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("office")
+    }
+
+    fn identity(&self) -> PathBuf {
+        self.folder.path().join("car")
+    }
+
+    fn serve(&self, listen: SocketAddr) -> Service {
+        Service::start(&self.data(), listen, Arc::clone(&self.clock)).expect("started")
+    }
+
+    fn link(&self, office: SocketAddr, outbox: &Arc<Memory>) -> Link {
+        link(&self.identity(), "EX-01", office, outbox, &self.clock)
+    }
+}
+
+fn link(identity: &Path, unit: &str, office: SocketAddr, outbox: &Arc<Memory>, clock: &crate::clock::Shared) -> Link {
+    let settings = config::Office { address: office.to_string(), identity: identity.to_owned() };
+    let outbox: Arc<dyn Outbox> = Arc::clone(outbox) as Arc<dyn Outbox>;
+    Link::start(unit, &settings, outbox, Arc::clone(clock)).expect("started")
+}
+
+fn anywhere() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// Waits until the link's status is as wanted.
+fn wait(link: &Link, what: &str, wanted: impl FnMut(&Status) -> bool) -> Status {
+    let mut watch = link.watch();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let waited = runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, watch.wait_for(wanted))
+            .await
+            .map(|status| status.expect("the link lives").clone())
+    });
+    waited.unwrap_or_else(|_| panic!("{what} did not happen; the link is {:?}", link.status()))
+}
+
+/// Waits until something outside the link is as wanted.
+fn wait_until(what: &str, mut wanted: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !wanted() {
+        assert!(start.elapsed() < PATIENCE, "{what} did not happen");
+        std::thread::yield_now();
+    }
+}
+
+fn down(status: &Status, words: &str) -> bool {
+    matches!(&status.state, LinkState::Down { reason, .. } if reason.to_string().contains(words))
+}
+
+fn connected(status: &Status) -> bool {
+    matches!(status.state, LinkState::Connected { .. })
+}
+
+#[test]
+fn things_go_up_and_lists_come_down() {
+    let yard = Yard::new();
+    offer_revision(&yard.data(), "stolen", 3, &vec![3; 700_000]).expect("offered");
+    let service = yard.serve(anywhere());
+    let outbox = Arc::new(Memory::default());
+    outbox.add(Kind::Hit, 0, 300);
+    (0..1500).for_each(|number| outbox.add(Kind::Read, number, 400));
+    (0..12).for_each(|number| outbox.add(Kind::Picture, number, 120_000));
+    let link = yard.link(service.address(), &outbox);
+    wait(&link, "the upload", |status| status.acknowledged == 1513 && status.unsent == 0);
+    let counts = service.counts().expect("counted")["EX-01"];
+    assert_eq!((counts.hits, counts.reads, counts.pictures), (1, 1500, 12));
+    assert_eq!((counts.duplicates, counts.conflicts), (0, 0));
+    assert_eq!(
+        service.store().get("EX-01", Kind::Read, b"Read-00700").expect("read"),
+        Some(vec![700_usize as u8; 400])
+    );
+    let status = wait(&link, "the list", |status| status.lists == [("stolen".to_owned(), 3)]);
+    assert!(connected(&status));
+    assert_eq!(outbox.lists.lock().expect("whole")["stolen"].1, vec![3; 700_000]);
+
+    // While connected: a new read goes up at a nudge, a new revision comes down by itself, a bad one is named.
+    outbox.add(Kind::Read, 9000, 10);
+    link.nudge();
+    wait(&link, "the read", |status| status.acknowledged == 1514);
+    offer_revision(&yard.data(), "stolen", 4, b"four").expect("offered");
+    wait(&link, "the new revision", |status| status.lists == [("stolen".to_owned(), 4)]);
+    offer_revision(&yard.data(), "stolen", 5, b"unusable").expect("offered");
+    let status = wait(&link, "the fault", |status| status.list_fault.is_some());
+    assert_eq!(status.lists, [("stolen".to_owned(), 4)]);
+
+    // The office's status file says so too, while it serves and after.
+    wait_until("the status file", || {
+        fleet(&yard.data()).is_ok_and(|fleet| {
+            fleet.serving
+                && fleet
+                    .units
+                    .get("EX-01")
+                    .is_some_and(|unit| unit.connected && unit.stored.reads == 1501 && unit.lists["stolen"] == 4)
+        })
+    });
+    drop(link);
+    service.stop();
+    let fleet = fleet(&yard.data()).expect("readable");
+    assert!(!fleet.serving && !fleet.units["EX-01"].connected);
+}
+
+#[test]
+fn an_office_that_goes_and_comes_back_gets_everything_once() {
+    let yard = Yard::new();
+    let service = yard.serve(anywhere());
+    let address = service.address();
+    let outbox = Arc::new(Memory::default());
+    (0..3000).for_each(|number| outbox.add(Kind::Read, number, 200));
+    let link = yard.link(address, &outbox);
+    wait(&link, "the first acknowledgements", |status| status.acknowledged > 0);
+    service.stop();
+    wait(&link, "the loss", |status| down(status, "closed the connection") || down(status, "cannot be reached"));
+    (3000..3200).for_each(|number| outbox.add(Kind::Read, number, 200));
+    outbox.add(Kind::Hit, 0, 200);
+    let service = yard.serve(address);
+    wait(&link, "the rest", |status| connected(status) && status.unsent == 0 && status.acknowledged == 3201);
+    let counts = service.counts().expect("counted")["EX-01"];
+    assert_eq!((counts.reads, counts.hits, counts.conflicts), (3200, 1, 0));
+    assert_eq!(service.store().keys("EX-01", Kind::Read).expect("read").len(), 3200);
+}
+
+#[test]
+fn an_office_that_dies_without_a_word_is_missed_and_nothing_is_lost() {
+    let yard = Yard::new();
+    let service = yard.serve(anywhere());
+    let address = service.address();
+    let outbox = Arc::new(Memory::default());
+    (0..2000).for_each(|number| outbox.add(Kind::Read, number, 200));
+    let link = yard.link(address, &outbox);
+    wait(&link, "the first acknowledgements", |status| status.acknowledged > 0);
+    service.kill();
+    let service = yard.serve(address);
+    // What went into the void is sent again: once the idle timeout has passed at the latest.
+    let status = wait(&link, "the rest", |status| status.unsent == 0);
+    assert_eq!(status.acknowledged, 2000);
+    assert_eq!(service.store().keys("EX-01", Kind::Read).expect("read").len(), 2000);
+}
+
+#[test]
+fn strangers_and_the_revoked_are_turned_away_and_others_go_on() {
+    let (yard, other) = (Yard::new(), Yard::new());
+    enrol(&yard.data(), "EX-02", &yard.folder.path().join("car2"), &*yard.clock).expect("enrolled");
+    let service = yard.serve(anywhere());
+    let (outbox, nothing) = (Arc::new(Memory::default()), Arc::new(Memory::default()));
+    let good = yard.link(service.address(), &outbox);
+    wait(&good, "the link", connected);
+
+    // A car of another authority, even where it trusts this office: its certificate is refused.
+    let foreign = yard.folder.path().join("foreign");
+    std::fs::create_dir(&foreign).expect("made");
+    for file in ["cert.pem", "key.pem"] {
+        std::fs::copy(other.identity().join(file), foreign.join(file)).expect("copied");
+    }
+    std::fs::copy(yard.identity().join("ca.pem"), foreign.join("ca.pem")).expect("copied");
+    let stranger = link(&foreign, "EX-01", service.address(), &nothing, &yard.clock);
+    wait(&stranger, "the refusal", |status| down(status, "refuses this car's identity"));
+
+    // A car that was enrolled elsewhere does not talk to this office.
+    let astray = link(&other.identity(), "EX-01", service.address(), &nothing, &yard.clock);
+    wait(&astray, "the refusal", |status| down(status, "another office"));
+
+    // A folder that belongs to another unit.
+    let swapped = link(&yard.folder.path().join("car2"), "EX-01", service.address(), &nothing, &yard.clock);
+    wait(&swapped, "the refusal", |status| down(status, "unit of another name"));
+    drop((stranger, astray, swapped));
+
+    // Nobody without a certificate.
+    assert!(handshake_without_certificate(&yard, service.address()).is_err());
+    assert!(service.refused() >= 3);
+
+    // The good car was not disturbed; then it is revoked, in mid-connection.
+    assert!(connected(&good.status()));
+    assert_eq!(revoke(&yard.data(), "EX-01", &*yard.clock).expect("revoked"), 1);
+    wait(&good, "the cut", |status| down(status, "does not know this car's identity"));
+    outbox.add(Kind::Read, 1, 1);
+    good.nudge();
+    wait(&good, "the count", |status| status.unsent == 1);
+    assert_eq!(service.counts().expect("counted").get("EX-01"), None);
+}
+
+/// Connects as nobody, and waits for what the office says to that.
+fn handshake_without_certificate(yard: &Yard, office: SocketAddr) -> std::result::Result<(), quinn::ConnectionError> {
+    use rustls::pki_types::pem::PemObject;
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = std::fs::read(yard.identity().join("ca.pem")).expect("read");
+    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(&authority).expect("a certificate")).expect("added");
+    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![crate::sync::wire::ALPN.to_vec()];
+    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).expect("TLS 1.3");
+    let config = quinn::ClientConfig::new(Arc::new(crypto));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let endpoint = quinn::Endpoint::client(anywhere()).expect("bound");
+        let connection = endpoint.connect_with(config, office, "127.0.0.1").expect("begun").await?;
+        Err(connection.closed().await)
+    })
+}
+
+/// An enrolled car that does not keep to the conversation.
+#[test]
+fn garbage_and_absurd_lengths_end_one_connection_only() {
+    let yard = Yard::new();
+    enrol(&yard.data(), "EX-02", &yard.folder.path().join("car2"), &*yard.clock).expect("enrolled");
+    let service = yard.serve(anywhere());
+    let outbox = Arc::new(Memory::default());
+    let good = link(&yard.folder.path().join("car2"), "EX-02", service.address(), &outbox, &yard.clock);
+    wait(&good, "the link", connected);
+    let config = Identity::load(&yard.identity()).expect("loaded").client(Arc::clone(&yard.clock)).expect("usable");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let endpoint = quinn::Endpoint::client(anywhere()).expect("bound");
+        for (lane, bytes) in [
+            (None, &b"\xff\xff\xff\xff\x0f"[..]),
+            (None, b"\x03\xff\xff\xff"),
+            // Another protocol: its first letter is taken for a length, of a message that is none.
+            (None, b"GET / HTTP/1.1\r\nHost: office.example.org\r\nUser-Agent: someone who tries every door there is\r\n\r\n"),
+            (Some(2), b"\x05hello"),
+            (Some(77), b""),
+            (Some(4), b"\x00"),
+        ] {
+            let connection = endpoint
+                .connect_with(config.clone(), service.address(), "127.0.0.1")
+                .expect("begun")
+                .await
+                .expect("let in");
+            let mut stream = match lane {
+                None => connection.open_bi().await.expect("opened").0,
+                Some(number) => {
+                    let mut stream = connection.open_uni().await.expect("opened");
+                    stream.write_all(&[number]).await.expect("written");
+                    stream
+                }
+            };
+            stream.write_all(bytes).await.expect("written");
+            let end = tokio::time::timeout(PATIENCE, connection.closed()).await.expect("cut off");
+            let quinn::ConnectionError::ApplicationClosed(close) = end else { panic!("{end}") };
+            assert_eq!(close.error_code.into_inner(), 2, "{lane:?} {bytes:?}");
+        }
+    });
+    outbox.add(Kind::Hit, 1, 10);
+    good.nudge();
+    wait(&good, "the hit", |status| status.acknowledged == 1);
+}
+
+#[test]
+fn a_second_connection_of_a_unit_takes_over() {
+    let yard = Yard::new();
+    let service = yard.serve(anywhere());
+    let outbox = Arc::new(Memory::default());
+    let first = yard.link(service.address(), &outbox);
+    wait(&first, "the link", connected);
+    let second = yard.link(service.address(), &outbox);
+    wait(&first, "the end of the first", |status| down(status, "took over"));
+    drop(first);
+    outbox.add(Kind::Hit, 1, 10);
+    second.nudge();
+    wait(&second, "the hit", |status| status.unsent == 0 && status.acknowledged <= 1);
+    wait_until("the count", || service.counts().expect("counted").get("EX-01").is_some_and(|counts| counts.hits == 1));
+}
+
+#[test]
+fn a_wrong_clock_and_a_missing_identity_are_named_and_pass() {
+    let yard = Yard::new();
+    let service = yard.serve(anywhere());
+    let outbox = Arc::new(Memory::default());
+    let clock = SimulatedClock::starting(DateTime::UNIX_EPOCH);
+    let shared: crate::clock::Shared = clock.clone();
+    let late = link(&yard.identity(), "EX-01", service.address(), &outbox, &shared);
+    wait(&late, "the fault", |status| down(status, "1970-01-01"));
+    // Decades ahead: the certificates have run out, as far as this car knows.
+    clock.jump_to(yard.clock.utc() + chrono::Days::new(20_000));
+    wait(&late, "the fault", |status| down(status, "clock"));
+    clock.jump_to(yard.clock.utc());
+    wait(&late, "the link", connected);
+    drop(late);
+
+    let moved = yard.folder.path().join("moved");
+    std::fs::rename(yard.identity(), &moved).expect("moved");
+    let without = yard.link(service.address(), &outbox);
+    wait(&without, "the fault", |status| down(status, "cannot read the identity"));
+    std::fs::rename(&moved, yard.identity()).expect("moved back");
+    wait(&without, "the link", connected);
+}
+
+#[test]
+fn an_office_that_was_not_made_or_is_running_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fault = Service::start(folder.path(), anywhere(), RealClock::shared()).err().expect("nothing there");
+    assert!(fault.to_string().contains("init"), "{fault}");
+    let yard = Yard::new();
+    let service = yard.serve(anywhere());
+    let second = Service::start(&yard.data(), anywhere(), Arc::clone(&yard.clock)).err().expect("in use");
+    assert_eq!(second.kind(), FaultKind::Unavailable, "{second}");
+    let taken = Yard::new();
+    let fault = Service::start(&taken.data(), service.address(), Arc::clone(&taken.clock)).err().expect("taken");
+    assert!(fault.to_string().contains("cannot listen"), "{fault}");
+}

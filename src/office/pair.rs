@@ -1,0 +1,414 @@
+//! Both sides of the conversation in memory and in virtual time: bytes cut anywhere, lanes delivered in any order,
+//! links lost and either side killed at any step. Nothing may be lost, doubled, or acknowledged too early.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::session::{self as office, ListInfo};
+use crate::clock::Moment;
+use crate::sync::car::{Downloads, Event as CarEvent, Revision, Session as CarSession};
+use crate::sync::wire::{Breach, Item, Kind, Lane, PIECE};
+
+const UNIT: &str = "EX-01";
+const LIST: &str = "stolen";
+
+/// The car's journal: what survives the car.
+#[derive(Default)]
+struct Journal {
+    made: BTreeMap<Vec<u8>, Item>,
+    unsent: BTreeSet<(Kind, Vec<u8>)>,
+    lists: BTreeMap<String, (u64, Vec<u8>)>,
+}
+
+impl Journal {
+    fn add(&mut self, kind: Kind, size: usize) {
+        let number = self.made.len();
+        let key = format!("{kind:?}-{number:04}").into_bytes();
+        let payload = (0..size).map(|i| (i + number) as u8).collect();
+        self.unsent.insert((kind, key.clone()));
+        self.made.insert(key.clone(), Item { kind, key, payload });
+    }
+
+    fn pending(&self) -> Vec<Item> {
+        self.unsent.iter().map(|(_, key)| self.made[key].clone()).collect()
+    }
+
+    fn held(&self) -> Vec<(String, u64)> {
+        self.lists.iter().map(|(list, (revision, _))| (list.clone(), *revision)).collect()
+    }
+}
+
+/// The office's store: what survives the office.
+#[derive(Default)]
+struct Stored {
+    things: BTreeMap<Vec<u8>, Item>,
+    /// How often each thing was stored anew; more than once would be a double.
+    times: BTreeMap<Vec<u8>, u32>,
+    list: Option<(u64, Vec<u8>)>,
+}
+
+/// Bytes on their way, by direction and lane.
+type Pipes = BTreeMap<(bool, Lane), VecDeque<u8>>;
+const UP: bool = true;
+const DOWN: bool = false;
+
+struct Linked {
+    car: CarSession,
+    office: office::Session,
+    pipes: Pipes,
+    /// Received by the office, not committed.
+    uncommitted: Vec<Item>,
+    /// Acknowledged to the car, which has not told its journal yet.
+    unsettled: Vec<Vec<u8>>,
+    /// Come to the car, not applied.
+    unapplied: Option<Revision>,
+    list_bytes_carried: usize,
+}
+
+#[derive(Default)]
+struct World {
+    now: Moment,
+    journal: Journal,
+    stored: Stored,
+    link: Option<Linked>,
+    downloads: Downloads,
+    list_bytes_carried: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Make(Kind, usize),
+    Look,
+    Deliver { up: bool, lane: Lane, bytes: usize },
+    Commit,
+    Settle,
+    Apply,
+    Publish(usize),
+    Cut,
+    KillCar,
+    Pass(u64),
+}
+
+impl World {
+    fn connect(&mut self) {
+        if self.link.is_none() {
+            let downloads = std::mem::take(&mut self.downloads);
+            self.link = Some(Linked {
+                car: CarSession::open(UNIT, self.journal.held(), downloads, self.now),
+                office: office::Session::open(UNIT, self.now),
+                pipes: Pipes::new(),
+                uncommitted: Vec::new(),
+                unsettled: Vec::new(),
+                unapplied: None,
+                list_bytes_carried: 0,
+            });
+        }
+    }
+
+    /// The link is lost with all that is on it. What the office had not committed is gone too: it may have died.
+    fn cut(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.downloads = link.car.into_downloads();
+            self.list_bytes_carried += link.list_bytes_carried;
+        }
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), Breach> {
+        self.connect();
+        let Some(link) = &mut self.link else { return Ok(()) };
+        match step {
+            Step::Make(kind, size) => self.journal.add(kind, size),
+            Step::Look => {
+                if link.car.budget().is_some() {
+                    link.car.offer(self.journal.pending(), self.now);
+                }
+            }
+            Step::Deliver { up, lane, bytes } => {
+                let pipe = link.pipes.entry((up, lane)).or_default();
+                let bytes: Vec<u8> = pipe.drain(..bytes.min(pipe.len())).collect();
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                if up {
+                    link.office.receive(lane, &bytes)?;
+                } else {
+                    if lane == Lane::Lists {
+                        link.list_bytes_carried += bytes.len();
+                    }
+                    link.car.receive(lane, &bytes, self.now)?;
+                }
+            }
+            Step::Commit => {
+                let mut keys = Vec::new();
+                for item in link.uncommitted.drain(..) {
+                    keys.push(item.key.clone());
+                    if !self.stored.things.contains_key(&item.key) {
+                        *self.stored.times.entry(item.key.clone()).or_default() += 1;
+                        self.stored.things.insert(item.key.clone(), item);
+                    }
+                }
+                link.office.stored(keys);
+            }
+            Step::Settle => {
+                let keys = std::mem::take(&mut link.unsettled);
+                self.journal.unsent.retain(|(_, key)| !keys.contains(key));
+                link.car.settled(&keys);
+            }
+            Step::Apply => {
+                if let Some(revision) = link.unapplied.take() {
+                    self.journal.lists.insert(revision.list, (revision.revision, revision.bytes));
+                    link.car.list_done(true, self.journal.held());
+                }
+            }
+            Step::Publish(size) => {
+                let revision = self.stored.list.as_ref().map_or(1, |(revision, _)| revision + 1);
+                self.stored.list = Some((revision, (0..size).map(|i| (i * 31 + revision as usize) as u8).collect()));
+                link.office.lists(&self.stored.infos());
+            }
+            Step::Cut => {
+                self.cut();
+                return Ok(());
+            }
+            Step::KillCar => {
+                self.cut();
+                self.downloads = Downloads::default();
+                return Ok(());
+            }
+            Step::Pass(ms) => {
+                self.now = self.now.plus(Duration::from_millis(ms));
+                let late = link.car.tick(0, self.now).and_then(|()| link.office.tick(self.now));
+                if late.is_err() {
+                    self.cut();
+                    return Ok(());
+                }
+            }
+        }
+        self.carry()
+    }
+
+    /// What sessions ask of the parts around them.
+    fn carry(&mut self) -> Result<(), Breach> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        while let Some(event) = link.office.event() {
+            match event {
+                office::Event::Greeted(_) => {}
+                office::Event::Store(items) => link.uncommitted.extend(items),
+                office::Event::Holding(_) => link.office.lists(&self.stored.infos()),
+                office::Event::Piece(wanted) => {
+                    let bytes = self.stored.list.as_ref().filter(|(revision, _)| *revision == wanted.revision);
+                    let offset = wanted.offset as usize;
+                    let piece = bytes.map(|(_, bytes)| bytes[offset..(offset + PIECE).min(bytes.len())].to_vec());
+                    link.office.piece(wanted, piece);
+                }
+            }
+        }
+        while let Some(event) = link.car.event() {
+            match event {
+                CarEvent::Welcome => {}
+                CarEvent::Acknowledged(keys) => {
+                    for key in &keys {
+                        assert_eq!(
+                            self.stored.things.get(key),
+                            self.journal.made.get(key),
+                            "acknowledged before it was stored"
+                        );
+                    }
+                    link.unsettled.extend(keys);
+                }
+                CarEvent::Unfit(kind) => panic!("unfit {kind:?}"),
+                CarEvent::List(revision) => link.unapplied = Some(revision),
+            }
+        }
+        while let Some((lane, bytes)) = link.car.transmit() {
+            link.pipes.entry((UP, lane)).or_default().extend(bytes);
+        }
+        while let Some((lane, bytes)) = link.office.transmit() {
+            link.pipes.entry((DOWN, lane)).or_default().extend(bytes);
+        }
+        if link.pipes.get(&(DOWN, Lane::Lists)).is_none_or(VecDeque::is_empty) {
+            link.office.list_lane_free();
+        }
+        Ok(())
+    }
+
+    /// Lets everything that is on its way arrive, until nothing is left to do.
+    fn settle(&mut self) -> Result<(), Breach> {
+        for _ in 0..2000 {
+            for lane in Lane::ALL {
+                for up in [UP, DOWN] {
+                    self.step(Step::Deliver { up, lane, bytes: usize::MAX })?;
+                }
+            }
+            for step in [Step::Commit, Step::Settle, Step::Apply, Step::Look] {
+                self.step(step)?;
+            }
+            let held = self.journal.lists.get(LIST).map_or(0, |(revision, _)| *revision);
+            if self.journal.unsent.is_empty() && held == self.stored.list.as_ref().map_or(0, |(revision, _)| *revision)
+            {
+                return Ok(());
+            }
+        }
+        panic!("it never comes to rest: {} unsent", self.journal.unsent.len());
+    }
+
+    fn check(&self) {
+        assert_eq!(self.stored.things, self.journal.made, "lost, changed or made up");
+        assert!(self.stored.times.values().all(|times| *times == 1), "stored twice");
+        assert_eq!(self.journal.lists.get(LIST), self.stored.list.as_ref(), "the list arrived changed");
+    }
+}
+
+impl Stored {
+    fn infos(&self) -> Vec<ListInfo> {
+        let info = |(revision, bytes): &(u64, Vec<u8>)| ListInfo {
+            list: LIST.into(),
+            revision: *revision,
+            size: bytes.len() as u64,
+            sha256: Sha256::digest(bytes).into(),
+        };
+        self.list.iter().map(info).collect()
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let kind = prop::sample::select(Kind::ALL.to_vec());
+    let lane = prop::sample::select(Lane::ALL.to_vec());
+    prop_oneof![
+        4 => (kind, 0..3000usize).prop_map(|(kind, size)| Step::Make(kind, size)),
+        3 => Just(Step::Look),
+        20 => (any::<bool>(), lane, prop_oneof![0..30usize, 0..4000usize]).prop_map(|(up, lane, bytes)| Step::Deliver { up, lane, bytes }),
+        3 => Just(Step::Commit),
+        3 => Just(Step::Settle),
+        2 => Just(Step::Apply),
+        1 => (0..3 * PIECE).prop_map(Step::Publish),
+        1 => Just(Step::Cut),
+        1 => Just(Step::KillCar),
+        1 => (0..12_000u64).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_lost_or_doubled_whatever_is_cut(steps in prop::collection::vec(step(), 1..250)) {
+        let mut world = World::default();
+        for step in steps {
+            world.step(step).expect("neither side breaks the rules");
+        }
+        world.settle().expect("neither side breaks the rules");
+        world.check();
+    }
+
+    /// A hostile or broken peer of either side: any bytes on any lane are refused or skipped, never a panic, and
+    /// never an acknowledgement of what was not sent.
+    #[test]
+    fn any_bytes_from_a_peer_are_survived(chunks in prop::collection::vec((prop::sample::select(Lane::ALL.to_vec()), prop::collection::vec(any::<u8>(), 0..200)), 0..30)) {
+        let mut office = office::Session::open(UNIT, Moment::default());
+        let mut car = CarSession::open(UNIT, Vec::new(), Downloads::default(), Moment::default());
+        let mut office_lives = true;
+        let mut car_lives = true;
+        for (lane, bytes) in chunks {
+            office_lives = office_lives && office.receive(lane, &bytes).is_ok();
+            car_lives = car_lives && car.receive(lane, &bytes, Moment::default()).is_ok();
+        }
+        while let Some(event) = car.event() {
+            prop_assert!(!matches!(event, CarEvent::Acknowledged(_)));
+        }
+    }
+}
+
+/// Both sides, past Welcome.
+fn greeted() -> World {
+    let mut world = World::default();
+    world.connect();
+    world.carry().expect("fine");
+    for _ in 0..3 {
+        for up in [UP, DOWN] {
+            world.step(Step::Deliver { up, lane: Lane::Control, bytes: usize::MAX }).expect("fine");
+        }
+    }
+    world
+}
+
+#[test]
+fn a_hit_overtakes_pictures_and_reads_that_wait() {
+    let mut world = greeted();
+    for _ in 0..2000 {
+        world.journal.add(Kind::Read, 100);
+    }
+    for _ in 0..20 {
+        world.journal.add(Kind::Picture, 300_000);
+    }
+    world.step(Step::Look).expect("fine");
+    let link = world.link.as_ref().expect("linked");
+    let waiting = |lane| link.pipes.get(&(UP, lane)).map_or(0, VecDeque::len);
+    assert!(waiting(Lane::Reads) < 2000 * 100, "reads on their way are bounded");
+    assert!((300_000..600_000).contains(&waiting(Lane::Pictures)), "so are pictures");
+
+    // Nothing of that has been delivered when a hit comes; it is on its way at once, and arrives alone.
+    world.journal.add(Kind::Hit, 50);
+    world.step(Step::Look).expect("fine");
+    world.step(Step::Deliver { up: UP, lane: Lane::Hits, bytes: usize::MAX }).expect("fine");
+    world.step(Step::Commit).expect("fine");
+    assert!(world.stored.things.values().all(|item| item.kind == Kind::Hit) && world.stored.things.len() == 1);
+    world.settle().expect("fine");
+    world.check();
+}
+
+#[test]
+fn a_list_goes_on_where_it_was_cut() {
+    let mut world = greeted();
+    world.step(Step::Publish(20 * PIECE)).expect("fine");
+    for _ in 0..19 {
+        for _ in 0..5 {
+            for (up, lane) in [(DOWN, Lane::Control), (UP, Lane::Control), (DOWN, Lane::Lists)] {
+                world.step(Step::Deliver { up, lane, bytes: PIECE / 2 }).expect("fine");
+            }
+        }
+        world.step(Step::Cut).expect("fine");
+    }
+    world.settle().expect("fine");
+    world.check();
+    let carried = world.list_bytes_carried + world.link.as_ref().map_or(0, |link| link.list_bytes_carried);
+    // A piece that is cut is sent again; the rest is not.
+    assert!(carried < 20 * PIECE + 20 * PIECE + 4000, "{carried} bytes for a list of {}", 20 * PIECE);
+}
+
+#[test]
+fn an_office_that_never_acknowledges_is_given_up_but_a_slow_network_is_not() {
+    let mut world = greeted();
+    world.journal.add(Kind::Picture, 300_000);
+    world.step(Step::Look).expect("fine");
+    let car = &mut world.link.as_mut().expect("linked").car;
+    let mut now = world.now;
+    let mut carried = 0;
+    for _ in 0..10 {
+        now = car.deadline().expect("waiting for an acknowledgement");
+        carried += 30_000;
+        car.tick(carried, now).expect("the picture moves");
+    }
+    now = car.deadline().unwrap_or(now);
+    assert_eq!(car.tick(carried + 100, now), Err(Breach::Silent));
+}
+
+#[test]
+fn another_name_or_version_is_refused() {
+    let mut office = office::Session::open("EX-02", Moment::default());
+    let mut car = CarSession::open(UNIT, Vec::new(), Downloads::default(), Moment::default());
+    let (lane, hello) = car.transmit().expect("Hello");
+    assert_eq!(office.receive(lane, &hello), Err(Breach::Name));
+    let mut office = office::Session::open(UNIT, Moment::default());
+    let future = b"\x0d\x0a\x0b\x08\x07\x10\x09\x1a\x05EX-01";
+    assert_eq!(office.receive(Lane::Control, future), Err(Breach::Version { oldest: 7, newest: 9 }));
+    let mut office = office::Session::open(UNIT, Moment::default());
+    // A car that speaks this version and later ones is answered in this one.
+    let newer = b"\x0d\x0a\x0b\x08\x01\x10\x09\x1a\x05EX-01";
+    office.receive(Lane::Control, newer).expect("understood");
+    let (lane, welcome) = office.transmit().expect("Welcome");
+    car.receive(lane, &welcome, Moment::default()).expect("understood");
+    assert_eq!(car.event(), Some(CarEvent::Welcome));
+}
