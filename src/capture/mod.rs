@@ -6,6 +6,7 @@
 
 mod feed;
 mod frame;
+mod ledger;
 mod pipeline;
 mod reason;
 mod region;

@@ -4,7 +4,6 @@
 //! whatever is already I420, NV12 or GRAY8. The bus is read by whoever waits for pictures; no state is ever
 //! changed from a streaming thread.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -16,6 +15,7 @@ use gstreamer_video as video;
 use gstreamer_video::prelude::*;
 
 use super::feed::{Pace, Shot, Step, Stream};
+use super::ledger::Ledger;
 use super::reason::{self, element, wiring};
 use super::{Picture, whole};
 use crate::config::Source;
@@ -37,11 +37,6 @@ const BUS_EVERY: Duration = Duration::from_millis(50);
 const IDLE_LOOKS: u32 = 10;
 /// How long pictures may still trickle in after an error, from queues behind it.
 const DRAIN: Duration = Duration::from_secs(2);
-/// Frames that are remembered between the decoder and the consumer; far more than can be under way.
-const LEDGER: usize = 1024;
-
-/// What GStreamer calls `GST_BUFFER_OFFSET_NONE`.
-const NO_OFFSET: u64 = u64::MAX;
 
 /// A running pipeline.
 pub(super) struct Pipeline {
@@ -73,46 +68,6 @@ struct Passed {
 impl Passed {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-/// The frames that came and have neither been handed out nor been passed over yet: their times, oldest first.
-#[derive(Default)]
-struct Ledger {
-    under_way: VecDeque<Option<gst::ClockTime>>,
-    /// Frames that came and can no longer be handed out.
-    lost: u64,
-    next_offset: Option<u64>,
-}
-
-impl Ledger {
-    fn came(&mut self, time: Option<gst::ClockTime>) {
-        if self.under_way.len() == LEDGER {
-            self.under_way.pop_front();
-            self.lost += 1;
-        }
-        self.under_way.push_back(time);
-    }
-
-    /// A camera numbers its buffers; a gap is a picture that the driver had no room for.
-    fn numbered(&mut self, offset: u64) {
-        if let Some(missing) = self.next_offset.and_then(|next| offset.checked_sub(next))
-            && offset != NO_OFFSET
-        {
-            self.lost += missing;
-        }
-        self.next_offset = offset.checked_add(1);
-    }
-
-    /// The frame of `time` is handed out; gives how many before it were not.
-    fn handed_out(&mut self, time: Option<gst::ClockTime>) -> u64 {
-        let passed_over = self.under_way.iter().position(|came| *came == time).unwrap_or(0);
-        self.under_way.drain(..(passed_over + 1).min(self.under_way.len()));
-        std::mem::take(&mut self.lost) + passed_over as u64
-    }
-
-    fn close(&mut self) -> u64 {
-        std::mem::take(&mut self.lost) + self.under_way.drain(..).count() as u64
     }
 }
 
