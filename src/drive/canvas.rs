@@ -1,11 +1,10 @@
 //! Painting in perspective: lit faces, glows, lettering and plates on one frame.
 
-use tiny_skia::{
-    Color, FillRule, GradientStop, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, SpreadMode, Transform,
-};
+use tiny_skia::Pixmap;
 
 use super::artwork::Artwork;
 use super::glyphs::{Glyphs, HEIGHT};
+use super::raster::{Fill, Raster};
 use super::space::{Camera, V3, add, hull, scale};
 
 /// Red, green and blue, 0 to 1.
@@ -61,23 +60,7 @@ pub(crate) struct Canvas {
     pub(crate) light: Light,
     /// The characters that signs are lettered with.
     pub(crate) glyphs: &'static Glyphs,
-}
-
-fn color(c: Rgb, alpha: f32) -> Color {
-    let clamp = |v: f32| v.clamp(0.0, 1.0);
-    // Clamped components are in range by construction.
-    Color::from_rgba(clamp(c[0]), clamp(c[1]), clamp(c[2]), clamp(alpha)).unwrap_or(Color::BLACK)
-}
-
-fn closed(points: &[[f32; 2]]) -> Option<Path> {
-    let (first, rest) = points.split_first()?;
-    let mut builder = PathBuilder::with_capacity(points.len() + 2, points.len() + 1);
-    builder.move_to(first[0], first[1]);
-    for p in rest {
-        builder.line_to(p[0], p[1]);
-    }
-    builder.close();
-    builder.finish()
+    raster: Raster,
 }
 
 fn middle(points: &[V3]) -> V3 {
@@ -86,6 +69,11 @@ fn middle(points: &[V3]) -> V3 {
 }
 
 impl Canvas {
+    /// An empty canvas.
+    pub(crate) fn new(picture: Pixmap, camera: Camera, light: Light, glyphs: &'static Glyphs) -> Self {
+        Self { picture, camera, light, glyphs, raster: Raster::default() }
+    }
+
     /// A surface in the light: `facing` is how it is turned towards the sky, about 1.
     pub(crate) fn face(&mut self, points: &[V3], albedo: Rgb, facing: f32) {
         let c = self.light.on(albedo, middle(points), facing);
@@ -112,35 +100,24 @@ impl Canvas {
     }
 
     /// A polygon of pixels, shaded from its top to its bottom.
-    pub(crate) fn gradient(&mut self, outline: &[[f32; 2]], top: Rgb, bottom: Rgb) {
+    fn gradient(&mut self, outline: &[[f32; 2]], top: Rgb, bottom: Rgb) {
         let [_, y, _, h] = hull(outline);
-        if outline.len() < 3 || h < 6.0 {
-            return self.flat(outline, bottom, 1.0);
-        }
-        let stops = vec![GradientStop::new(0.0, color(top, 1.0)), GradientStop::new(1.0, color(bottom, 1.0))];
-        let ends = (Point::from_xy(0.0, y), Point::from_xy(0.0, y + h));
-        let shader = LinearGradient::new(ends.0, ends.1, stops, SpreadMode::Pad, Transform::identity());
-        if let (Some(shader), Some(path)) = (shader, closed(outline)) {
-            let paint = Paint { shader, ..Paint::default() };
-            self.picture.fill_path(&path, &paint, FillRule::Winding, Transform::identity(), None);
-        }
+        self.fill(outline, &Fill { top, bottom, rows: [y, y + h], alpha: 1.0 });
     }
 
     /// A polygon of pixels.
     pub(crate) fn flat(&mut self, outline: &[[f32; 2]], colour: Rgb, alpha: f32) {
-        if outline.len() < 3 {
-            return;
-        }
+        self.fill(outline, &Fill { top: colour, bottom: colour, rows: [0.0; 2], alpha });
+    }
+
+    fn fill(&mut self, outline: &[[f32; 2]], fill: &Fill) {
         let [x, y, w, h] = hull(outline);
         let outside = x > self.camera.width || y > self.camera.height || x + w < 0.0 || y + h < 0.0;
-        if outside || w.max(h) < 0.3 {
+        if outline.len() < 3 || outside || w.max(h) < 0.3 || fill.alpha < 0.01 {
             return;
         }
-        if let Some(path) = closed(outline) {
-            let mut paint = Paint::default();
-            paint.set_color(color(colour, alpha));
-            self.picture.fill_path(&path, &paint, FillRule::Winding, Transform::identity(), None);
-        }
+        self.raster.ring(outline);
+        self.raster.fill(&mut self.picture, fill, false);
     }
 
     /// A disc that always faces the camera.
@@ -156,7 +133,7 @@ impl Canvas {
         }
         let [x, y] = self.camera.project(at);
         let r = radius * self.camera.pixels(at[2]);
-        let sides = if r < 6.0 { 8 } else { 18 };
+        let sides = (8.0 + r * 0.5).min(44.0) as usize;
         let ring: Vec<[f32; 2]> = (0..sides)
             .map(|i| {
                 let (sin, cos) = (i as f32 * std::f32::consts::TAU / sides as f32).sin_cos();
@@ -209,7 +186,6 @@ impl Canvas {
         if origin[2] < 0.8 || high * self.camera.pixels(origin[2]) < 3.0 {
             return;
         }
-        let mut builder = PathBuilder::new();
         let mut at = 0.0;
         for character in text.chars() {
             let Some(glyph) = self.glyphs.get(character) else {
@@ -224,18 +200,13 @@ impl Canvas {
                     .filter(|p| p[2] > 0.5)
                     .map(|p| self.camera.project(p))
                     .collect();
-                for (i, p) in pixels.iter().enumerate() {
-                    if i == 0 { builder.move_to(p[0], p[1]) } else { builder.line_to(p[0], p[1]) }
-                }
-                builder.close();
+                self.raster.ring(&pixels);
             }
             at += (glyph.width + 12.0) * NARROW;
         }
-        if let Some(path) = builder.finish() {
-            let mut paint = Paint::default();
-            paint.set_color(color(self.light.on(colour, origin, 1.0), 1.0));
-            self.picture.fill_path(&path, &paint, FillRule::EvenOdd, Transform::identity(), None);
-        }
+        let colour = self.light.on(colour, origin, 1.0);
+        let fill = Fill { top: colour, bottom: colour, rows: [0.0; 2], alpha: 1.0 };
+        self.raster.fill(&mut self.picture, &fill, true);
     }
 
     /// Metres that `text` is wide when it is `high` metres high.

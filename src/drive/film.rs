@@ -187,7 +187,7 @@ impl Encoder {
         let area = f64::from(plan.width) * f64::from(plan.height) / (1920.0 * 1080.0);
         let kilobits = (BITRATE * area.max(0.05) / 1000.0) as u32;
         let text = format!(
-            "appsrc name=frames ! x264enc name=encoder bitrate={kilobits} speed-preset=veryfast key-int-max={} ! \
+            "appsrc name=frames ! x264enc name=encoder bitrate={kilobits} speed-preset=superfast trellis=false key-int-max={} ! \
              h264parse ! mp4mux ! filesink name=file",
             plan.fps * 2
         );

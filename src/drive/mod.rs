@@ -6,11 +6,14 @@
 //! never issued.
 
 mod artwork;
+mod bodies;
 mod canvas;
+mod details;
 mod film;
 mod glyphs;
 mod papers;
 mod plan;
+mod raster;
 mod report;
 mod scene;
 mod scenery;

@@ -16,6 +16,9 @@ const ONCOMING_X: f32 = 1.55;
 /// Nearest depth at which a plate in the bays or in the other lane is still in the picture.
 const LAST_SIGHT: f32 = 5.75;
 
+/// Seconds at which the light turns green for us.
+pub(crate) const GREEN: f32 = 26.9;
+
 /// What the whole drive follows from: the same plan gives the same frames, truth, log and list.
 #[derive(Debug, Clone)]
 pub struct Plan {

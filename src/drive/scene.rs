@@ -5,7 +5,7 @@ use tiny_skia::Pixmap;
 use super::artwork::Artwork;
 use super::canvas::{Canvas, Light, Rgb};
 use super::glyphs::{Glyphs, glyphs};
-use super::plan::{OWN_X, Plan, Track};
+use super::plan::{GREEN, OWN_X, Plan, Track};
 use super::scenery::{EYE, Scenery};
 use super::space::{Camera, V3, add, hull};
 use super::vehicle::Lamps;
@@ -178,7 +178,7 @@ impl<'a> Scene<'a> {
         let (light, sky) = self.light(t);
         let picture = Pixmap::new(self.plan.width, self.plan.height)
             .ok_or_else(|| Fault::new(Kind::Internal, "there is no memory for a frame of the drive"))?;
-        let mut canvas = Canvas { picture, camera: self.camera(frame), light, glyphs: self.glyphs };
+        let mut canvas = Canvas::new(picture, self.camera(frame), light, self.glyphs);
         let along = self.plan.travelled(t);
         self.scenery.ground(&mut canvas, along, OWN_X, self.plan.daylight(t), sky);
         self.light_ground(&mut canvas);
@@ -189,7 +189,7 @@ impl<'a> Scene<'a> {
             while let Some(s) = next.next_if(|s| s.at[2] > thing.far_end() - along) {
                 self.vehicle(&mut canvas, s, t);
             }
-            thing.draw(&mut canvas, along, OWN_X);
+            thing.draw(&mut canvas, along, OWN_X, t >= GREEN);
         }
         for s in next {
             self.vehicle(&mut canvas, s, t);
@@ -208,7 +208,9 @@ impl<'a> Scene<'a> {
                     let z = |t: f32| self.plan.place(&pass.track, t)[0];
                     (z(t + 0.1) - z(t - 0.1)) / 0.2 + self.plan.speed(t)
                 };
-                f32::from(u8::from(speed(t + 0.25) < speed(t - 0.25) - 0.25 || speed(t) < 0.3))
+                let stopping = speed(t + 0.25) < speed(t - 0.25) - 0.25;
+                // Who waits in the lane keeps a foot on the brake, who has pulled over does not.
+                f32::from(u8::from(stopping || (speed(t) < 0.3 && standing.at[0] + OWN_X > -3.0)))
             }
             _ => 0.0,
         };
@@ -255,7 +257,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn film(&self, picture: &Pixmap, frame: u64) -> Vec<u8> {
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let dark = 1.0 - self.plan.daylight(self.seconds(frame));
-        let strength = (5.0 + 9.0 * dark) as i32;
+        let strength = (4.0 + 5.0 * dark) as i32;
         let mut rng = fastrand::Rng::with_seed(self.plan.seed.wrapping_mul(0x9e37_79b9).wrapping_add(frame));
         let (chroma_width, chroma_height) = (width / 2, height / 2);
         let mut out = vec![0; width * height + 2 * chroma_width * chroma_height];
@@ -303,5 +305,7 @@ fn bonnet(canvas: &mut Canvas) {
     };
     let lit = |c: Rgb| [0, 1, 2].map(|i| c[i] * ambient[i]);
     canvas.flat(&edge(0.003), lit([0.55, 0.60, 0.68]), 1.0);
-    canvas.gradient(&edge(0.0), lit([0.20, 0.25, 0.34]), lit([0.07, 0.09, 0.13]));
+    for (drop, colour) in [(0.0, [0.19, 0.24, 0.33]), (-0.008, [0.15, 0.19, 0.27]), (-0.02, [0.11, 0.14, 0.20])] {
+        canvas.flat(&edge(drop), lit(colour), 1.0);
+    }
 }

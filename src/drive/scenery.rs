@@ -106,8 +106,8 @@ impl Scenery {
             put(z + 9.0, RIGHT + 0.45, Kind::Bollard);
             put(z + 10.5, RIGHT + 0.45, Kind::Bollard);
         }
-        put(stop + 7.0, LEFT - 0.5, Kind::TrafficLight);
-        put(stop + 7.2, RIGHT + 0.6, Kind::TrafficLight);
+        put(stop + 13.0, LEFT - 0.5, Kind::TrafficLight);
+        put(stop + 13.2, RIGHT + 0.6, Kind::TrafficLight);
         things.sort_by(|a, b| b.far_end().total_cmp(&a.far_end()));
 
         let mut patches = Vec::new();
@@ -137,7 +137,7 @@ impl Scenery {
         let cloud = [0, 1, 2].map(|i| sky[1][i] * 0.4 + 0.6 * (0.25 + 0.72 * day));
         for c in &self.clouds {
             let (x, y) = (c[0] * width + shake[0], c[1] * height + shake[1]);
-            for (dx, dy, k) in [(0.0, 0.0, 1.0), (-0.5, 0.4, 0.7), (0.55, 0.3, 0.65)] {
+            for (dx, dy, k) in [(-0.5, 0.4, 0.6), (0.55, 0.3, 0.65), (0.0, 0.0, 1.0)] {
                 let (rx, ry) = (c[2] * width * k, c[3] * height * 1.6 * k);
                 let oval: Vec<[f32; 2]> = (0..20)
                     .map(|i| {
@@ -145,7 +145,11 @@ impl Scenery {
                         [x + dx * rx + rx * cos, y + dy * ry * 2.0 + ry * sin]
                     })
                     .collect();
-                canvas.flat(&oval, cloud, 0.22 * (0.35 + 0.65 * day));
+                // Mixed beforehand: a translucent fill costs many times an opaque one.
+                let t = ((y + shake[1]) / horizon.max(1.0)).clamp(0.0, 1.0).powf(1.4);
+                let alpha = (0.20 + 0.14 * k) * (0.35 + 0.65 * day);
+                let behind = [0, 1, 2].map(|i| sky[0][i] + (sky[1][i] - sky[0][i]) * t);
+                canvas.flat(&oval, mix(behind, cloud, alpha), 1.0);
             }
         }
         // Woods on the horizon.
@@ -167,33 +171,32 @@ impl Scenery {
             grass,
             1.0,
         );
-        let bands =
-            |canvas: &mut Canvas, x0: f32, x1: f32, step: f32, thick: f32, colour: Rgb, alpha: f32, reach: f32| {
-                let mut z = (along / step).floor() * step;
-                while z < along + reach {
-                    canvas.own(&[p(x0, z), p(x1, z), p(x1, z + thick), p(x0, z + thick)], colour, alpha);
-                    z += step;
-                }
-            };
+        let bands = |canvas: &mut Canvas, x0: f32, x1: f32, step: f32, thick: f32, colour: Rgb, reach: f32| {
+            let mut z = (along / step).floor() * step;
+            while z < along + reach {
+                canvas.own(&[p(x0, z), p(x1, z), p(x1, z + thick), p(x0, z + thick)], colour, 1.0);
+                z += step;
+            }
+        };
         for (inner, outer) in [(LEFT, -40.0), (RIGHT, 40.0)] {
-            bands(canvas, inner, outer, 6.0, 3.0, [0.27, 0.40, 0.20], 0.55, 90.0);
+            bands(canvas, inner, outer, 6.0, 3.0, [0.28, 0.413, 0.21], 90.0);
             let pavement = inner + (outer - inner) / (outer - inner).abs() * 2.1;
             canvas.own(&strip(inner.min(pavement), inner.max(pavement)), [0.60, 0.58, 0.55], 1.0);
-            bands(canvas, inner, pavement, 1.5, 0.035, [0.42, 0.41, 0.39], 0.8, 34.0);
+            bands(canvas, inner, pavement, 1.5, 0.035, [0.46, 0.45, 0.43], 34.0);
         }
         let road = [0.330, 0.335, 0.345];
         canvas.own(&strip(LEFT, RIGHT), road, 1.0);
         canvas.own(&strip(LEFT, BAYS), [0.30, 0.30, 0.31], 1.0);
         // Where wheels have polished the surface.
         for x in [-2.25, -0.75, 0.85, 2.35] {
-            canvas.own(&strip(x - 0.22, x + 0.22), [0.37, 0.37, 0.375], 0.5);
+            canvas.own(&strip(x - 0.22, x + 0.22), [0.35, 0.352, 0.36], 1.0);
         }
         for [x, z, half, long, shade] in self.patches.iter().filter(|q| q[1] + q[3] > along && q[1] < along + 60.0) {
-            let colour = road.map(|c| c + shade);
+            let colour = road.map(|c| c + shade * 0.7);
             canvas.own(
                 &[p(x - half, *z), p(x + half, *z), p(x + half * 0.9, z + long), p(x - half * 0.8, z + long)],
                 colour,
-                0.8,
+                1.0,
             );
         }
         for x in [LEFT, RIGHT] {
@@ -202,13 +205,17 @@ impl Scenery {
             canvas.own(&strip(x.min(x - s * 0.1), x.max(x - s * 0.1)), [0.26, 0.26, 0.27], 1.0);
         }
         for x in [RIGHT - 0.35, RIGHT - 0.5] {
-            canvas.own(&strip(x - 0.045, x + 0.045), [0.82, 0.68, 0.16], 0.9);
+            canvas.own(&strip(x - 0.045, x + 0.045), [0.77, 0.645, 0.18], 1.0);
         }
         let white = [0.86, 0.86, 0.84];
-        bands(canvas, -0.06, 0.06, 6.0, 3.0, white, 0.95, 120.0);
-        bands(canvas, BAYS - 0.05, BAYS + 0.05, 1.2, 0.65, white, 0.9, 60.0);
-        bands(canvas, LEFT + 0.12, BAYS, 9.9, 0.1, white, 0.85, 80.0);
+        bands(canvas, -0.06, 0.06, 6.0, 3.0, white, 120.0);
+        bands(canvas, BAYS - 0.05, BAYS + 0.05, 1.2, 0.65, white, 60.0);
+        bands(canvas, LEFT + 0.12, BAYS, 9.9, 0.1, white, 80.0);
     }
+}
+
+fn mix(a: Rgb, b: Rgb, share: f32) -> Rgb {
+    [0, 1, 2].map(|i| a[i] + (b[i] - a[i]) * share)
 }
 
 /// The sky, one colour a row.
@@ -269,8 +276,8 @@ impl Thing {
         self.far_end() > along + 0.5 && self.z < along + SIGHT
     }
 
-    /// Paints it.
-    pub(crate) fn draw(&self, canvas: &mut Canvas, along: f32, eye_x: f32) {
+    /// Paints it; `green` is what the traffic light shows.
+    pub(crate) fn draw(&self, canvas: &mut Canvas, along: f32, eye_x: f32, green: bool) {
         let (x, z) = (self.x - eye_x, self.z - along);
         let p = |dx: f32, y: f32, dz: f32| -> V3 { [x + dx, y - EYE, z + dz] };
         let post = |canvas: &mut Canvas, dx: f32, half: f32, high: f32, c: Rgb| {
@@ -362,9 +369,18 @@ impl Thing {
                     |h: f32, y0: f32, y1: f32| [p(-h, y0, -0.05), p(h, y0, -0.05), p(h, y1, -0.05), p(-h, y1, -0.05)];
                 canvas.face(&b(0.26, 2.15, 3.35), [0.88; 3], 0.9);
                 canvas.face(&b(0.22, 2.19, 3.31), [0.05; 3], 1.0);
-                // The light changes as the patrol car gets ready to go; it is red for everybody on this road.
-                for (y, c) in [(3.1, [0.25, 0.04, 0.04]), (2.75, [0.22, 0.15, 0.03]), (2.4, [0.04, 0.2, 0.08])] {
-                    canvas.disc(p(0.0, y, -0.07), 0.13, c, 1.0);
+                let lit = [
+                    (3.1, [0.25, 0.04, 0.04], [1.0, 0.18, 0.12], !green),
+                    (2.75, [0.22, 0.15, 0.03], [1.0, 0.7, 0.2], false),
+                    (2.4, [0.04, 0.2, 0.08], [0.2, 1.0, 0.55], green),
+                ];
+                for (y, off, on, burns) in lit {
+                    if burns {
+                        canvas.spot(p(0.0, y, -0.07), 0.13, on);
+                        canvas.glow(p(0.0, y, -0.07), 0.5, on, 0.35);
+                    } else {
+                        canvas.disc(p(0.0, y, -0.07), 0.13, off, 1.0);
+                    }
                 }
             }
             Kind::BusStop => {
