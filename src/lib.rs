@@ -33,6 +33,9 @@ pub mod screen;
 #[cfg(feature = "office")]
 pub mod office;
 
+// Everything joined, and the commands.
+#[cfg(feature = "vehicle")]
+pub mod unit;
 pub mod cli;
 
 // The made-up drive that the demo and the tests play.

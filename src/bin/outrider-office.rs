@@ -1,5 +1,5 @@
 //! The back office's program: arguments in, exit code out.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    outrider::cli::office()
 }

@@ -8,6 +8,7 @@ mod authority;
 mod connection;
 mod files;
 mod inbox;
+mod publish;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod writer;
 
 pub use authority::{enrol, init, revoke};
 pub use inbox::offer_revision;
+pub use publish::publish;
 pub use service::{Service, serve, signalled};
 pub use session::ListInfo;
 pub use status::{Fleet, UnitStatus, fleet};

@@ -51,7 +51,7 @@ impl Bench {
             What::Pipeline { video, json } => {
                 let video = match video {
                     Some(video) => video,
-                    None => return Err(Fault::new(Kind::Usage, "name a video with --video")),
+                    None => super::demo::drive(false)?.video,
                 };
                 pipeline(video, json)
             }

@@ -6,7 +6,13 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod config;
+mod demo;
+mod doctor;
+mod hotlist;
+mod journal;
 mod read;
+mod replay;
+mod run;
 
 /// The number plate reader that rides in a patrol car.
 #[derive(Parser)]
@@ -18,7 +24,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Run),
+    Demo(demo::Demo),
     Read(read::Read),
+    Replay(replay::Replay),
+    Hotlist(hotlist::Hotlist),
+    Journal(journal::Journal),
+    Doctor(doctor::Doctor),
     Config(config::Config),
     Bench(bench::Bench),
 }
@@ -27,7 +39,13 @@ enum Command {
 pub fn main() -> ExitCode {
     super::log_to_standard_error();
     let result = match Arguments::parse().command {
+        Command::Run(command) => command.run(),
+        Command::Demo(command) => command.run(),
         Command::Read(command) => command.run(),
+        Command::Replay(command) => command.run(),
+        Command::Hotlist(command) => command.run(),
+        Command::Journal(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

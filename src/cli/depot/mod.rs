@@ -1,1 +1,132 @@
-//! stub
+//! `outrider-office`: the back office's program.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::clock::RealClock;
+use crate::fault::Result;
+use crate::office;
+
+/// The back office of Outrider: takes in what cars read, hands them their lists.
+///
+/// A first office, in order:
+///   outrider-office init --data office --name office.example.org
+///   outrider-office enrol --data office --unit car-01 --out identity-car-01
+///   outrider-office publish --data office --list stolen stolen.csv
+///   outrider-office serve --data office --listen 0.0.0.0:4433
+/// Then carry the folder identity-car-01 to the car and name it in its configuration.
+#[derive(Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true, verbatim_doc_comment)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make an office: its authority, its own identity, its store
+    Init {
+        /// The office's folder, made if it is not there
+        #[arg(long, value_name = "FOLDER")]
+        data: PathBuf,
+        /// A name or address by which cars reach it; may be repeated
+        #[arg(long = "name", value_name = "HOST", default_value = "localhost")]
+        names: Vec<String>,
+    },
+    /// Make a car's identity: its certificate and key, and the authority's certificate
+    Enrol {
+        /// The office's folder
+        #[arg(long, value_name = "FOLDER")]
+        data: PathBuf,
+        /// The unit's name, as in its configuration
+        #[arg(long)]
+        unit: String,
+        /// Where the identity goes; carry it to the car, then delete it here
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
+    /// Cut a car off, also in mid-connection
+    Revoke {
+        /// The office's folder
+        #[arg(long, value_name = "FOLDER")]
+        data: PathBuf,
+        /// The unit's name
+        #[arg(long)]
+        unit: String,
+    },
+    /// Serve the cars until asked to end (Ctrl-C)
+    Serve {
+        /// The office's folder
+        #[arg(long, value_name = "FOLDER")]
+        data: PathBuf,
+        /// Address and UDP port to listen on
+        #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:4433")]
+        listen: SocketAddr,
+    },
+    /// Publish a list: connected cars get it at once, the others when they connect
+    Publish {
+        /// The office's folder
+        #[arg(long, value_name = "FOLDER")]
+        data: PathBuf,
+        /// The list's id: letters, digits, '-', '_'
+        #[arg(long, value_name = "ID")]
+        list: String,
+        /// Only report what the file holds
+        #[arg(long)]
+        dry_run: bool,
+        /// The list, CSV
+        file: PathBuf,
+    },
+    /// What each unit has sent, and when it was last heard of
+    Fleet {
+        /// The office's folder
+        #[arg(long, value_name = "FOLDER")]
+        data: PathBuf,
+        /// Print one JSON object on standard output and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    super::log_to_standard_error();
+    super::finish("outrider-office", run(Arguments::parse().command))
+}
+
+fn run(command: Command) -> Result<()> {
+    let clock = RealClock::shared();
+    match command {
+        Command::Init { data, names } => {
+            office::init(&data, &names, &*clock)?;
+            println!("An office for {} is in {}.", names.join(", "), data.display());
+            println!("Next: outrider-office enrol --data {} --unit NAME --out FOLDER", data.display());
+        }
+        Command::Enrol { data, unit, out } => {
+            office::enrol(&data, &unit, &out, &*clock)?;
+            println!("The identity of {unit} is in {}: carry it to the car, then delete it here.", out.display());
+        }
+        Command::Revoke { data, unit } => {
+            let certificates = office::revoke(&data, &unit, &*clock)?;
+            println!("{unit} is cut off ({certificates} certificates revoked).");
+        }
+        Command::Serve { data, listen } => {
+            office::serve(&data, listen, clock, office::signalled(), |address| {
+                println!("serving on {address} (UDP)");
+            })?;
+        }
+        Command::Publish { data, list, dry_run, file } => {
+            let report = office::publish(&data, &list, &file, dry_run, clock)?;
+            super::print_import(&file, &report);
+        }
+        Command::Fleet { data, json } => {
+            let fleet = office::fleet(&data)?;
+            let text = if json { serde_json::to_string(&fleet) } else { serde_json::to_string_pretty(&fleet) };
+            println!("{}", text.unwrap_or_default());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! The only file that wires rooms to each other, with its helpers under `unit/`.
+//!
+//! ```text
+//! eye (a thread a camera): capture → recognise ─► desk (one thread): tag → hotlist → alert ─► speaker, screen, journal
+//! ```
+//!
+//! The desk waits for nothing but news: speaker, screen, journal and link each have a queue and a thread of their own.
+
+mod board;
+mod desk;
+mod eye;
+mod outbox;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::alert::{Change, DeviceSounder, Sounder, Speaker};
+use crate::capture::{self, Counters, Pace};
+use crate::clock::{Clock, Moment, Shared};
+use crate::config::{self, Config};
+use crate::fault::{Fault, Kind, Result};
+use crate::hotlist::{Hit, Hotlist};
+use crate::journal::Journal;
+use crate::recognise::{Models, Passes, Read, Recogniser, Timings};
+use crate::screen::{Handle, Touch};
+use crate::sync::{Link, LinkState};
+use crate::tag::{self, TaggedRead, Tagger};
+
+pub use desk::Latency;
+
+/// One version of one read, with everything that was made of it.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// The source's own time at which it was put out.
+    pub t: Duration,
+    /// The read with its place and time.
+    pub read: &'a TaggedRead,
+    /// What it matches.
+    pub hits: &'a [Hit],
+    /// What became of the alerts.
+    pub changes: &'a [Change],
+}
+
+/// Hears of every read as it is put out; called on the desk's thread, must not wait.
+pub type Observer = Box<dyn FnMut(&Told) + Send>;
+
+/// What a unit is made of. Parts that are `None` are left out.
+pub struct Parts {
+    /// Cameras, receiver, sound, back office.
+    pub config: Config,
+    /// How files are played.
+    pub pace: Pace,
+    /// The networks.
+    pub models: Arc<Models>,
+    /// Time.
+    pub clock: Shared,
+    /// The lists.
+    pub hotlist: Option<Arc<Hotlist>>,
+    /// The record.
+    pub journal: Option<Arc<Journal>>,
+    /// Where the screens are shown.
+    pub screen: Option<Handle>,
+    /// What the crew touches.
+    pub touches: Option<Receiver<Touch>>,
+    /// The sound card; default: the system's.
+    pub sounder: Option<Box<dyn Sounder>>,
+    /// Who else hears of reads.
+    pub observer: Observer,
+}
+
+/// What reaches the desk.
+enum News {
+    /// A read, new or corrected, at a time of its source.
+    Read(Box<Read>, Duration),
+    /// A camera has gone.
+    Lost(usize, Fault),
+    /// It is back.
+    Back(usize),
+    /// A source has ended; where its recognition's time went.
+    End(usize, Timings),
+    /// The receiver has gone or is back.
+    Receiver(tag::Event),
+    /// The crew touched the screen.
+    Touch(Touch),
+    /// The first sample of an alert's tone was handed to the device.
+    Heard(crate::alert::AlertId, Moment),
+    /// The unit is to end.
+    Stop,
+}
+
+/// A running unit. Dropping it ends it in good order.
+pub struct Unit {
+    news: Sender<News>,
+    stop: Arc<AtomicBool>,
+    eyes: Vec<JoinHandle<()>>,
+    keeper: Option<JoinHandle<()>>,
+    desk: Option<JoinHandle<Outcome>>,
+    link: Option<Arc<Link>>,
+}
+
+/// What a unit did, once it has ended.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Where recognition's time went, a camera each.
+    pub timings: Vec<Timings>,
+    /// Frames handed out and dropped, a camera each.
+    pub frames: Vec<(u64, u64)>,
+    /// For each alert, how long the crew waited for it.
+    pub latencies: Vec<Latency>,
+    /// Faults that ended a source, in words.
+    pub faults: Vec<String>,
+}
+
+impl Unit {
+    /// Starts everything. A camera, receiver, sound card or office that is not there is a named fault, not an error.
+    ///
+    /// # Errors
+    /// A file that cannot be played, a log that is none, models that do not fit, or a thread that cannot be started.
+    pub fn start(parts: Parts) -> Result<Self> {
+        let Parts { config, pace, models, clock, hotlist, journal, screen, touches, sounder, observer } = parts;
+        let (news, inbox) = channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let passes = Passes::of_run(journal.as_ref().map_or(0, |journal| journal.run()));
+
+        let mut feeds = Vec::new();
+        for camera in &config.cameras {
+            feeds.push(capture::open(camera, pace, clock.clone())?);
+        }
+        let counters: Vec<Arc<Counters>> = feeds.iter().map(|feed| feed.counters()).collect();
+        let positions: Vec<Arc<AtomicU64>> = feeds.iter().map(|_| Arc::default()).collect();
+        let receiver_news = news.clone();
+        let tagger = Tagger::open(config.receiver.as_ref(), clock.clone(), move |event| {
+            // The desk is gone only while the unit is being taken down.
+            let _ = receiver_news.send(News::Receiver(event));
+        })?;
+        let tagger = Arc::new(tagger);
+        let heard = news.clone();
+        let speaker = Speaker::start(
+            &config.sound,
+            clock.clone(),
+            sounder.unwrap_or_else(|| Box::new(DeviceSounder)),
+            move |alert, at| {
+                let _ = heard.send(News::Heard(alert, at));
+            },
+        )?;
+        let link = match (&config.office, &journal, &hotlist) {
+            (Some(office), Some(journal), Some(hotlist)) => {
+                let outbox = Arc::new(outbox::Store { journal: journal.clone(), hotlist: hotlist.clone() });
+                Some(Arc::new(Link::start(&config.unit, office, outbox, clock.clone())?))
+            }
+            _ => None,
+        };
+        if let Some(touches) = touches {
+            let news = news.clone();
+            thread("touches", move || {
+                while let Ok(touch) = touches.recv() {
+                    if news.send(News::Touch(touch)).is_err() {
+                        break;
+                    }
+                }
+            })?;
+        }
+        let desk = desk::Worker::new(desk::Tools {
+            clock: clock.clone(),
+            cameras: config.cameras.iter().map(|camera| camera.name.clone()).collect(),
+            counters,
+            positions: positions.clone(),
+            has_receiver: config.receiver.is_some(),
+            tagger: tagger.clone(),
+            hotlist,
+            journal: journal.clone(),
+            speaker,
+            screen: screen.clone(),
+            link: link.clone(),
+            observer,
+        });
+        let desk = thread("desk", move || desk.run(&inbox))?;
+        let mut eyes = Vec::new();
+        for (index, (feed, position)) in feeds.into_iter().zip(positions).enumerate() {
+            let recogniser = Recogniser::new(feed.camera().clone(), models.clone(), passes.clone(), clock.clone())?;
+            let eye = eye::Eye {
+                index,
+                feed,
+                recogniser,
+                position,
+                screen: screen.clone(),
+                news: news.clone(),
+                stop: stop.clone(),
+            };
+            eyes.push(thread(&format!("eye-{index}"), move || eye.run())?);
+        }
+        let keeper = journal.map(|journal| {
+            let (stop, keep) = (stop.clone(), config.journal.clone());
+            thread("keeper", move || keep_house(&journal, &keep, &tagger, &*clock, &stop))
+        });
+        let keeper = keeper.transpose()?;
+        Ok(Self { news, stop, eyes, keeper, desk: Some(desk), link })
+    }
+
+    /// Waits until every source has been played to its end, then ends the unit. Live sources have no end.
+    pub fn wait(mut self) -> Outcome {
+        for eye in self.eyes.drain(..) {
+            // A panic in an eye was printed by its thread; the others go on.
+            let _ = eye.join();
+        }
+        self.end()
+    }
+
+    /// Ends the unit now.
+    pub fn stop(mut self) -> Outcome {
+        self.end()
+    }
+
+    /// Whether every source has been played to its end.
+    pub fn is_over(&self) -> bool {
+        self.eyes.iter().all(JoinHandle::is_finished)
+    }
+
+    /// How the link to the office is, where there is one.
+    pub fn link(&self) -> Option<LinkState> {
+        self.link.as_ref().map(|link| link.status().state)
+    }
+
+    /// What the office has not acknowledged yet.
+    pub fn unsent(&self) -> u64 {
+        self.link.as_ref().map_or(0, |link| link.status().unsent)
+    }
+
+    /// Asks the link to look for something to send.
+    pub fn nudge(&self) {
+        if let Some(link) = &self.link {
+            link.nudge();
+        }
+    }
+
+    fn end(&mut self) -> Outcome {
+        self.stop.store(true, Ordering::Relaxed);
+        for eye in self.eyes.drain(..) {
+            let _ = eye.join();
+        }
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
+        let _ = self.news.send(News::Stop);
+        self.desk.take().and_then(|desk| desk.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        if self.desk.is_some() {
+            self.end();
+        }
+    }
+}
+
+/// How often retention is enforced.
+const PURGE_EVERY: Duration = Duration::from_secs(600);
+/// How often the keeper looks whether the unit is to end.
+const LOOK_UP: Duration = Duration::from_millis(200);
+
+/// Enforces retention, at the start and from time to time, where nobody waits for the disk.
+fn keep_house(journal: &Journal, keep: &config::Journal, tagger: &Tagger, clock: &dyn Clock, stop: &AtomicBool) {
+    let mut due = clock.now();
+    while !stop.load(Ordering::Relaxed) {
+        let now = clock.now();
+        if now >= due {
+            due = now.plus(PURGE_EVERY);
+            if let Err(fault) = journal.purge(tagger.when(now, now.since_start()), keep) {
+                tracing::error!("{fault}");
+            }
+        }
+        clock.sleep(LOOK_UP);
+    }
+}
+
+fn thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|error| Fault::new(Kind::Internal, format!("cannot start the thread {name}")).because(error))
+}

@@ -1,0 +1,151 @@
+//! What the status strip says: the state of every part, in words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::desk::Tools;
+use crate::alert::{Alert, SoundState, ago};
+use crate::clock::Moment;
+use crate::screen::{CameraTile, ReadLine, State, StatusItem, View};
+use crate::sync::LinkState;
+
+/// A list older than this is worth a look.
+const LIST_OLD: Duration = Duration::from_secs(24 * 3600);
+
+/// The state of cameras and receiver, as the desk hears of it.
+pub(super) struct Board {
+    cameras: Vec<Camera>,
+    receiver: Option<Result<(), String>>,
+    reads: u64,
+    hits: u64,
+}
+
+struct Camera {
+    name: String,
+    lost: Option<String>,
+    ended: bool,
+}
+
+impl Board {
+    pub(super) fn new(cameras: &[String], has_receiver: bool) -> Self {
+        let cameras = cameras.iter().map(|name| Camera { name: name.clone(), lost: None, ended: false }).collect();
+        Self { cameras, receiver: has_receiver.then_some(Ok(())), reads: 0, hits: 0 }
+    }
+
+    pub(super) fn camera_lost(&mut self, index: usize, why: String) {
+        self.cameras[index].lost = Some(why);
+    }
+
+    pub(super) fn camera_back(&mut self, index: usize) {
+        self.cameras[index].lost = None;
+    }
+
+    pub(super) fn camera_ended(&mut self, index: usize) {
+        self.cameras[index].ended = true;
+    }
+
+    pub(super) fn receiver_lost(&mut self, why: String) {
+        self.receiver = Some(Err(why));
+    }
+
+    pub(super) fn receiver_back(&mut self) {
+        self.receiver = Some(Ok(()));
+    }
+
+    /// Counts a version of a read: the first of a pass, and whether it is a hit.
+    pub(super) fn count(&mut self, first: bool, hit: bool) {
+        self.reads += u64::from(first);
+        self.hits += u64::from(first && hit);
+    }
+
+    /// Everything that the screens show now.
+    pub(super) fn view(
+        &self,
+        tools: &Tools,
+        now: Moment,
+        reads: Vec<ReadLine>,
+        alert: Option<Arc<Alert>>,
+        waiting: usize,
+    ) -> View {
+        let mut status = Vec::new();
+        let mut tiles = Vec::new();
+        for (camera, counters) in self.cameras.iter().zip(&tools.counters) {
+            let (state, word, detail) = match (&camera.lost, camera.ended, counters.delivered()) {
+                (Some(why), ..) => (State::Fault, "lost", why.clone()),
+                (None, true, _) => (State::Warn, "ended", "the file has been played to its end".to_owned()),
+                (None, false, 0) => (State::Warn, "waiting", "no picture yet".to_owned()),
+                (None, false, n) => (State::Ok, "live", format!("{n} frames, {} dropped", counters.dropped())),
+            };
+            status.push(StatusItem { name: camera.name.clone(), word: word.into(), state, detail: detail.clone() });
+            tiles.push(CameraTile { name: camera.name.clone(), state, detail, picture: None, boxes: Vec::new() });
+        }
+        status.push(self.position(tools, now));
+        status.push(sound(tools));
+        status.push(network(tools));
+        status.push(lists(tools, now));
+        if let Some(journal) = &tools.journal {
+            let kept = journal.status();
+            status.push(match &kept.fault {
+                None => StatusItem::ok("Journal", "writing", format!("{} records committed", kept.committed)),
+                Some(fault) => StatusItem::fault("Journal", "fault", fault.to_string()),
+            });
+        }
+        let summary = format!("{} reads, {} hits", self.reads, self.hits);
+        View { now, night: false, cameras: tiles, reads, alert, waiting, status, summary }
+    }
+
+    fn position(&self, tools: &Tools, now: Moment) -> StatusItem {
+        let name = "Position";
+        match &self.receiver {
+            None => StatusItem::warn(name, "none", "no satellite receiver is configured: reads carry no position"),
+            Some(Err(why)) => StatusItem::fault(name, "lost", why),
+            Some(Ok(())) => {
+                match tools.tagger.place(now, tools.position()) {
+                    None => StatusItem::fault(name, "no fix", "the receiver has no fix: reads carry no position"),
+                    Some(place) if place.stale => {
+                        StatusItem::warn(name, format!("{} s old", place.age.as_secs()), "the last fix is old: reads say so")
+                    }
+                    Some(place) => StatusItem::ok(name, "good", format!("{:.5}, {:.5}", place.lat, place.lon)),
+                }
+            }
+        }
+    }
+}
+
+fn sound(tools: &Tools) -> StatusItem {
+    match tools.speaker.state() {
+        SoundState::Ready => StatusItem::ok("Sound", "ready", "alerts are heard"),
+        SoundState::Off => StatusItem::warn("Sound", "off", "switched off in the configuration: alerts are only seen"),
+        SoundState::Opening => StatusItem::warn("Sound", "opening", "the device is being opened"),
+        state => StatusItem::fault("Sound", "none", format!("{state}. Check the plug; it is tried again every few seconds")),
+    }
+}
+
+fn network(tools: &Tools) -> StatusItem {
+    let Some(link) = &tools.link else {
+        return StatusItem::warn("Network", "none", "no back office is configured: the unit works alone");
+    };
+    let status = link.status();
+    let unsent = match status.unsent {
+        0 => "nothing unsent".to_owned(),
+        1 => "1 thing unsent".to_owned(),
+        n => format!("{n} things unsent"),
+    };
+    match status.state {
+        LinkState::Connected { .. } => StatusItem::ok("Network", "up", unsent),
+        LinkState::Starting => StatusItem::warn("Network", "starting", unsent),
+        LinkState::Down { reason, .. } => StatusItem::warn("Network", "down", format!("{unsent}. {reason}")),
+    }
+}
+
+fn lists(tools: &Tools, now: Moment) -> StatusItem {
+    let lists = tools.hotlist.as_ref().map(|hotlist| hotlist.status()).unwrap_or_default();
+    if lists.is_empty() {
+        return StatusItem::fault("Lists", "none", "there is no hotlist: nothing can be matched");
+    }
+    let utc = tools.tagger.when(now, tools.position()).utc;
+    let oldest = lists.iter().map(|list| list.age(utc)).max().unwrap_or_default();
+    let entries: u64 = lists.iter().map(|list| list.count).sum();
+    let detail = format!("{} lists, {entries} entries, the oldest {} old", lists.len(), ago(oldest));
+    if oldest > LIST_OLD { StatusItem::warn("Lists", ago(oldest), detail) } else { StatusItem::ok("Lists", ago(oldest), detail) }
+}

@@ -1,0 +1,300 @@
+//! The desk: everything that is known of a vehicle passes here, once, in order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use super::board::Board;
+use super::{News, Observer, Outcome, Told};
+use crate::alert::{Alert, AlertId, Change, Desk, How, Policy, Sighting, Speaker};
+use crate::capture::Counters;
+use crate::clock::{Moment, Shared};
+use crate::hotlist::{self, Contradiction, Hit, Hotlist, Priority};
+use crate::journal::{Journal, Record};
+use crate::recognise::Read;
+use crate::screen::{Handle, ReadLine, Touch};
+use crate::sync::Link;
+use crate::tag::{TaggedRead, Tagger, When};
+
+/// How often the screen is brought up to date when nothing happens.
+const TICK: Duration = Duration::from_millis(500);
+/// Reads on the reel.
+const REEL: usize = 12;
+
+/// How long the crew waited for one alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// Which alert.
+    pub alert: AlertId,
+    /// Capture of the frame that made the read, to the alert leaving the desk.
+    pub to_desk: Duration,
+    /// The same, to the first sample handed to the sound device; `None` without sound.
+    pub to_sound: Option<Duration>,
+    /// The same, to the first drawn frame; `None` without a screen.
+    pub to_screen: Option<Duration>,
+}
+
+/// What the desk works with.
+pub(super) struct Tools {
+    pub(super) clock: Shared,
+    pub(super) cameras: Vec<String>,
+    pub(super) counters: Vec<Arc<Counters>>,
+    /// The source's own time of each camera's newest frame, microseconds.
+    pub(super) positions: Vec<Arc<AtomicU64>>,
+    pub(super) has_receiver: bool,
+    pub(super) tagger: Arc<Tagger>,
+    pub(super) hotlist: Option<Arc<Hotlist>>,
+    pub(super) journal: Option<Arc<Journal>>,
+    pub(super) speaker: Speaker,
+    pub(super) screen: Option<Handle>,
+    pub(super) link: Option<Arc<Link>>,
+    pub(super) observer: Observer,
+}
+
+impl Tools {
+    /// The first camera's own time, by which a log of the receiver is paced.
+    pub(super) fn position(&self) -> Duration {
+        Duration::from_micros(self.positions.first().map_or(0, |position| position.load(Ordering::Relaxed)))
+    }
+}
+
+pub(super) struct Worker {
+    tools: Tools,
+    desk: Desk,
+    board: Board,
+    reel: VecDeque<(crate::recognise::ReadId, ReadLine)>,
+    /// Capture instants of the alerts raised, until their latency is complete.
+    raised: Vec<(AlertId, Moment)>,
+    outcome: Outcome,
+}
+
+impl Worker {
+    pub(super) fn new(tools: Tools) -> Self {
+        let board = Board::new(&tools.cameras, tools.has_receiver);
+        let outcome = Outcome {
+            timings: vec![Default::default(); tools.cameras.len()],
+            frames: vec![(0, 0); tools.cameras.len()],
+            ..Outcome::default()
+        };
+        Self { desk: Desk::new(Policy::default()), board, reel: VecDeque::new(), raised: Vec::new(), outcome, tools }
+    }
+
+    pub(super) fn run(mut self, inbox: &Receiver<News>) -> Outcome {
+        self.show();
+        loop {
+            match inbox.recv_timeout(TICK) {
+                Ok(News::Read(read, t)) => self.read(*read, t),
+                Ok(News::Lost(camera, fault)) => {
+                    self.outcome.faults.push(fault.to_string());
+                    self.note(self.camera(camera), fault.to_string());
+                    self.board.camera_lost(camera, fault.to_string());
+                }
+                Ok(News::Back(camera)) => {
+                    self.note(self.camera(camera), String::new());
+                    self.board.camera_back(camera);
+                }
+                Ok(News::End(camera, timings)) => {
+                    self.outcome.timings[camera] = timings;
+                    self.board.camera_ended(camera);
+                }
+                Ok(News::Receiver(event)) => match event {
+                    crate::tag::Event::Lost(fault) => {
+                        self.note("receiver".into(), fault.to_string());
+                        self.board.receiver_lost(fault.to_string());
+                    }
+                    crate::tag::Event::Back => {
+                        self.note("receiver".into(), String::new());
+                        self.board.receiver_back();
+                    }
+                },
+                Ok(News::Touch(touch)) => self.touch(touch),
+                Ok(News::Heard(alert, at)) => self.reached(alert, at, |latency| &mut latency.to_sound),
+                Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.show();
+        }
+        for (frames, counters) in self.outcome.frames.iter_mut().zip(&self.tools.counters) {
+            *frames = (counters.delivered(), counters.dropped());
+        }
+        if let Some(journal) = &self.tools.journal
+            && let Err(fault) = journal.flush()
+        {
+            self.outcome.faults.push(fault.to_string());
+        }
+        self.outcome
+    }
+
+    /// One version of one read: told to the crew first, then to everybody else.
+    fn read(&mut self, read: Read, t: Duration) {
+        let tagged = self.tools.tagger.tag(read);
+        let hits = match &self.tools.hotlist {
+            Some(hotlist) if !tagged.read.text.is_empty() => hotlist.match_read(&tagged.read, tagged.when.utc),
+            _ => Vec::new(),
+        };
+        let sightings: Vec<Sighting> = hits.iter().map(|hit| sighting(&tagged, hit)).collect();
+        let now = self.tools.clock.now();
+        let changes = self.desk.take(tagged.read.id, &tagged.read.text, &sightings, now);
+        for change in &changes {
+            if change.aloud() {
+                self.tools.speaker.sound(change.alert());
+            }
+            if let Change::Raised(alert) | Change::Replaced { alert, .. } = change {
+                self.raised.push((alert.id, tagged.read.last_at));
+                self.outcome.latencies.push(Latency {
+                    alert: alert.id,
+                    to_desk: now.since(tagged.read.last_at),
+                    to_sound: None,
+                    to_screen: None,
+                });
+            }
+        }
+        self.on_reel(&tagged, !hits.is_empty());
+        self.show();
+        if let Some(journal) = &self.tools.journal {
+            let mut records = vec![Record::Read(Box::new(tagged.clone()))];
+            for hit in &hits {
+                records.push(Record::Hit { read: Box::new(tagged.clone()), hit: Box::new(hit.clone()) });
+            }
+            for record in records {
+                self.record(record);
+            }
+            if let Some(link) = &self.tools.link {
+                link.nudge();
+            }
+        }
+        (self.tools.observer)(&Told { t, read: &tagged, hits: &hits, changes: &changes });
+    }
+
+    fn on_reel(&mut self, tagged: &TaggedRead, hit: bool) {
+        let read = &tagged.read;
+        let kept = self.reel.iter().position(|(id, _)| *id == read.id);
+        if read.text.is_empty() {
+            if let Some(index) = kept {
+                self.reel.remove(index);
+            }
+            return;
+        }
+        self.board.count(kept.is_none(), hit);
+        let when = tagged.when.utc.with_timezone(&chrono::Local).format("%H:%M:%S").to_string();
+        let place = match &tagged.place {
+            None => "no position".to_owned(),
+            Some(place) if place.stale => format!("position {} s old", place.age.as_secs()),
+            Some(_) => String::new(),
+        };
+        let line = ReadLine::of(read, when, place, hit);
+        match kept {
+            Some(index) => self.reel[index].1 = line,
+            None => {
+                self.reel.push_front((read.id, line));
+                self.reel.truncate(REEL);
+            }
+        }
+    }
+
+    fn touch(&mut self, touch: Touch) {
+        match touch {
+            Touch::Answered(answer) => {
+                if let Some(alert) = self.desk.answer(answer.alert, answer.verdict) {
+                    self.record(Record::Verdict {
+                        read: alert.read,
+                        list: alert.entry.split('/').next().unwrap_or_default().to_owned(),
+                        verdict: answer.verdict.word().to_owned(),
+                        when: self.when(),
+                    });
+                    if let Some(link) = &self.tools.link {
+                        link.nudge();
+                    }
+                }
+            }
+            Touch::Recall => self.desk.recall(),
+            Touch::Shown(alert, at) => self.reached(alert, at, |latency| &mut latency.to_screen),
+        }
+    }
+
+    fn reached(&mut self, alert: AlertId, at: Moment, field: impl Fn(&mut Latency) -> &mut Option<Duration>) {
+        let Some((_, captured)) = self.raised.iter().find(|(id, _)| *id == alert) else { return };
+        if let Some(latency) = self.outcome.latencies.iter_mut().find(|latency| latency.alert == alert) {
+            field(latency).get_or_insert(at.since(*captured));
+        }
+    }
+
+    /// A part failed, or, where `text` is empty, came back.
+    fn note(&self, part: String, text: String) {
+        match text.as_str() {
+            "" => tracing::warn!("{part} is back"),
+            text => tracing::warn!("{part}: {text}"),
+        }
+        self.record(Record::Fault { part, text, when: self.when() });
+    }
+
+    /// Hands a record to the journal, where there is one. A journal that refuses says so on the status strip.
+    fn record(&self, record: Record) {
+        if let Some(journal) = &self.tools.journal
+            && let Err(fault) = journal.record(record)
+        {
+            tracing::error!("{fault}");
+        }
+    }
+
+    fn when(&self) -> When {
+        self.tools.tagger.when(self.tools.clock.now(), self.tools.position())
+    }
+
+    fn camera(&self, index: usize) -> String {
+        format!("camera {}", self.tools.cameras[index])
+    }
+
+    fn show(&mut self) {
+        let Some(screen) = &self.tools.screen else { return };
+        let now = self.tools.clock.now();
+        let alert: Option<Arc<Alert>> = self.desk.current();
+        screen.update(self.board.view(
+            &self.tools,
+            now,
+            self.reel.iter().map(|(_, line)| line.clone()).collect(),
+            alert,
+            self.desk.waiting(),
+        ));
+    }
+}
+
+/// A hit in the desk's terms.
+fn sighting(tagged: &TaggedRead, hit: &Hit) -> Sighting {
+    let read = &tagged.read;
+    let entry = &hit.entry;
+    let known = |text: &str, else_say: &str| if text.is_empty() { else_say.to_owned() } else { text.to_owned() };
+    Sighting {
+        entry: format!("{}/{}", hit.list.id, entry.vrm),
+        how: match hit.how {
+            hotlist::How::Exact => How::Exact,
+            hotlist::How::Pattern => How::Pattern,
+            _ => How::Approximate,
+        },
+        listed: entry.vrm.to_string(),
+        probability: hit.probability,
+        characters: read.raw.chars().zip(&read.characters).map(|(shown, c)| (shown, c.of_glyph(shown))).collect(),
+        priority: match entry.priority {
+            Priority::High => 1,
+            Priority::Medium => 2,
+            Priority::Low => 3,
+        },
+        reason: known(&entry.reason, "on the list, no reason given"),
+        action: entry.action.clone(),
+        make: entry.make.clone(),
+        model: entry.model.clone(),
+        colour: entry.colour.clone(),
+        against: hit.against.iter().map(ToString::to_string).collect(),
+        expired: hit.against.iter().any(|c| matches!(c, Contradiction::Expired { .. })),
+        entry_age: entry.confirmed.or(entry.added).and_then(|date| (tagged.when.utc - date).to_std().ok()),
+        list_age: Some(hit.list_age),
+        camera: read.camera.clone(),
+        at: read.last_at,
+        utc: tagged.when.trusted.then_some(tagged.when.utc),
+        patch: read.patch.clone(),
+        overview: read.overview.clone(),
+        drill: false,
+    }
+}

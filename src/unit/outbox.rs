@@ -1,0 +1,49 @@
+//! What the link to the office uploads from and downloads to: journal and hotlist behind one trait.
+
+use std::sync::Arc;
+
+use crate::fault::Result;
+use crate::hotlist::Hotlist;
+use crate::journal::{ItemKind, Journal};
+use crate::sync::car::{Budget, Revision};
+use crate::sync::{Item, Kind, Outbox};
+
+pub(super) struct Store {
+    pub(super) journal: Arc<Journal>,
+    pub(super) hotlist: Arc<Hotlist>,
+}
+
+impl Outbox for Store {
+    fn pending(&self, budget: Budget) -> Result<Vec<Item>> {
+        let items = self.journal.archive().pending(budget.items, budget.bytes)?;
+        Ok(items
+            .into_iter()
+            .map(|item| Item {
+                kind: match item.kind {
+                    ItemKind::Hit => Kind::Hit,
+                    ItemKind::Read => Kind::Read,
+                    ItemKind::Picture => Kind::Picture,
+                },
+                key: item.key,
+                payload: item.payload,
+            })
+            .collect())
+    }
+
+    fn unsent(&self) -> u64 {
+        // A journal that cannot be read is told by the journal itself.
+        self.journal.archive().unsent().unwrap_or(0)
+    }
+
+    fn acknowledged(&self, keys: &[Vec<u8>]) -> Result<()> {
+        self.journal.archive().acknowledge(keys).map(|_| ())
+    }
+
+    fn lists_held(&self) -> Vec<(String, u64)> {
+        self.hotlist.status().into_iter().map(|list| (list.id, list.revision)).collect()
+    }
+
+    fn apply_list(&self, revision: &Revision) -> Result<()> {
+        self.hotlist.apply(&revision.bytes).map(|_| ())
+    }
+}
