@@ -107,11 +107,11 @@ class Samples:
         lo, hi = q.min(0), q.max(0)
         x, y, w, h = plates.window_of(jitter(r, (*lo, *(hi - lo))))
         q = (q - [x, y]) / [w, h]                                        # 0..1 of the window
-        px = math.exp(r.uniform(math.log(12), math.log(260)))            # width of the plate in the native picture
+        px = math.exp(r.uniform(math.log(12 if r.random() < 0.2 else 28), math.log(260)))             # width of the plate in the native picture
         cw = int(min(256, max(18, px * w)))
         ch = cw // 2
         a, alpha = plates.paste(p, (q * [cw, ch]).astype(np.float32), self.ground(w, cw, ch))
-        a = plates.spoil(r, n, a, cw / w, alpha)
+        a = plates.spoil(r, n, a, cw / w, alpha, 0.7)
         a = cv2.resize(a, (W, H), interpolation=cv2.INTER_AREA if cw > W else cv2.INTER_LINEAR)
         return plates.normal(a), (q * 2 - 1).astype(np.float32), p.two
 
@@ -277,6 +277,7 @@ def write(a):
     net, s = trained(a.work)
     out = pathlib.Path(a.out)
     worst = export(net, out, "aligner", W, H, 1, f"seed {s['seed']}, {s['n']} steps of {DRAWN} drawn plates, {REAL} photographs (openimages_plates, open_lpr, ro_dashcam, vn_moto), {NONE} windows without")
+    out.chmod(0o644)
     print(f"{out}: differs from the network by {worst:.1e}")
     if a.vectors:
         x = torch.from_numpy(plates.normal(example()))[None, None]

@@ -80,13 +80,13 @@ def fill(r, pattern, letters=LETTERS):
 def uk_text(r):
     """A UK mark with a blank between its groups."""
     memory, serial = "ABCDEFGHJKLMNOPRSTUVWXY", "ABCDEFGHJKLMNOPRSTUVWXYZ"
-    digits = lambda n: str(r.randint(1, 9)) + "".join(r.choice(DIGITS) for _ in range(n - 1))
+    digits = lambda n: "1" * n if r.random() < 0.06 else str(r.randint(1, 9)) + "".join(r.choice(DIGITS) for _ in range(n - 1))
     some = lambda s, n: "".join(r.choice(s) for _ in range(n))
     u = r.random()
     if u < 0.70:
         year = r.randint(1, 30) if r.random() < 0.55 else r.randint(51, 80)
         if r.random() < 0.12:
-            year = r.randint(0, 99)
+            year = r.choice((11, 11, 10, 12, 61, r.randint(0, 99)))
         return f"{some(memory, 2)}{year:02d} {some(serial, 3)}"
     if u < 0.80:
         return f"{some('ABCDEFGHJKLMNPRSTVWXY', 1)}{digits(r.choice((1, 2, 3, 3, 3)))} {some(memory, 3)}"

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 
 import plates
 import plates_real
+from aligner import jitter
 from common import Average, Graph, Net, export, gflop, load
 
 W, H, POSITIONS = 128, 32, 64
@@ -61,12 +62,13 @@ def corners(aligner, image, box, passes=1):
     return quad.astype(np.float32), float(out[8]), float(out[9])
 
 
-def aligned(aligner, real, passes=1):
-    """Real plates with a text, each with its `quad` and its `lines` (True: two)."""
-    out = []
+def aligned(aligner, real, passes=2, off=0.0):
+    """Real plates with a text, each with its `quad` and its `lines` (True: two); `off` > 0 moves the box as a finder might."""
+    out, r = [], random.Random(1)
     for p in real:
         if p.text and p.box[2] >= 24 and all(c in plates.ALPHABET for c in p.text):
-            p.quad, _, two = corners(aligner, p.image, p.box, passes)
+            box = jitter(r, p.box, 1 - off) if off else p.box
+            p.quad, _, two = corners(aligner, p.image, box, passes)
             p.lines = two > 0
             out.append(p)
     return out
@@ -82,7 +84,7 @@ class Samples:
         for p in self.real:
             p.lines = p.lines if p.two is None else bool(p.two)
         self.weights = list(itertools.accumulate(2.0 if p.country == "GB" else 1.0 for p in self.real))
-        self.r, self.n = random.Random(seed), np.random.default_rng(seed)
+        self.r, self.n, self.pool = random.Random(seed), np.random.default_rng(seed), []
 
     def off(self, quad):
         """The quadrilateral as an imperfect aligner gives it."""
@@ -92,14 +94,22 @@ class Samples:
         c = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
         c = c * [math.exp(r.gauss(0, 0.04) * s), math.exp(r.gauss(0, 0.07) * s)] + [r.gauss(0, 0.02) * s, r.gauss(0, 0.04) * s]
         c = c + [[r.gauss(0, 0.008) * s, r.gauss(0, 0.03) * s] for _ in range(4)]
-        c[:, 1] += c[:, 0] * r.gauss(0, 0.03) * s
-        c[:, 0] += c[:, 1] * r.gauss(0, 0.02) * s
+        c[:, 1] += c[:, 0] * r.gauss(0, 0.06) * s
+        c[:, 0] += c[:, 1] * r.gauss(0, 0.045) * s
         base = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
         d = c - base
         return (quad + d[:, :1] * right + d[:, 1:] * down).astype(np.float32)
 
     def drawn(self):
-        """(patch H x W normalised, text)"""
+        """(patch H x W normalised, text); every drawn picture is rectified twice, the second patch waits for a later batch."""
+        while len(self.pool) < 400:
+            self.pool += self.pictured()
+        i = self.r.randrange(len(self.pool))
+        self.pool[i], self.pool[-1] = self.pool[-1], self.pool[i]
+        return self.pool.pop()
+
+    def pictured(self):
+        """Two samples of one drawn picture."""
         r, n = self.r, self.n
         p = plates.draw(r, n)
         aspect = (p.quad[1, 0] - p.quad[0, 0]) / (p.quad[2, 1] - p.quad[1, 1])
@@ -118,7 +128,7 @@ class Samples:
             ground = np.full((h, w), r.uniform(10, 200), np.float32) + plates.clouds(n, (h, w)) * r.uniform(0, 40)
         a, alpha = plates.paste(p, q, ground)
         a = plates.spoil(r, n, a, px, alpha, 0.7)
-        return plates.normal(plates.rectify(a, self.off(q), p.two)), p.text
+        return [(plates.normal(plates.rectify(a, self.off(q), p.two)), p.text) for _ in range(2)]
 
     def photographed(self, p):
         """(patch, text) of a real plate, spoilt further, perhaps at a lower resolution."""
@@ -214,7 +224,7 @@ def read_all(net, real):
 def temperature(logits, right):
     """The T under which the best path's probability at logits / T says best how often the text is right."""
     best = (1e9, 1.0)
-    for t in np.exp(np.linspace(math.log(0.5), math.log(6), 60)):
+    for t in np.exp(np.linspace(math.log(0.2), math.log(6), 80)):
         z = logits / t
         p = np.exp((z.max(2) - np.log(np.exp(z).sum(2))).sum(1)).clip(1e-4, 1 - 1e-4)
         best = min(best, (-float(np.mean(np.where(right, np.log(p), np.log(1 - p)))), float(t)))
@@ -225,14 +235,14 @@ def evaluate(a):
     """On `val`, from the labelled box through aligner and reader; returns the temperature."""
     net, s = trained(a.work)
     real, aligner = plates_real.load(a.data, "val")[0], load(a.aligner)
-    for passes in (1, 2):
-        val = aligned(aligner, real, passes)
+    for passes, off in ((1, 0.4), (2, 0.4), (1, 0), (2, 0)):
+        val = aligned(aligner, real, passes, off)
         logits = read_all(net, val)
         got = [greedy(z) for z in logits]
         right = np.array([g == p.text for g, p in zip(got, val)])
         folded = np.array([fold(g) == fold(p.text) for g, p in zip(got, val)])
         t = temperature(logits, folded)
-        print(f"step {s['n']}, {passes} aligner pass(es): {len(val)} texts, temperature {t:.2f}")
+        print(f"step {s['n']}, {'moved' if off else 'label'} boxes, {passes} aligner pass(es): {len(val)} texts, temperature {t:.2f}")
         for name, keep in (("all", lambda p: True), ("GB", lambda p: p.country == "GB"), ("GB >= 70 px", lambda p: p.country == "GB" and p.box[2] >= 70), ("ro_dashcam", lambda p: p.set == "ro_dashcam"),
                            ("openimages", lambda p: p.set == "openimages_plates"), ("open_lpr", lambda p: p.set == "open_lpr"), ("two lines", lambda p: p.lines), ("two lines GB", lambda p: p.lines and p.country == "GB")):
             m = np.array([keep(p) for p in val])
@@ -252,6 +262,7 @@ def write(a):
     net, s = trained(a.work)
     out = pathlib.Path(a.out)
     worst = export(net, out, "reader", W, H, 1, f"seed {s['seed']}, {s['n']} steps of {DRAWN} drawn plates and {REAL} photographs (openimages_plates, open_lpr, ro_dashcam)", {"temperature": round(t, 3)})
+    out.chmod(0o644)
     print(f"{out}: differs from the network by {worst:.1e}")
     if a.vectors:
         x = torch.from_numpy(plates.normal(example()))[None, None]
