@@ -298,3 +298,80 @@ fn divide(size: usize, by: usize) -> Result<usize, String> {
     }
     Ok(size / by)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::Role;
+    use super::*;
+
+    /// What PyTorch made of an input, stored when the weights were exported: input and output, both in its order
+    /// (1 x channels x height x width).
+    fn vectors(role: Role) -> (Vec<f32>, (usize, usize), Vec<f32>, [usize; 3]) {
+        let path = format!("{}/tests/data/{}_vectors.safetensors", env!("CARGO_MANIFEST_DIR"), role.name());
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu).expect("the vectors are part of the project");
+        let tensor = |names: [&str; 2]| {
+            names.iter().find_map(|name| tensors.get(*name)).unwrap_or_else(|| panic!("{names:?} are missing"))
+        };
+        let (input, output) = (tensor(["x", "input"]), tensor(["heat", "output"]));
+        let values = |tensor: &Tensor| tensor.flatten_all().and_then(|t| t.to_vec1()).expect("32-bit floats");
+        let (_, _, h, w) = input.dims4().expect("four dimensions");
+        let (_, c, oh, ow) = output.dims4().expect("four dimensions");
+        (values(input), (w, h), values(output), [c, oh, ow])
+    }
+
+    #[test]
+    fn every_network_gives_what_pytorch_gives() {
+        for role in [Role::Finder, Role::Aligner, Role::Reader] {
+            let (input, (width, height), want, [c, h, w]) = vectors(role);
+            let model = Model::load(role, None).expect("part of the program");
+            let mut network = Network::sized(&model, width, height).expect("the size fits");
+            assert_eq!(network.output_shape(), (h, w, c));
+            // Twice: nothing of the first run may be left over in the margins.
+            for run in 0..2 {
+                network
+                    .run(
+                        |values| values.copy_from_slice(&input),
+                        |got| {
+                            for y in 0..h {
+                                for x in 0..w {
+                                    for channel in 0..c {
+                                        let (a, b) = (got[(y * w + x) * c + channel], want[(channel * h + y) * w + x]);
+                                        assert!(
+                                            (a - b).abs() < 1e-3,
+                                            "{} run {run} at {x},{y} channel {channel}: {a} is not {b}",
+                                            role.name()
+                                        );
+                                    }
+                                }
+                            }
+                        },
+                    )
+                    .expect("it runs");
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_are_refused() {
+        let model = Model::load(Role::Finder, None).expect("part of the program");
+        for (width, height) in [(0, 32), (33, 32), (640, 0)] {
+            assert!(Network::sized(&model, width, height).is_err(), "{width}x{height}");
+        }
+    }
+
+    #[test]
+    fn a_graph_that_does_not_work_out_is_refused_with_its_reason() {
+        let good = Model::load(Role::Aligner, None).expect("part of the program");
+        let mut cut = good.clone();
+        cut.graph.truncate(2);
+        let mut twice = good.clone();
+        let first = twice.graph[0].clone();
+        twice.graph.push(first);
+        let mut unweighed = good.clone();
+        unweighed.weights.clear();
+        for (model, reason) in [(cut, "the output"), (twice, "two maps"), (unweighed, "no weights")] {
+            let fault = Network::new(&model).err().expect("refused").to_string();
+            assert!(fault.contains(reason), "{fault}");
+        }
+    }
+}

@@ -15,8 +15,12 @@ use crate::plate;
 
 /// Longer side of the finder's input, pixels.
 const FINDER_INPUT: usize = 640;
-/// Least score of a box that is looked at closely.
-const FOUND: f32 = 0.3;
+/// Least score of a box that is looked at closely. Low, because the aligner and the reader are better judges.
+const FOUND: f32 = 0.08;
+/// Boxes that score less and hold nothing that looks like a plate close up are left out.
+const LISTED: f32 = 0.2;
+/// Plates narrower than this, in pixels, are told by the finder's box: the aligner sees too little of them.
+const NARROW: f32 = 30.0;
 /// Least probability of being a plate.
 const PLATE: f32 = 0.5;
 /// Least confidence of a text that is given.
@@ -39,6 +43,22 @@ pub struct StillPlate {
     pub bounds: [f32; 4],
     /// The country whose layout fits, where that can be told.
     pub country: Option<&'static str>,
+}
+
+impl StillPlate {
+    /// A plate of which no more is known than its upright box.
+    fn unread(bounds: [f32; 4]) -> Self {
+        let [x, y, w, h] = bounds;
+        Self {
+            text: String::new(),
+            raw: String::new(),
+            confidence: 0.0,
+            characters: Vec::new(),
+            corners: [[x, y], [x + w, y], [x + w, y + h], [x, y + h]],
+            bounds,
+            country: None,
+        }
+    }
 }
 
 /// Reads stills one after the other.
@@ -71,13 +91,17 @@ impl Stills {
             let first = self.aligner.align(luma, [found.x, found.y, found.w, found.h])?;
             // A second look from where the first says that the plate is.
             let plate = self.aligner.align(luma, hull(&first.corners))?;
+            let coarse = [found.x, found.y, found.w, found.h];
             if plate.plate < PLATE {
+                if found.score >= LISTED {
+                    plates.push(StillPlate::unread(coarse));
+                }
                 continue;
             }
             let mut fusion = Fusion::default();
             let two_lines = plate.two_lines > 0.5;
             fusion.add(1.0, |posterior: &mut Posterior| self.reader.read(luma, &plate, two_lines, posterior))?;
-            let bounds = hull(&plate.corners);
+            let bounds = if found.w < NARROW { coarse } else { hull(&plate.corners) };
             let verdict = fusion.verdict();
             let trusted = verdict.as_ref().is_some_and(|verdict| verdict.confidence >= TRUSTED);
             plates.push(match verdict {
@@ -90,15 +114,7 @@ impl Stills {
                     corners: plate.corners,
                     bounds,
                 },
-                None => StillPlate {
-                    text: String::new(),
-                    raw: String::new(),
-                    confidence: 0.0,
-                    characters: Vec::new(),
-                    corners: plate.corners,
-                    bounds,
-                    country: None,
-                },
+                None => StillPlate { corners: plate.corners, ..StillPlate::unread(bounds) },
             });
         }
         Ok(plates)
