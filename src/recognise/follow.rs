@@ -35,7 +35,7 @@ const LEGIBLE: (f32, f32) = (5.5, 15.0);
 const SURE: f32 = 0.93;
 const SURE_LOOKS: u32 = 3;
 /// The least confidence of a read when its vehicle has gone.
-const WORTH_SAYING: f32 = 0.45;
+const WORTH_SAYING: f32 = 0.3;
 /// The least confidence at which a read that was put out is corrected while its vehicle is in view.
 const WORTH_CORRECTING: f32 = 0.9;
 /// A plate seen again on the same camera within this time is the same pass.
@@ -114,6 +114,8 @@ struct Track {
     settled: u32,
     pictures: Option<Pictures>,
     text: String,
+    /// Another track speaks for this vehicle.
+    silent: bool,
 }
 
 struct Said {
@@ -277,7 +279,7 @@ impl Recogniser {
             None => verdict.confidence >= SURE && track.fusion.looks() >= SURE_LOOKS,
             Some(said) => verdict.text != said.text && verdict.confidence >= WORTH_CORRECTING.max(said.confidence * 0.9),
         };
-        if due && track.pictures.is_some() {
+        if due && !track.silent && track.pictures.is_some() {
             self.say(index, verdict, put_out);
         }
     }
@@ -297,6 +299,27 @@ impl Recogniser {
                 return;
             }
         }
+        // Two tracks that say the same are one vehicle: the elder's name goes on.
+        if self.tracks[index].said.is_none() {
+            let twin = self.tracks.iter().enumerate().position(|(other, track)| {
+                other != index && track.said.as_ref().is_some_and(|said| alike(&said.text, &verdict.text))
+            });
+            if let Some(twin) = twin {
+                let said = self.tracks[twin].said.take();
+                let (first_seen, first_at) = (self.tracks[twin].first_seen, self.tracks[twin].first_at);
+                self.tracks[twin].silent = true;
+                let track = &mut self.tracks[index];
+                (track.first_seen, track.first_at) = (first_seen, first_at);
+                let settled = said.as_ref().is_some_and(|said| {
+                    said.text == verdict.text || said.confidence > verdict.confidence && said.text.len() >= verdict.text.len()
+                });
+                track.said = said;
+                if settled {
+                    return;
+                }
+            }
+        }
+        let track = &mut self.tracks[index];
         let id = track.said.as_ref().map_or_else(|| self.passes.next(), |said| said.id);
         track.said = Some(Said { id, text: verdict.text.clone(), confidence: verdict.confidence });
         if let Some(read) = track.read(id, &self.camera, verdict) {
@@ -312,6 +335,7 @@ impl Recogniser {
             let said_otherwise = self.tracks[index].said.as_ref().is_some_and(|said| said.text != verdict.text);
             let enough = self.tracks[index].fusion.looks() >= 2;
             if self.tracks[index].pictures.is_some()
+                && !self.tracks[index].silent
                 && verdict.confidence >= WORTH_SAYING
                 && enough
                 && !(said_otherwise && verdict.confidence < WORTH_CORRECTING)
@@ -350,6 +374,7 @@ impl Track {
             settled: 0,
             pictures: None,
             text: String::new(),
+            silent: false,
         }
     }
 

@@ -159,8 +159,9 @@ impl Fusion {
         // Texts that nobody proposed are left out of `mass` but not of the characters: the product over these is the
         // text's share among all texts of its length. The more doubtful of the two answers counts.
         let of_length: f32 = characters.iter().zip(raw.chars()).map(|(character, shown)| character.of_glyph(shown)).product();
-        let confidence = of_length.min(1.0 / mass);
-        Some(Verdict { text: plate::settle(&raw), raw, confidence, characters, agreeing })
+        let text = plate::settle(&raw);
+        let confidence = weighed(of_length.min(1.0 / mass), &text);
+        Some(Verdict { text, raw, confidence, characters, agreeing })
     }
 
     /// A probability for every character of `text`, all looks weighed.
@@ -202,6 +203,31 @@ impl Fusion {
             })
             .collect()
     }
+}
+
+/// The odds that looks alone can give: what two networks say of something that is not a plate is worth no more.
+const LOOKS_AT_BEST: f32 = 400.0;
+
+/// A confidence weighed by how often plates look like `text` at all. It lowers the trust in signs, badges and numbers on
+/// vans, and never changes what was seen: almost no plate of Europe is without a digit or without a letter, and few are
+/// shorter than four characters. The factors are odds, chosen on the training photographs' reads of things that are no
+/// plates.
+fn weighed(confidence: f32, text: &str) -> f32 {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let kind = match (digits, text.len()) {
+        (0, _) => 0.001,
+        (d, n) if d == n && n != 5 => 0.001,
+        (d, n) if d == n => 0.01,
+        _ if plate::layout(text).is_some() => 1.0,
+        _ => 0.5,
+    };
+    let length = match text.len() {
+        0..=3 => 0.02,
+        4 => 0.1,
+        _ => 1.0,
+    };
+    let odds = (confidence / (1.0 - confidence).max(1e-6)).min(LOOKS_AT_BEST) * kind * length;
+    odds / (1.0 + odds)
 }
 
 /// A logarithm of a probability that is never below [`LOUDEST`].
@@ -255,6 +281,14 @@ mod tests {
         let verdict = fused(&[("ABO1CDO", 0.9, "0I8", 1.0)]);
         assert_eq!(verdict.text, "AB01CDO");
         assert_eq!(verdict.raw, "ABO1CDO");
+    }
+
+    #[test]
+    fn what_hardly_a_plate_says_is_trusted_less() {
+        let sure = |text: &str| fused(&[(text, 0.999, "8", 1.0); 6]).confidence;
+        assert!(sure("AB12CDE") > 0.99 && sure("HHAB123") > 0.98);
+        assert!(sure("TAXI") < 0.1 && sure("282") < 0.1 && sure("EXPRESS") < 0.5);
+        assert!(sure("A1") > 0.5, "short marks exist");
     }
 
     #[test]

@@ -153,17 +153,12 @@ impl Worker {
         }
         self.on_reel(&tagged, !hits.is_empty());
         self.show();
-        if let Some(journal) = &self.tools.journal {
-            let mut records = vec![Record::Read(Box::new(tagged.clone()))];
-            for hit in &hits {
-                records.push(Record::Hit { read: Box::new(tagged.clone()), hit: Box::new(hit.clone()) });
-            }
-            for record in records {
-                self.record(record);
-            }
-            if let Some(link) = &self.tools.link {
-                link.nudge();
-            }
+        self.record(Record::Read(Box::new(tagged.clone())));
+        for hit in &hits {
+            self.record(Record::Hit { read: Box::new(tagged.clone()), hit: Box::new(hit.clone()) });
+        }
+        if let Some(link) = &self.tools.link {
+            link.nudge();
         }
         (self.tools.observer)(&Told { t, read: &tagged, hits: &hits, changes: &changes });
     }
