@@ -62,8 +62,14 @@ pub fn tone(grade: Grade) -> Vec<f32> {
 pub(super) mod tests {
     use super::*;
 
-    /// Goertzel: the power of `samples` at `pitch`, for a sine of amplitude 1 about 1.
+    /// The power of `samples` at `pitch`, a mean over windows of 50 ms; about 1 for a sine of amplitude 1.
     fn power(samples: &[f32], pitch: f32) -> f64 {
+        let windows = samples.chunks(RATE as usize / 20);
+        let count = windows.len() as f64;
+        windows.map(|window| goertzel(window, pitch)).sum::<f64>() / count
+    }
+
+    fn goertzel(samples: &[f32], pitch: f32) -> f64 {
         let step = 2.0 * f64::cos(f64::from(TAU) * f64::from(pitch) / f64::from(RATE));
         let (mut a, mut b) = (0.0, 0.0);
         for sample in samples {

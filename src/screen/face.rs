@@ -181,7 +181,7 @@ fn number(state: State) -> i32 {
 /// What there is, with wide spaces between.
 fn words(parts: &[&str]) -> SharedString {
     let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
-    parts.join("   ").into()
+    parts.join("  ").into()
 }
 
 fn image(picture: &Thumbnail) -> Image {

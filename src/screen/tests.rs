@@ -62,11 +62,16 @@ fn patrol(cameras: usize, night: bool) -> View {
         picture: Some(scene(608, 342, night)),
         boxes: vec![[0.45, 0.66, 0.10, 0.045]],
     };
-    let mut status: Vec<StatusItem> = names.iter().take(cameras).map(|n| StatusItem::ok(view::sentence(n), "25 /s", "")).collect();
+    let mut status: Vec<StatusItem> =
+        names.iter().take(cameras).map(|n| StatusItem::ok(view::sentence(n), "25 /s", "")).collect();
     status.push(StatusItem::ok("Position", "fixed", "9 satellites, 0.9 s old"));
     status.push(StatusItem::ok("Sound", "ready", ""));
     status.push(StatusItem::ok("Network", "online", ""));
-    status.push(StatusItem::warn("Lists", "31 h", "National list brought up to date 31 h ago; exact hits are no longer certain"));
+    status.push(StatusItem::warn(
+        "Lists",
+        "31 h",
+        "National list brought up to date 31 h ago; exact hits are no longer certain",
+    ));
     status.push(StatusItem::ok("Unsent", "0", ""));
     View {
         now: Moment::at(Duration::from_secs(100)),
@@ -140,7 +145,10 @@ fn pages() -> Vec<(&'static str, View)> {
         view.waiting = 2;
         view
     };
-    let withdrawn = Alert { standing: Standing::Withdrawn("recovered 14:02, stand down".to_owned()), ..alert(Grade::Certain, false) };
+    let withdrawn = Alert {
+        standing: Standing::Withdrawn("recovered 14:02, stand down".to_owned()),
+        ..alert(Grade::Certain, false)
+    };
     let mut faulty = alerted(Alert { drill: true, ..alert(Grade::Certain, true) }, 1, true);
     faulty.status[2] = StatusItem::fault("Sound", "none", "No sound device.");
     vec![
@@ -168,6 +176,14 @@ fn difference(a: &RgbImage, b: &RgbImage) -> f64 {
     a.pixels().zip(b.pixels()).filter(|pair| differs(*pair)).count() as f64 / f64::from(a.width() * a.height())
 }
 
+/// As small as PNG gets: these files are kept for good.
+fn save(picture: &RgbImage, path: &Path) {
+    use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+    let file = std::io::BufWriter::new(std::fs::File::create(path).expect("created"));
+    let encoder = PngEncoder::new_with_quality(file, CompressionType::Best, FilterType::NoFilter);
+    picture.write_with_encoder(encoder).expect("written");
+}
+
 #[test]
 fn every_page_looks_as_it_did_when_it_was_looked_at() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/screens");
@@ -178,7 +194,7 @@ fn every_page_looks_as_it_did_when_it_was_looked_at() {
             let painted = paint(&view, width, height).expect("painted");
             let path = folder.join(format!("{name}-{width}.png"));
             if anew {
-                painted.save(&path).expect("written");
+                save(&painted, &path);
                 continue;
             }
             let seen = image::open(&path).map(|image| image.to_rgb8());
@@ -191,4 +207,204 @@ fn every_page_looks_as_it_did_when_it_was_looked_at() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The contrast of two colours as WCAG 2 defines it, 1 to 21.
+fn contrast(a: slint::Color, b: slint::Color) -> f64 {
+    let luminance = |c: slint::Color| {
+        let linear = |v: u8| match f64::from(v) / 255.0 {
+            v if v <= 0.040_45 => v / 12.92,
+            v => ((v + 0.055) / 1.055).powf(2.4),
+        };
+        0.2126 * linear(c.red()) + 0.7152 * linear(c.green()) + 0.0722 * linear(c.blue())
+    };
+    let (a, b) = (luminance(a), luminance(b));
+    (a.max(b) + 0.05) / (a.min(b) + 0.05)
+}
+
+#[test]
+fn every_text_stands_out_at_seven_to_one_by_day_and_by_night() {
+    use slint::Global;
+    paint::on_canvas(1024, 600, |_| {
+        let face = face::Face::new()?;
+        let theme = ui::Theme::get(&face.app);
+        for night in [false, true] {
+            theme.set_night(night);
+            let grounds = [("ground", theme.get_ground()), ("surface", theme.get_surface())];
+            let texts = [
+                ("text", theme.get_text()),
+                ("quiet", theme.get_quiet()),
+                ("warn", theme.get_warn()),
+                ("ok", theme.get_ok()),
+            ];
+            for (ground, under) in grounds {
+                for (text, ink) in texts {
+                    assert!(
+                        contrast(ink, under) >= 7.0,
+                        "{text} on {ground}, night {night}: {:.2}",
+                        contrast(ink, under)
+                    );
+                }
+            }
+            for (name, ink, under) in [
+                ("fault", theme.get_on_fault(), theme.get_fault()),
+                ("confirm", theme.get_on_confirm(), theme.get_confirm()),
+                ("certain", theme.get_on_certain(), theme.get_certain()),
+                ("probable", theme.get_on_probable(), theme.get_probable()),
+                ("possible", theme.get_on_possible(), theme.get_possible()),
+                ("withdrawn", theme.get_on_withdrawn(), theme.get_withdrawn()),
+                ("pressed", theme.get_text(), theme.get_pressed()),
+            ] {
+                assert!(contrast(ink, under) >= 7.0, "{name}, night {night}: {:.2}", contrast(ink, under));
+            }
+            // Shapes rather than text: 3:1.
+            assert!(contrast(theme.get_hit(), theme.get_surface()) >= 3.0, "hit, night {night}");
+        }
+        Ok(())
+    })
+    .expect("colours");
+}
+
+/// The pages wired as in the window, on a canvas, with a finger.
+struct Bench<'a> {
+    canvas: &'a slint::platform::software_renderer::MinimalSoftwareWindow,
+    face: std::rc::Rc<std::cell::RefCell<face::Face>>,
+    handle: Handle,
+    clock: Arc<crate::clock::SimulatedClock>,
+    touches: std::sync::mpsc::Receiver<Touch>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(canvas: &'a slint::platform::software_renderer::MinimalSoftwareWindow) -> paint::Outcome<Self> {
+        use slint::ComponentHandle;
+        let clock = crate::clock::SimulatedClock::starting(chrono::DateTime::UNIX_EPOCH);
+        let face = std::rc::Rc::new(std::cell::RefCell::new(face::Face::new()?));
+        let app = face.borrow().app.as_weak();
+        let handle = Handle::to(Some(app), &crate::config::Screen::default(), clock.clone());
+        let (out, touches) = std::sync::mpsc::channel();
+        window::connect(&face, &handle, clock.clone(), out);
+        face.borrow().app.show()?;
+        Ok(Self { canvas, face, handle, clock, touches })
+    }
+
+    fn update(&self, view: View) {
+        self.handle.update(view);
+        self.wake();
+    }
+
+    /// What the event loop of a real window does.
+    fn wake(&self) {
+        use slint::ComponentHandle;
+        let app = self.face.borrow().app.clone_strong();
+        app.invoke_wake();
+        slint::platform::update_timers_and_animations();
+    }
+
+    /// Touches the page and gives what came out.
+    fn touch(&self, x: f32, y: f32) -> Vec<Touch> {
+        use slint::platform::{PointerEventButton, WindowEvent};
+        let position = slint::LogicalPosition::new(x, y);
+        let button = PointerEventButton::Left;
+        self.canvas.dispatch_event(WindowEvent::PointerPressed { position, button });
+        self.canvas.dispatch_event(WindowEvent::PointerReleased { position, button });
+        slint::platform::update_timers_and_animations();
+        self.touches.try_iter().collect()
+    }
+}
+
+#[test]
+fn each_answer_has_a_button_for_a_gloved_finger_and_says_which_alert_it_means() {
+    paint::on_canvas(1024, 600, |canvas| {
+        let bench = Bench::new(canvas)?;
+        bench.update(alerted(alert(Grade::Certain, false), 1, false));
+        paint::pixels(canvas)?;
+        assert!(matches!(bench.touches.try_iter().collect::<Vec<_>>()[..], [Touch::Shown(AlertId(7), _)]));
+        assert_eq!(bench.touch(100.0, 540.0), [], "a touch at once was meant for what was there before");
+        bench.clock.advance(Duration::from_millis(401));
+        let mut across = std::collections::HashMap::new();
+        let mut down = 0;
+        for x in (0..1024).step_by(4) {
+            for touch in bench.touch(x as f32, 540.0) {
+                let Touch::Answered(Answer { alert: AlertId(7), verdict }) = touch else { panic!("{touch:?}") };
+                *across.entry(verdict).or_insert(0) += 4;
+            }
+        }
+        for y in (440..600).step_by(4) {
+            down += 4 * bench.touch(100.0, y as f32).len();
+        }
+        assert_eq!(across.len(), 6, "{across:?}");
+        // 15 mm of a 7 inch panel with 1024 pixels across are 100 pixels.
+        assert!(across.values().all(|width| *width >= 100) && (98..=104).contains(&down), "{across:?} x {down}");
+        Ok(())
+    })
+    .expect("painted");
+}
+
+#[test]
+fn a_withdrawn_alert_offers_one_button_and_waiting_ones_can_be_recalled() {
+    paint::on_canvas(1024, 600, |canvas| {
+        let bench = Bench::new(canvas)?;
+        let withdrawn = Alert { standing: Standing::Withdrawn("recovered".to_owned()), ..alert(Grade::Certain, false) };
+        bench.update(alerted(withdrawn, 1, false));
+        bench.clock.advance(Duration::from_secs(1));
+        paint::pixels(canvas)?;
+        bench.touches.try_iter().for_each(drop);
+        let answer = Answer { alert: AlertId(7), verdict: crate::alert::Verdict::StoodDown };
+        assert_eq!(bench.touch(800.0, 540.0), [Touch::Answered(answer)]);
+        bench.update(View { waiting: 2, ..patrol(1, false) });
+        paint::pixels(canvas)?;
+        assert_eq!(bench.touch(830.0, 540.0), [Touch::Recall]);
+        Ok(())
+    })
+    .expect("painted");
+}
+
+#[test]
+fn the_strip_explains_itself_and_the_theme_is_switched_by_hand() {
+    paint::on_canvas(1024, 600, |canvas| {
+        let bench = Bench::new(canvas)?;
+        bench.update(patrol(1, false));
+        let plain = paint::pixels(canvas)?;
+        bench.touch(300.0, 540.0);
+        assert!(difference(&plain, &paint::pixels(canvas)?) > 0.3, "the reasons lie over the page");
+        bench.touch(300.0, 300.0);
+        assert!(difference(&plain, &paint::pixels(canvas)?) < 0.001, "and go away again");
+        bench.touch(970.0, 540.0);
+        let night = paint::pixels(canvas)?;
+        assert!(night.get_pixel(1020, 300).0[0] < 20, "night");
+        bench.update(patrol(1, false));
+        assert!(paint::pixels(canvas)?.get_pixel(1020, 300).0[0] < 20, "what the crew chose stays");
+        Ok(())
+    })
+    .expect("painted");
+}
+
+#[test]
+fn the_newest_picture_wins_and_a_lost_camera_shows_none() {
+    paint::on_canvas(1024, 600, |canvas| {
+        let bench = Bench::new(canvas)?;
+        let mut bare = patrol(1, false);
+        bare.cameras[0].picture = None;
+        bench.update(bare.clone());
+        assert_eq!(paint::pixels(canvas)?.get_pixel(300, 40).0, [0, 0, 0], "no picture yet");
+        let red = |shade: u8| Arc::new(Thumbnail { width: 2, height: 1, rgb: [shade, 0, 0].repeat(2) });
+        bench.handle.preview("front", red(200), Vec::new());
+        assert!(!bench.handle.wants_preview("front"), "at most 15 a second");
+        bench.handle.preview("front", red(100), Vec::new());
+        bench.clock.advance(Duration::from_millis(67));
+        assert!(bench.handle.wants_preview("front"));
+        bench.handle.preview("front", red(150), Vec::new());
+        bench.wake();
+        assert_eq!(paint::pixels(canvas)?.get_pixel(300, 180).0, [150, 0, 0]);
+        assert_eq!(bench.handle.latest().cameras[0].picture.as_deref(), Some(&*red(150)));
+        bare.cameras[0].state = State::Fault;
+        bench.update(bare);
+        assert_eq!(
+            paint::pixels(canvas)?.get_pixel(300, 40).0,
+            [0, 0, 0],
+            "an old picture is not shown as if it were live"
+        );
+        Ok(())
+    })
+    .expect("painted");
 }

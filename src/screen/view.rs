@@ -172,7 +172,10 @@ impl AlertWords {
                 // The page says in words, not by colour alone, that it is not certain.
                 (Standing::Open, weaker) => format!("{}: {}", weaker.word().to_uppercase(), alert.headline),
             },
-            sure: if alert.standing == Standing::Open { percent(alert.sureness.probability) } else { String::new() },
+            sure: match alert.standing {
+                Standing::Open => format!("{} sure", percent(alert.sureness.probability)),
+                Standing::Withdrawn(_) => String::new(),
+            },
             queue: if view.waiting > 1 { format!("{} more waiting", view.waiting - 1) } else { String::new() },
             camera: format!("{} camera", sentence(&alert.camera)),
             behind: format!("{} ago", ago(view.now.since(alert.last_at))),

@@ -57,7 +57,7 @@ impl Handle {
         Self::to(None, settings, clock)
     }
 
-    fn to(window: Option<slint::Weak<ui::App>>, settings: &config::Screen, clock: Clock) -> Self {
+    pub(super) fn to(window: Option<slint::Weak<ui::App>>, settings: &config::Screen, clock: Clock) -> Self {
         let (news, pending) = (Mutex::default(), AtomicBool::new(false));
         Self(Arc::new(Inbox { clock, width: settings.width, news, pending, window }))
     }
@@ -192,7 +192,7 @@ struct Standing {
 }
 
 /// Wires the pages' callbacks. They hold the face weakly: the app owns them.
-fn connect(face: &Rc<RefCell<Face>>, handle: &Handle, clock: Clock, touches: Sender<Touch>) {
+pub(super) fn connect(face: &Rc<RefCell<Face>>, handle: &Handle, clock: Clock, touches: Sender<Touch>) {
     let standing = Rc::new(RefCell::new(Standing::default()));
 
     let (weak, inbox, shown, now, out) =
