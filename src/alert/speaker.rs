@@ -137,6 +137,10 @@ impl Sounder for DeviceSounder {
             ErrorKind::Xrun | ErrorKind::RealtimeDenied | ErrorKind::DeviceChanged => {}
             _ => lost(error.to_string()),
         };
+        // alsa-lib remarks on every device that it does not find; on this thread the remarks go to a buffer, which each
+        // try replaces. The fault says what matters.
+        #[cfg(target_os = "linux")]
+        let _ = alsa::Output::local_error_handler();
         DeviceSinkBuilder::from_default_device()
             .and_then(|builder| builder.with_error_callback(on_error).open_sink_or_fallback())
             .map(|mut sink| {

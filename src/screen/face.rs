@@ -83,7 +83,7 @@ impl Face {
         renew(&self.reads, reads.collect());
 
         let status = view.status.iter().map(|item| ui::StatusRow {
-            name: item.name.as_str().into(),
+            name: sentence(&item.name).into(),
             word: item.word.as_str().into(),
             detail: item.detail.as_str().into(),
             state: number(item.state),

@@ -66,7 +66,8 @@ pub struct ReadLine {
 impl ReadLine {
     /// A read as a line of the reel. `when` is local time, `place` a remark on the position, empty where it is good.
     pub fn of(read: &Read, when: String, place: String, hit: bool) -> Self {
-        let weakest = read.characters.iter().map(|c| c.best().1).enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
+        let sure = read.raw.chars().zip(&read.characters).map(|(shown, character)| character.of_glyph(shown));
+        let weakest = sure.enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
         Self {
             text: read.text.clone(),
             patch: Arc::clone(&read.patch),
@@ -164,7 +165,7 @@ impl AlertWords {
         use crate::alert::Grade;
         let weak = alert.sureness.weakest.filter(|(_, _, p)| *p < 0.99);
         let faults: Vec<String> =
-            view.status.iter().filter(|s| s.state == State::Fault).map(|s| format!("{} {}", s.name, s.word)).collect();
+            view.status.iter().filter(|item| item.state == State::Fault).map(|item| sentence(&item.name)).collect();
         Self {
             headline: match (&alert.standing, alert.grade) {
                 (Standing::Withdrawn(why), _) => format!("WITHDRAWN: {why}"),
@@ -185,7 +186,7 @@ impl AlertWords {
             }),
             mark: weak.map(|(place, ..)| place),
             freshness: format!("{}, {}", sentence(&alert.entry_freshness), alert.list_freshness),
-            faults: if faults.is_empty() { String::new() } else { format!("Fault: {}", faults.join(", ")) },
+            faults: if faults.is_empty() { String::new() } else { format!("At fault: {}", faults.join(", ")) },
         }
     }
 }
