@@ -221,12 +221,24 @@ def read_all(net, real):
         return np.concatenate([net(b)[0].squeeze(2).transpose(1, 2).numpy() for b in x.split(64)])
 
 
-def temperature(logits, right):
-    """The T under which the best path's probability at logits / T says best how often the text is right."""
+def probability(logits, texts, t=1.0):
+    """Probability of each text (all its paths, 0 and O as one, 1 and I as one) at logits / t; logits N x 64 x 37."""
+    p = torch.from_numpy(logits / t).softmax(-1)
+    for keep, other in ("0O", "1I"):
+        k, o = plates.ALPHABET.index(keep) + 1, plates.ALPHABET.index(other) + 1
+        p[..., k] += p[..., o]
+        p[..., o] = 0
+    codes = [[plates.ALPHABET.index(c) + 1 for c in fold(x)] for x in texts]
+    n = torch.tensor([len(c) for c in codes])
+    loss = F.ctc_loss((p + 1e-12).log().transpose(0, 1), torch.tensor(sum(codes, [])), torch.full((len(n),), POSITIONS), n, reduction="none")
+    return (-loss).exp().numpy()
+
+
+def temperature(logits, texts, right):
+    """The T under which the probability of the texts read at logits / T says best how often they are right."""
     best = (1e9, 1.0)
-    for t in np.exp(np.linspace(math.log(0.2), math.log(6), 80)):
-        z = logits / t
-        p = np.exp((z.max(2) - np.log(np.exp(z).sum(2))).sum(1)).clip(1e-4, 1 - 1e-4)
+    for t in np.exp(np.linspace(math.log(0.2), math.log(4), 40)):
+        p = probability(logits, texts, t).clip(1e-4, 1 - 1e-4)
         best = min(best, (-float(np.mean(np.where(right, np.log(p), np.log(1 - p)))), float(t)))
     return best[1]
 
@@ -235,19 +247,24 @@ def evaluate(a):
     """On `val`, from the labelled box through aligner and reader; returns the temperature."""
     net, s = trained(a.work)
     real, aligner = plates_real.load(a.data, "val")[0], load(a.aligner)
+    seen = ([], [], [])
     for passes, off in ((1, 0.4), (2, 0.4), (1, 0), (2, 0)):
         val = aligned(aligner, real, passes, off)
         logits = read_all(net, val)
         got = [greedy(z) for z in logits]
         right = np.array([g == p.text for g, p in zip(got, val)])
         folded = np.array([fold(g) == fold(p.text) for g, p in zip(got, val)])
-        t = temperature(logits, folded)
-        print(f"step {s['n']}, {'moved' if off else 'label'} boxes, {passes} aligner pass(es): {len(val)} texts, temperature {t:.2f}")
+        seen[0].append(logits), seen[1].extend(got), seen[2].extend(folded)
+        print(f"step {s['n']}, {'moved' if off else 'label'} boxes, {passes} aligner pass(es): {len(val)} texts")
         for name, keep in (("all", lambda p: True), ("GB", lambda p: p.country == "GB"), ("GB >= 70 px", lambda p: p.country == "GB" and p.box[2] >= 70), ("ro_dashcam", lambda p: p.set == "ro_dashcam"),
                            ("openimages", lambda p: p.set == "openimages_plates"), ("open_lpr", lambda p: p.set == "open_lpr"), ("two lines", lambda p: p.lines), ("two lines GB", lambda p: p.lines and p.country == "GB")):
             m = np.array([keep(p) for p in val])
             if m.any():
                 print(f"  {name:>13} {m.sum():4d}  exact {right[m].mean():.3f}  folded {folded[m].mean():.3f}")
+    logits, right = np.concatenate(seen[0]), np.array(seen[2])
+    t = temperature(logits, seen[1], right)
+    p = probability(logits, seen[1], t)
+    print(f"  temperature {t:.2f}; right (0 = O, 1 = I) of reads at least so sure: " + ", ".join(f"{c}: {right[p >= c].mean():.3f} of {np.mean(p >= c):.2f}" for c in (0.2, 0.5, 0.7, 0.8, 0.9, 0.95)))
     wrong = collections.Counter()
     for p, g in zip(val, got):
         for kind, i0, i1, j0, j1 in difflib.SequenceMatcher(None, fold(p.text), fold(g), False).get_opcodes():
