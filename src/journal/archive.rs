@@ -57,9 +57,9 @@ impl Archive {
     pub fn open_existing(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
         if !path.exists() {
-            return Err(Fault::new(Kind::Missing, "there is no journal").at(path.display()).remedy(
-                "Name the data folder of a unit that has run",
-            ));
+            return Err(Fault::new(Kind::Missing, "there is no journal")
+                .at(path.display())
+                .remedy("Name the data folder of a unit that has run"));
         }
         Self::open(folder)
     }

@@ -33,9 +33,9 @@ impl Archive {
         std::fs::create_dir_all(folder).map_err(|error| Fault::io("cannot make the folder", folder, error))?;
         let path = folder.join("reads.jsonl");
         let file = File::create_new(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => Fault::new(Kind::Usage, "there is an export already")
-                .at(path.display())
-                .remedy("Name another folder"),
+            std::io::ErrorKind::AlreadyExists => {
+                Fault::new(Kind::Usage, "there is an export already").at(path.display()).remedy("Name another folder")
+            }
             _ => Fault::io("cannot write the export", &path, error),
         })?;
         let mut output = BufWriter::new(file);

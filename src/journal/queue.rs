@@ -1,6 +1,6 @@
 //! What waits for the office: nothing before it is committed, everything until it is acknowledged.
 
-use redb::{ReadableTable, ReadTransaction};
+use redb::{ReadTransaction, ReadableTable};
 
 use super::archive::{Archive, HITS, META, OUTBOX, PICTURES, READS, Trouble, get};
 use super::record::{SentPicture, encode};

@@ -278,7 +278,12 @@ impl Prepared {
     /// Compresses and encodes `record`, which run `run` made.
     pub(super) fn new(record: Record, run: u64) -> Self {
         let event = |when: When, what| {
-            Self::Event(StoredEvent { utc_us: when.utc.timestamp_micros(), utc_trusted: when.trusted, what: Some(what), run })
+            Self::Event(StoredEvent {
+                utc_us: when.utc.timestamp_micros(),
+                utc_trusted: when.trusted,
+                what: Some(what),
+                run,
+            })
         };
         match record {
             Record::Read(tagged) => {
@@ -394,6 +399,8 @@ fn jpeg(picture: &Thumbnail) -> Option<Vec<u8>> {
         return None;
     }
     let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode(&picture.rgb, width, height, ExtendedColorType::Rgb8).ok()?;
+    JpegEncoder::new_with_quality(&mut bytes, QUALITY)
+        .encode(&picture.rgb, width, height, ExtendedColorType::Rgb8)
+        .ok()?;
     Some(bytes)
 }

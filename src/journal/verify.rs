@@ -77,7 +77,9 @@ impl Archive {
                 let (key, value) = row?;
                 let (run, pass, ..) = key.value();
                 if !value.value().starts_with(&[0xff, 0xd8]) || !passes.contains(&(run, pass)) {
-                    return Err(Trouble::Damaged(format!("a picture of read {run}-{pass} is none, or its read is missing")));
+                    return Err(Trouble::Damaged(format!(
+                        "a picture of read {run}-{pass} is none, or its read is missing"
+                    )));
                 }
             }
             for row in hits.iter()? {
