@@ -124,6 +124,12 @@ impl Archive {
         Ok(())
     }
 
+    /// What a failed disk leaves behind.
+    #[cfg(test)]
+    pub(super) fn lose(&self) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn closed(&self, what: &str) -> Fault {
         Fault::new(Kind::Unavailable, what).at(self.path.display()).because("the disk has failed; it is tried again")
     }
