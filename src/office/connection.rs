@@ -39,7 +39,7 @@ pub(crate) async fn serve(office: Arc<Office>, connection: Connection) {
             return;
         }
         Ok(Err(fault)) => {
-            office.board.refused(&fault.to_string(), office.clock.utc());
+            office.board.trouble(&fault, office.clock.utc());
             connection.close(VarInt::from_u32(Code::Unstored.number()), b"");
             return;
         }

@@ -246,10 +246,20 @@ fn take(office: &Arc<Office>, endpoint: &Endpoint, incoming: Incoming, handshake
         drop(handshake);
         match accepted {
             Ok(Ok(connection)) => connection::serve(office, connection).await,
-            Ok(Err(error)) => office.board.refused(&error.to_string(), office.clock.utc()),
+            Ok(Err(error)) => office.board.refused(&cause(&error), office.clock.utc()),
             Err(_) => office.board.refused("a handshake that took too long", office.clock.utc()),
         }
     });
+}
+
+/// Why a handshake failed, in this side's words: what a stranger wrote does not belong in the log.
+fn cause(error: &quinn::ConnectionError) -> String {
+    match error {
+        quinn::ConnectionError::TransportError(error) => format!("no handshake: {error}"),
+        quinn::ConnectionError::TimedOut => "a handshake that nobody went on with".into(),
+        quinn::ConnectionError::VersionMismatch => "another version of QUIC".into(),
+        _ => "the other side ended the handshake".into(),
+    }
 }
 
 impl Office {
@@ -283,7 +293,7 @@ impl Office {
     fn round(&self) {
         for result in [self.take_inbox(), self.cut_off_revoked(), self.write_status()] {
             if let Err(fault) = result {
-                self.board.refused(&fault.to_string(), self.clock.utc());
+                self.board.trouble(&fault, self.clock.utc());
             }
         }
     }

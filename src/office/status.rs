@@ -75,14 +75,27 @@ struct Inner {
     dirty: bool,
     /// The store's counts have changed since they were read.
     counts_stale: bool,
-    /// How often each cause of refusal was seen since it was last logged, and when that was.
-    refusals: BTreeMap<String, (u64, DateTime<Utc>)>,
+    /// How often each thing happened since it was last logged, and when that was.
+    logged: BTreeMap<String, (u64, DateTime<Utc>)>,
 }
 
-/// The same refusal is logged again, with a count, after so many seconds.
-const REFUSAL_PAUSE: i64 = 60;
-/// Different causes remembered; a stranger must not be able to fill the memory.
-const REFUSAL_CAUSES: usize = 64;
+impl Inner {
+    /// What happens every second, for days, is a line a minute.
+    fn log(&mut self, what: &str, utc: DateTime<Utc>) {
+        let what = if self.logged.len() < LOGGED || self.logged.contains_key(what) { what } else { "other trouble" };
+        let (times, last) = self.logged.entry(what.to_owned()).or_insert((0, DateTime::UNIX_EPOCH));
+        *times += 1;
+        if (utc - *last).num_seconds().abs() >= LOG_PAUSE {
+            tracing::warn!(times = *times, "{what}");
+            (*times, *last) = (0, utc);
+        }
+    }
+}
+
+/// The same thing is logged again, with a count, after so many seconds.
+const LOG_PAUSE: i64 = 60;
+/// Different things remembered; a stranger must not be able to fill the memory.
+const LOGGED: usize = 64;
 
 impl Board {
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -137,17 +150,12 @@ impl Board {
         let mut inner = self.lock();
         inner.fleet.refused += 1;
         inner.dirty = true;
-        let cause = if inner.refusals.len() < REFUSAL_CAUSES || inner.refusals.contains_key(cause) {
-            cause
-        } else {
-            "other causes"
-        };
-        let (more, last) = inner.refusals.entry(cause.to_owned()).or_insert((0, DateTime::UNIX_EPOCH));
-        *more += 1;
-        if (utc - *last).num_seconds().abs() >= REFUSAL_PAUSE {
-            tracing::warn!(count = *more, "a connection is refused: {cause}");
-            (*more, *last) = (0, utc);
-        }
+        inner.log(&format!("a connection is refused: {cause}"), utc);
+    }
+
+    /// Logs the office's own trouble, if that was not just done.
+    pub(crate) fn trouble(&self, fault: &Fault, utc: DateTime<Utc>) {
+        self.lock().log(&fault.to_string(), utc);
     }
 
     /// The fleet, if it has changed since it was last taken.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use super::session::ListInfo;
-use crate::fault::{Fault, Kind as FaultKind, Result};
+use crate::fault::{Fault, Result};
 use crate::sync::wire::{Item, Kind, PIECE};
 
 /// Things that one unit sent.
@@ -132,22 +132,7 @@ impl RedbStore {
     }
 
     fn broken(&self, error: impl Into<redb::Error>) -> Fault {
-        let error = error.into();
-        let (kind, remedy) = match &error {
-            redb::Error::DatabaseAlreadyOpen => {
-                (FaultKind::Unavailable, "Another outrider-office uses this folder: end it first")
-            }
-            redb::Error::Io(io) => match io.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                    (FaultKind::Full, "Make room on the disk: cars keep what is not stored")
-                }
-                std::io::ErrorKind::PermissionDenied => (FaultKind::Denied, "Run as the user that owns the folder"),
-                _ => (FaultKind::Unavailable, "Look at the disk: cars keep what is not stored"),
-            },
-            redb::Error::Corrupted(_) => (FaultKind::Damaged, "Bring the file back from a backup"),
-            _ => (FaultKind::Internal, "Restart the service: cars keep what is not stored"),
-        };
-        Fault::new(kind, "the office's store does not work").at(self.path.display()).because(error).remedy(remedy)
+        Fault::database("the office's store does not work", &self.path, error)
     }
 }
 
@@ -378,6 +363,6 @@ mod tests {
         let path = folder.path().join("office.redb");
         let _store = RedbStore::open(&path).expect("opened");
         let fault = RedbStore::open(&path).err().expect("refused");
-        assert_eq!(fault.kind(), FaultKind::Unavailable);
+        assert_eq!(fault.kind(), crate::fault::Kind::Unavailable);
     }
 }

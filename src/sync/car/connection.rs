@@ -54,7 +54,7 @@ impl Keeper {
         };
         let (endpoint, connection) = dialled;
         let outbox = Arc::clone(&self.outbox);
-        let Ok(held) = tokio::task::spawn_blocking(move || outbox.lists_held()).await else { return Ok(()) };
+        let held = tokio::task::spawn_blocking(move || outbox.lists_held()).await.map_err(|_| panicked())?;
         let session = Session::open(&self.unit, held, std::mem::take(downloads), self.clock.now());
         let mut conversation = Conversation::begin(self, connection.clone(), session).await?;
         let end = conversation.run(stop, welcomed).await;
@@ -214,9 +214,11 @@ impl<'a> Conversation<'a> {
     }
 
     fn on_disk(&self, work: impl FnOnce() -> Done + Send + 'static) {
-        let done = self.done_sender.clone();
-        tokio::task::spawn_blocking(move || {
-            let _ = done.send(work());
+        let sender = self.done_sender.clone();
+        tokio::spawn(async move {
+            let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Done::Failed(panicked()));
+            // Nobody asks any more once the connection is gone.
+            let _ = sender.send(done);
         });
     }
 
@@ -424,6 +426,11 @@ fn no_way(address: &str, why: Box<dyn std::error::Error + Send + Sync>) -> Fault
         .at(address)
         .because(why)
         .remedy("It is tried again by itself; nothing is lost meanwhile")
+}
+
+fn panicked() -> Fault {
+    Fault::new(Kind::Internal, "journal or hotlist ended a call from the link by a panic")
+        .remedy("The link is made anew by itself; report it with the log")
 }
 
 fn wrong_clock(utc: DateTime<Utc>) -> Fault {
