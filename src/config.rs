@@ -179,10 +179,12 @@ impl Config {
             };
             fault.remedy("Name a TOML file like those in vehicle-config/")
         })?;
-        let mut config = Self::parse(&text)
-            .map_err(|why| Fault::new(Kind::Config, "not a valid configuration").at(path.display()).because(why).remedy(
-                "Compare it with the examples in vehicle-config/, where every field is explained",
-            ))?;
+        let mut config = Self::parse(&text).map_err(|why| {
+            Fault::new(Kind::Config, "not a valid configuration")
+                .at(path.display())
+                .because(why)
+                .remedy("Compare it with the examples in vehicle-config/, where every field is explained")
+        })?;
         config.resolve(path.parent().unwrap_or(Path::new("")));
         Ok(config)
     }
@@ -231,7 +233,10 @@ impl Config {
             return Err(format!("a screen of {} x {} pixels makes no sense", self.screen.width, self.screen.height));
         }
         if let Some(office) = &self.office
-            && !office.address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            && !office
+                .address
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
         {
             return Err(format!("office address {:?} is not HOST:PORT", office.address));
         }
@@ -276,7 +281,8 @@ fn seconds(name: &str, value: f64) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    const SMALLEST: &str = "unit = \"EX-01\"\ndata = \"data\"\n[[camera]]\nname = \"front\"\nsource = { device = \"/dev/video0\" }\n";
+    const SMALLEST: &str =
+        "unit = \"EX-01\"\ndata = \"data\"\n[[camera]]\nname = \"front\"\nsource = { device = \"/dev/video0\" }\n";
 
     #[test]
     fn the_smallest_file_has_sensible_defaults() {

@@ -18,25 +18,25 @@ pub mod plate;
 
 // The rooms, in the order in which data passes through them.
 #[cfg(feature = "vehicle")]
-pub mod capture;
-pub mod recognise;
-#[cfg(feature = "vehicle")]
-pub mod tag;
-pub mod hotlist;
-#[cfg(feature = "vehicle")]
 pub mod alert;
 #[cfg(feature = "vehicle")]
-pub mod journal;
-pub mod sync;
+pub mod capture;
+pub mod hotlist;
 #[cfg(feature = "vehicle")]
-pub mod screen;
+pub mod journal;
 #[cfg(feature = "office")]
 pub mod office;
+pub mod recognise;
+#[cfg(feature = "vehicle")]
+pub mod screen;
+pub mod sync;
+#[cfg(feature = "vehicle")]
+pub mod tag;
 
 // Everything joined, and the commands.
+pub mod cli;
 #[cfg(feature = "vehicle")]
 pub mod unit;
-pub mod cli;
 
 // The made-up drive that the demo and the tests play.
 #[cfg(feature = "vehicle")]

@@ -170,7 +170,9 @@ fn plausible(layout: Layout, text: &str) -> bool {
                 && !matches!(&text[2..4], "00" | "01" | "50")
         }
         // Year letters have no I, O, U or Z; serials have no leading nought; Q is "age unknown".
-        Layout::Prefix => !b"IOUZ".contains(&b[0]) && b[1] != b'0' && !b[b.len() - 3..].iter().any(|c| b"IQZ".contains(c)),
+        Layout::Prefix => {
+            !b"IOUZ".contains(&b[0]) && b[1] != b'0' && !b[b.len() - 3..].iter().any(|c| b"IQZ".contains(c))
+        }
         Layout::Suffix => {
             !b"IOQUZ".contains(&b[b.len() - 1]) && b[3] != b'0' && !b[..3].iter().any(|c| b"IQZ".contains(c))
         }
@@ -255,9 +257,13 @@ mod tests {
 
     #[test]
     fn spacing_follows_the_layout() {
-        for (text, shown) in
-            [("AB12CDE", "AB12 CDE"), ("A123BCD", "A123 BCD"), ("ABC123D", "ABC 123D"), ("JIL1234", "JIL 1234"), ("WOBXY", "WOBXY")]
-        {
+        for (text, shown) in [
+            ("AB12CDE", "AB12 CDE"),
+            ("A123BCD", "A123 BCD"),
+            ("ABC123D", "ABC 123D"),
+            ("JIL1234", "JIL 1234"),
+            ("WOBXY", "WOBXY"),
+        ] {
             assert_eq!(spaced(text), shown);
         }
     }

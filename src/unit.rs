@@ -249,6 +249,28 @@ impl Unit {
     }
 }
 
+/// Talks to the office until the car holds a list, at most for `patience`, before any camera opens: a demonstration or a
+/// drill wants its list from the first frame on. Gives whether there is one.
+///
+/// # Errors
+/// The link cannot be started; that the office does not answer is no error.
+pub fn fetch_lists(
+    config: &Config,
+    journal: &Arc<Journal>,
+    hotlist: &Arc<Hotlist>,
+    clock: &Shared,
+    patience: Duration,
+) -> Result<bool> {
+    let Some(office) = &config.office else { return Ok(!hotlist.status().is_empty()) };
+    let outbox = Arc::new(outbox::Store { journal: journal.clone(), hotlist: hotlist.clone() });
+    let _link = Link::start(&config.unit, office, outbox, clock.clone())?;
+    let start = clock.now();
+    while hotlist.status().is_empty() && clock.now().since(start) < patience {
+        clock.sleep(LOOK_UP);
+    }
+    Ok(!hotlist.status().is_empty())
+}
+
 impl Drop for Unit {
     fn drop(&mut self) {
         if self.desk.is_some() {

@@ -137,7 +137,8 @@ fn models_that_are_missing_cut_short_or_of_another_shape_are_refused() {
     // Rightly listed, but another network: told apart by what it says of itself.
     let aligner = std::fs::read(models.join("aligner.safetensors")).expect("readable");
     folder.file("reader.safetensors", &aligner);
-    let listed = |name: &str| sums.lines().find(|line| line.ends_with(name)).expect("listed").split(' ').next().expect("a sum");
+    let listed =
+        |name: &str| sums.lines().find(|line| line.ends_with(name)).expect("listed").split(' ').next().expect("a sum");
     let swapped = sums.replace(listed("reader.safetensors"), listed("aligner.safetensors"));
     folder.file("SHA256SUMS", swapped);
     refused(&outrider(&["read", "--models", folder.text(), &photo]), 1, &["reader.safetensors", "not a reader"]);
@@ -169,7 +170,14 @@ fn cameras_and_receivers_that_are_not_there_are_faults_with_their_names() {
     let output = outrider(&["doctor", "--config", &config]);
     refused(&output, 1, &["3 parts do not work"]);
     let report = printed(&output);
-    for name in ["FAULT  camera \"front\"", "/dev/video99", "FAULT  camera \"rear\"", "FAULT  receiver", "/dev/ttyNONE", "ok     networks"] {
+    for name in [
+        "FAULT  camera \"front\"",
+        "/dev/video99",
+        "FAULT  camera \"rear\"",
+        "FAULT  receiver",
+        "/dev/ttyNONE",
+        "ok     networks",
+    ] {
         assert!(report.contains(name), "{name:?} is not in:\n{report}");
     }
 }

@@ -395,7 +395,7 @@ def find(run, luma, long_side, threshold=0.05, iou=0.45):
         heat = run(torch.from_numpy(x)[None, None])[0][0].numpy()
     score = 1 / (1 + np.exp(-heat[0]))
     j, i = np.nonzero(score > threshold)
-    l, t, r, b = CELL * np.exp(heat[1:5, j, i])
+    l, t, r, b = CELL * np.exp(heat[1:5, j, i].clip(-4, 5))
     cx, cy = (i + 0.5) * CELL, (j + 0.5) * CELL
     x0, y0, x1, y1 = (cx - l).clip(0, sw), (cy - t).clip(0, sh), (cx + r).clip(0, sw), (cy + b).clip(0, sh)
     boxes = np.stack([x0 * w / sw, y0 * h / sh, (x1 - x0) * w / sw, (y1 - y0) * h / sh, score[j, i]], 1)

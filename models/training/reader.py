@@ -95,7 +95,7 @@ class Samples:
         c = c * [math.exp(r.gauss(0, 0.04) * s), math.exp(r.gauss(0, 0.07) * s)] + [r.gauss(0, 0.02) * s, r.gauss(0, 0.04) * s]
         c = c + [[r.gauss(0, 0.008) * s, r.gauss(0, 0.03) * s] for _ in range(4)]
         c[:, 1] += c[:, 0] * r.gauss(0, 0.06) * s
-        c[:, 0] += c[:, 1] * r.gauss(0, 0.045) * s
+        c[:, 0] += c[:, 1] * (r.gauss(0, 0.045) * s if r.random() < 0.7 else r.gauss(0, 0.1))
         base = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
         d = c - base
         return (quad + d[:, :1] * right + d[:, 1:] * down).astype(np.float32)
@@ -161,7 +161,7 @@ def train(a):
     net, work = network().to(memory_format=torch.channels_last), pathlib.Path(a.work)
     print(f"{gflop(net.ops, W, H) * 1e3:.1f} MFLOP, {sum(p.numel() for p in net.parameters())} weights")
     opt = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-3)
-    ema, spent, n = Average(net, 0.998), 0.0, 0
+    ema, spent, n = Average(net, 0.995), 0.0, 0
     if (work / "reader.pt").exists():
         s = torch.load(work / "reader.pt", weights_only=False)
         net.load_state_dict(s["net"]), opt.load_state_dict(s["opt"])

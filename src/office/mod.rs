@@ -8,11 +8,11 @@ mod authority;
 mod connection;
 mod files;
 mod inbox;
-mod publish;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
 mod pair;
+mod publish;
 mod register;
 mod service;
 mod session;

@@ -51,9 +51,8 @@ impl Aligner {
                 sample::standardise(input);
             },
             |v| {
-                let corner = |i: usize| {
-                    [window.cx + v[2 * i] * window.w / 2.0, window.cy + v[2 * i + 1] * window.h / 2.0]
-                };
+                let corner =
+                    |i: usize| [window.cx + v[2 * i] * window.w / 2.0, window.cy + v[2 * i + 1] * window.h / 2.0];
                 let sigmoid = |v: f32| 1.0 / (1.0 + (-v).exp());
                 Aligned {
                     corners: [corner(0), corner(1), corner(2), corner(3)],

@@ -51,9 +51,14 @@ impl Finder {
         let fit = |side: usize| ((side as f32 * scale).round() as usize).max(1);
         let scaled = (fit(width), fit(height));
         let stride = model.input.stride.max(1);
-        let network =
-            Network::sized(model, scaled.0.next_multiple_of(stride), scaled.1.next_multiple_of(stride))?;
-        Ok(Self { network, picture: (width, height), scaled, scratch: Scratch::default(), found: Vec::with_capacity(256) })
+        let network = Network::sized(model, scaled.0.next_multiple_of(stride), scaled.1.next_multiple_of(stride))?;
+        Ok(Self {
+            network,
+            picture: (width, height),
+            scaled,
+            scratch: Scratch::default(),
+            found: Vec::with_capacity(256),
+        })
     }
 
     /// The size of the pictures that it was made for.

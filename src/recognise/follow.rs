@@ -277,7 +277,9 @@ impl Recogniser {
         track.note(&verdict);
         let due = match &track.said {
             None => verdict.confidence >= SURE && track.fusion.looks() >= SURE_LOOKS,
-            Some(said) => verdict.text != said.text && verdict.confidence >= WORTH_CORRECTING.max(said.confidence * 0.9),
+            Some(said) => {
+                verdict.text != said.text && verdict.confidence >= WORTH_CORRECTING.max(said.confidence * 0.9)
+            }
         };
         if due && !track.silent && track.pictures.is_some() {
             self.say(index, verdict, put_out);
@@ -311,7 +313,8 @@ impl Recogniser {
                 let track = &mut self.tracks[index];
                 (track.first_seen, track.first_at) = (first_seen, first_at);
                 let settled = said.as_ref().is_some_and(|said| {
-                    said.text == verdict.text || said.confidence > verdict.confidence && said.text.len() >= verdict.text.len()
+                    said.text == verdict.text
+                        || said.confidence > verdict.confidence && said.text.len() >= verdict.text.len()
                 });
                 track.said = said;
                 if settled {

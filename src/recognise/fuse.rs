@@ -158,7 +158,8 @@ impl Fusion {
         let raw: String = characters.iter().map(|character| character.best().0).collect();
         // Texts that nobody proposed are left out of `mass` but not of the characters: the product over these is the
         // text's share among all texts of its length. The more doubtful of the two answers counts.
-        let of_length: f32 = characters.iter().zip(raw.chars()).map(|(character, shown)| character.of_glyph(shown)).product();
+        let of_length: f32 =
+            characters.iter().zip(raw.chars()).map(|(character, shown)| character.of_glyph(shown)).product();
         let text = plate::settle(&raw);
         let confidence = weighed(of_length.min(1.0 / mass), &text);
         Some(Verdict { text, raw, confidence, characters, agreeing })
@@ -213,18 +214,26 @@ const LOOKS_AT_BEST: f32 = 400.0;
 /// shorter than four characters. The factors are odds, chosen on the training photographs' reads of things that are no
 /// plates.
 fn weighed(confidence: f32, text: &str) -> f32 {
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let kind = match (digits, text.len()) {
-        (0, _) => 0.001,
-        (d, n) if d == n && n != 5 => 0.001,
-        (d, n) if d == n => 0.01,
-        _ if plate::layout(text).is_some() => 1.0,
-        _ => 0.5,
+    // A nought may be an O and a one an I, unless the layout says which.
+    let digits = text.bytes().filter(|c| matches!(c, b'2'..=b'9')).count();
+    let numbers = text.bytes().filter(u8::is_ascii_digit).count();
+    let kind = match (numbers, text.len()) {
+        (n, all) if n == all => {
+            if all == 5 {
+                0.01
+            } else {
+                0.001
+            }
+        }
+        (1.., _) if plate::layout(text).is_some() => 1.0,
+        _ if digits == 0 => 0.001,
+        _ => 0.3,
     };
     let length = match text.len() {
         0..=3 => 0.02,
         4 => 0.1,
-        _ => 1.0,
+        5..=8 => 1.0,
+        _ => 0.02,
     };
     let odds = (confidence / (1.0 - confidence).max(1e-6)).min(LOOKS_AT_BEST) * kind * length;
     odds / (1.0 + odds)
@@ -278,16 +287,16 @@ mod tests {
 
     #[test]
     fn shared_glyphs_are_settled_in_the_text_and_kept_in_raw() {
-        let verdict = fused(&[("ABO1CDO", 0.9, "0I8", 1.0)]);
-        assert_eq!(verdict.text, "AB01CDO");
-        assert_eq!(verdict.raw, "ABO1CDO");
+        let verdict = fused(&[("ABO2CDO", 0.9, "0I8", 1.0)]);
+        assert_eq!(verdict.text, "AB02CDO");
+        assert_eq!(verdict.raw, "ABO2CDO");
     }
 
     #[test]
     fn what_hardly_a_plate_says_is_trusted_less() {
         let sure = |text: &str| fused(&[(text, 0.999, "8", 1.0); 6]).confidence;
         assert!(sure("AB12CDE") > 0.99 && sure("HHAB123") > 0.98);
-        assert!(sure("TAXI") < 0.1 && sure("282") < 0.1 && sure("EXPRESS") < 0.5);
+        assert!(sure("TAXI") < 0.1 && sure("292") < 0.1 && sure("EXPRESS") < 0.5 && sure("HARB0UR") < 0.5);
         assert!(sure("A1") > 0.5, "short marks exist");
     }
 
@@ -297,7 +306,12 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..200 {
             let text: String = (0..7).map(|_| random.choice(ALPHABET.iter()).map_or('A', |c| *c as char)).collect();
-            fusion.add(random.f32(), |posterior| { *posterior = saying(&text, 0.7, "7"); Ok::<(), ()>(()) }).expect("fits");
+            fusion
+                .add(random.f32(), |posterior| {
+                    *posterior = saying(&text, 0.7, "7");
+                    Ok::<(), ()>(())
+                })
+                .expect("fits");
             let verdict = fusion.verdict().expect("there are looks");
             assert!((0.0..=1.0).contains(&verdict.confidence));
         }

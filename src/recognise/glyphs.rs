@@ -35,7 +35,13 @@ impl Reader {
     }
 
     /// Reads one plate into `posterior`; `two_lines` says how to lay it out.
-    pub(super) fn read(&mut self, luma: Plane, plate: &Aligned, two_lines: bool, posterior: &mut Posterior) -> Result<()> {
+    pub(super) fn read(
+        &mut self,
+        luma: Plane,
+        plate: &Aligned,
+        two_lines: bool,
+        posterior: &mut Posterior,
+    ) -> Result<()> {
         let Self { network, temperature, square } = self;
         let (width, height) = network.input_size();
         network.run(

@@ -288,7 +288,8 @@ mod tests {
         for y in 0..d.h {
             for x in 0..d.w {
                 for o in 0..d.c {
-                    let mut value = conv.bias[o] + sum.map_or(0.0, |(v, shape)| v[shape.at(y as isize, x as isize) + o]);
+                    let mut value =
+                        conv.bias[o] + sum.map_or(0.0, |(v, shape)| v[shape.at(y as isize, x as isize) + o]);
                     for ky in 0..conv.kh {
                         for kx in 0..conv.kw {
                             let sy = (y * conv.stride + ky) as isize - conv.pad.0 as isize;

@@ -141,7 +141,9 @@ impl Model {
     /// Parses a model file's bytes; `sums` lists the digest it must have.
     pub fn parse(role: Role, place: &str, bytes: &[u8], sums: &str) -> Result<Self> {
         let damaged = |what: &str| {
-            Fault::new(Kind::Damaged, what).at(place).remedy("Copy the model files again from the version that they belong to")
+            Fault::new(Kind::Damaged, what)
+                .at(place)
+                .remedy("Copy the model files again from the version that they belong to")
         };
         let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let file = format!("{}.safetensors", role.name());
@@ -170,7 +172,10 @@ impl Model {
             return Err(damaged(&format!("this is a {}, not a {}", text("outrider")?, role.name())));
         }
         if text("version")? != VERSION {
-            return Err(damaged(&format!("the model file is version {}, this program knows {VERSION}", text("version")?)));
+            return Err(damaged(&format!(
+                "the model file is version {}, this program knows {VERSION}",
+                text("version")?
+            )));
         }
         let shape = |key: &str, error: serde_json::Error| {
             damaged(&format!("the metadata's {key:?} has another shape than expected")).because(error)
@@ -180,7 +185,11 @@ impl Model {
             input: serde_json::from_value(json("input")?).map_err(|error| shape("input", error))?,
             graph: serde_json::from_value(json("graph")?).map_err(|error| shape("graph", error))?,
             outputs: serde_json::from_value(json("outputs")?).map_err(|error| shape("outputs", error))?,
-            calibration: if metadata.contains_key("calibration") { json("calibration")? } else { serde_json::Value::Null },
+            calibration: if metadata.contains_key("calibration") {
+                json("calibration")?
+            } else {
+                serde_json::Value::Null
+            },
             weights: weights(bytes).map_err(|why| damaged("a tensor is unusable").because(why))?,
             digest,
         })

@@ -38,8 +38,9 @@ impl Network {
 
     /// The network of `model` for inputs of `width` x `height`, both multiples of the model's stride.
     pub fn sized(model: &Model, width: usize, height: usize) -> Result<Self> {
-        let plan = Plan::new(model, width, height)
-            .map_err(|why| Fault::new(Kind::Damaged, "the model's graph does not work out").at(&model.place).because(why))?;
+        let plan = Plan::new(model, width, height).map_err(|why| {
+            Fault::new(Kind::Damaged, "the model's graph does not work out").at(&model.place).because(why)
+        })?;
         let result = plan.maps[plan.output].shape;
         let zeros = |dims: &[usize]| {
             Tensor::zeros(dims, DType::F32, &Device::Cpu)
@@ -67,7 +68,8 @@ impl Network {
     /// Runs once: `fill` writes the input (rows of `width` values), `use_result` reads the result (height x width x
     /// channels, channels last). Nothing is allocated.
     pub fn run<T>(&mut self, fill: impl FnOnce(&mut [f32]), use_result: impl FnOnce(&[f32]) -> T) -> Result<T> {
-        let failed = |error: candle_core::Error| Fault::new(Kind::Internal, "candle failed to run a network").because(error);
+        let failed =
+            |error: candle_core::Error| Fault::new(Kind::Internal, "candle failed to run a network").because(error);
         self.input.inplace_op1(&Fill(RefCell::new(Some(fill)))).map_err(failed)?;
         self.output.inplace_op2(&self.input, &self.plan).map_err(failed)?;
         let (storage, layout) = self.output.storage_and_layout();
@@ -209,7 +211,9 @@ impl Plan {
                         return Err(format!("{name:?} takes {ci} channels but {out:?} is made from {}", from.c));
                     }
                     if !(1..=2).contains(stride) || kh * kw == 0 || (*pad == Pad::Same && kh * kw % 2 == 0) {
-                        return Err(format!("{name:?} is a kernel of {kh}x{kw} with stride {stride}, which is not supported"));
+                        return Err(format!(
+                            "{name:?} is a kernel of {kh}x{kw} with stride {stride}, which is not supported"
+                        ));
                     }
                     let pad = if *pad == Pad::Same { (kh / 2, kw / 2) } else { (0, 0) };
                     let conv = Conv::new(weights.shape, &weights.weight, &weights.bias, *stride, pad, *relu);
@@ -234,9 +238,10 @@ impl Plan {
                 (shape.py, shape.px) = (shape.py.max(conv.pad.0), shape.px.max(conv.pad.1));
             }
             let (name, flops) = match &what {
-                What::Conv { conv, .. } => {
-                    (format!("conv {}x{}/{} {}->{} at {w}x{h}", conv.kh, conv.kw, conv.stride, conv.ci, conv.co), conv.flops(h, w))
-                }
+                What::Conv { conv, .. } => (
+                    format!("conv {}x{}/{} {}->{} at {w}x{h}", conv.kh, conv.kw, conv.stride, conv.ci, conv.co),
+                    conv.flops(h, w),
+                ),
                 What::S2d(k) => (format!("space to depth {k}"), 0),
                 What::Pool { kh, kw } => (format!("pool {kh}x{kw}"), 0),
                 What::Up2 => ("double".into(), 0),

@@ -196,11 +196,8 @@ impl Homography {
         let (dx1, dx2, sx) = (x1 - x2, x3 - x2, x0 - x1 + x2 - x3);
         let (dy1, dy2, sy) = (y1 - y2, y3 - y2, y0 - y1 + y2 - y3);
         let area = dx1 * dy2 - dx2 * dy1;
-        let (g, h) = if area.abs() < 1e-9 {
-            (0.0, 0.0)
-        } else {
-            ((sx * dy2 - dx2 * sy) / area, (dx1 * sy - sx * dy1) / area)
-        };
+        let (g, h) =
+            if area.abs() < 1e-9 { (0.0, 0.0) } else { ((sx * dy2 - dx2 * sy) / area, (dx1 * sy - sx * dy1) / area) };
         let unit = [x1 - x0 + g * x1, x3 - x0 + h * x3, x0, y1 - y0 + g * y1, y3 - y0 + h * y3, y0, g, h];
         // Then the rectangle to the unit square, folded in.
         let [left, top, right, bottom] = rectangle;
@@ -244,7 +241,8 @@ mod tests {
             scale(source, w, h, &mut out, w + 3, &mut Scratch::default());
             for y in 1..h - 1 {
                 for x in 1..w - 1 {
-                    let want = ((x as f32 + 0.5) * 60.0 / w as f32 - 0.5) * 2.0 + ((y as f32 + 0.5) * 60.0 / h as f32 - 0.5) * 2.0;
+                    let want = ((x as f32 + 0.5) * 60.0 / w as f32 - 0.5) * 2.0
+                        + ((y as f32 + 0.5) * 60.0 / h as f32 - 0.5) * 2.0;
                     let got = out[y * (w + 3) + x] * 64.0 + 128.0;
                     assert!((got - want).abs() < 0.6, "{w}x{h} at {x},{y}: {got} is not {want}");
                 }

@@ -99,15 +99,15 @@ impl Board {
         match &self.receiver {
             None => StatusItem::warn(name, "none", "no satellite receiver is configured: reads carry no position"),
             Some(Err(why)) => StatusItem::fault(name, "lost", why),
-            Some(Ok(())) => {
-                match tools.tagger.place(now, tools.position()) {
-                    None => StatusItem::fault(name, "no fix", "the receiver has no fix: reads carry no position"),
-                    Some(place) if place.stale => {
-                        StatusItem::warn(name, format!("{} s old", place.age.as_secs()), "the last fix is old: reads say so")
-                    }
-                    Some(place) => StatusItem::ok(name, "good", format!("{:.5}, {:.5}", place.lat, place.lon)),
-                }
-            }
+            Some(Ok(())) => match tools.tagger.place(now, tools.position()) {
+                None => StatusItem::fault(name, "no fix", "the receiver has no fix: reads carry no position"),
+                Some(place) if place.stale => StatusItem::warn(
+                    name,
+                    format!("{} s old", place.age.as_secs()),
+                    "the last fix is old: reads say so",
+                ),
+                Some(place) => StatusItem::ok(name, "good", format!("{:.5}, {:.5}", place.lat, place.lon)),
+            },
         }
     }
 }
@@ -117,7 +117,9 @@ fn sound(tools: &Tools) -> StatusItem {
         SoundState::Ready => StatusItem::ok("Sound", "ready", "alerts are heard"),
         SoundState::Off => StatusItem::warn("Sound", "off", "switched off in the configuration: alerts are only seen"),
         SoundState::Opening => StatusItem::warn("Sound", "opening", "the device is being opened"),
-        state => StatusItem::fault("Sound", "none", format!("{state}. Check the plug; it is tried again every few seconds")),
+        state => {
+            StatusItem::fault("Sound", "none", format!("{state}. Check the plug; it is tried again every few seconds"))
+        }
     }
 }
 
@@ -147,5 +149,9 @@ fn lists(tools: &Tools, now: Moment) -> StatusItem {
     let oldest = lists.iter().map(|list| list.age(utc)).max().unwrap_or_default();
     let entries: u64 = lists.iter().map(|list| list.count).sum();
     let detail = format!("{} lists, {entries} entries, the oldest {} old", lists.len(), ago(oldest));
-    if oldest > LIST_OLD { StatusItem::warn("Lists", ago(oldest), detail) } else { StatusItem::ok("Lists", ago(oldest), detail) }
+    if oldest > LIST_OLD {
+        StatusItem::warn("Lists", ago(oldest), detail)
+    } else {
+        StatusItem::ok("Lists", ago(oldest), detail)
+    }
 }

@@ -129,7 +129,9 @@ fn kernels(json: bool) -> Result<()> {
     let models = Models::load(None)?;
     let yardstick = yardstick(&*clock);
     let mut networks = serde_json::Map::new();
-    for (role, model) in [(Role::Finder, &models.finder), (Role::Aligner, &models.aligner), (Role::Reader, &models.reader)] {
+    for (role, model) in
+        [(Role::Finder, &models.finder), (Role::Aligner, &models.aligner), (Role::Reader, &models.reader)]
+    {
         let mut network = Network::new(model)?;
         let mut best = Duration::MAX;
         for _ in 0..TIMES {

@@ -35,7 +35,9 @@ impl Config {
         println!("  unit {}, data in {}", config.unit, config.data.display());
         for camera in &config.cameras {
             let source = match &camera.source {
-                Source::File(path) => format!("the file {}{}", path.display(), if camera.repeat { ", over and over" } else { "" }),
+                Source::File(path) => {
+                    format!("the file {}{}", path.display(), if camera.repeat { ", over and over" } else { "" })
+                }
                 Source::Device(path) => format!("the device {}", path.display()),
                 Source::Rtsp(url) => format!("the network camera {}", without_password(url)),
             };
@@ -48,7 +50,10 @@ impl Config {
                     ReceiverSource::File(path) => format!("the log {}", path.display()),
                     ReceiverSource::Serial(path) => format!("{} at {} bits a second", path.display(), receiver.baud),
                 };
-                println!("  position from {source}; stale after {} s, absent after {} s", receiver.stale_s, receiver.absent_s);
+                println!(
+                    "  position from {source}; stale after {} s, absent after {} s",
+                    receiver.stale_s, receiver.absent_s
+                );
             }
         }
         match config.sound.enabled {
@@ -56,10 +61,18 @@ impl Config {
             false => println!("  no sound"),
         }
         match config.screen.enabled {
-            true => println!("  a screen of {} x {}{}", config.screen.width, config.screen.height, if config.screen.fullscreen { ", filling the display" } else { "" }),
+            true => println!(
+                "  a screen of {} x {}{}",
+                config.screen.width,
+                config.screen.height,
+                if config.screen.fullscreen { ", filling the display" } else { "" }
+            ),
             false => println!("  no screen"),
         }
-        println!("  reads are kept {} h, hits {} h after the office has them", config.journal.keep_reads_h, config.journal.keep_hits_h);
+        println!(
+            "  reads are kept {} h, hits {} h after the office has them",
+            config.journal.keep_reads_h, config.journal.keep_hits_h
+        );
         match &config.office {
             None => println!("  no back office: the unit works alone"),
             Some(office) => println!("  back office {}, identity in {}", office.address, office.identity.display()),

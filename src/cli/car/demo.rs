@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::alert::Change;
+use crate::alert::{AlertId, Change, Verdict};
 use crate::capture::Pace;
-use crate::clock::{Clock, Moment, RealClock, Shared};
+use crate::clock::{RealClock, Shared};
 use crate::config::{self, Camera, Config, Receiver, ReceiverSource, Sound, Source};
 use crate::drive::{self, DriveFiles, Plan, Row, Truth};
 use crate::fault::{Fault, Result};
@@ -17,8 +17,8 @@ use crate::hotlist::Hotlist;
 use crate::journal::Journal;
 use crate::office;
 use crate::recognise::Models;
-use crate::screen::{Handle, Screen, paint};
-use crate::unit::{Outcome, Parts, Told, Unit};
+use crate::screen::{Answer, Handle, Screen, Touch, paint};
+use crate::unit::{Outcome, Parts, Told, Unit, fetch_lists};
 
 use super::replay::{tempfolder, words};
 
@@ -55,6 +55,8 @@ const CUT: (f64, f64) = (0.40, 0.65);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often things are looked at.
 const LOOK_UP: Duration = Duration::from_millis(100);
+/// The part of the drive after which the patrol screen is saved, once no alert covers it.
+const PATROL: f64 = 0.3;
 
 /// The made-up drive, painted if the cache does not have it.
 pub(super) fn drive(small: bool) -> Result<DriveFiles> {
@@ -83,7 +85,8 @@ fn cache() -> Result<PathBuf> {
         .unwrap_or_else(std::env::temp_dir)
         .join("outrider");
     std::fs::create_dir_all(&folder).map_err(|error| {
-        Fault::io("cannot make the cache for the drive", &folder, error).remedy("Set XDG_CACHE_HOME to a folder that can be written")
+        Fault::io("cannot make the cache for the drive", &folder, error)
+            .remedy("Set XDG_CACHE_HOME to a folder that can be written")
     })?;
     Ok(folder)
 }
@@ -95,8 +98,8 @@ struct Notes {
     raised: Vec<String>,
     /// How far the film is, seconds.
     position: f64,
-    /// The first alert of each kind, to be painted.
-    scenes: Vec<(String, Moment)>,
+    /// The alerts raised, to be painted and answered where there is no crew.
+    scenes: Vec<AlertId>,
 }
 
 impl Demo {
@@ -116,7 +119,7 @@ impl Demo {
         let window = if self.headless {
             None
         } else {
-            match Screen::open(&config.screen, clock.clone(), touch) {
+            match Screen::open(&config.screen, clock.clone(), touch.clone()) {
                 Ok(window) => Some(window),
                 Err(fault) => {
                     eprintln!("No window: {fault}");
@@ -130,10 +133,15 @@ impl Demo {
             std::fs::create_dir_all(&self.out)
                 .map_err(|error| Fault::io("cannot make the folder for the screens", &self.out, error))?;
         }
-        println!("The office has published the list; the car comes up and takes it over.");
+        if fetch_lists(&config, &journal, &hotlist, &clock, PATIENCE)? {
+            for list in hotlist.status() {
+                println!("The office has handed the car its list {:?}: {} entries.", list.id, list.count);
+            }
+        } else {
+            println!("The office has not handed the car its list; the drive begins without one.");
+        }
         let notes = Arc::new(Mutex::new(Notes::default()));
         let noted = notes.clone();
-        let stamp = clock.clone();
         let unit = Unit::start(Parts {
             models: Models::load(None)?,
             config: config.clone(),
@@ -144,10 +152,17 @@ impl Demo {
             screen: Some(handle.clone()),
             touches: Some(touches),
             sounder: None,
-            observer: Box::new(move |told| note(&noted, told, &*stamp)),
+            observer: Box::new(move |told| note(&noted, told)),
         })?;
 
-        let conductor = Conductor { clock: clock.clone(), seconds: truth.seconds, notes: notes.clone(), out: self.out.clone(), size: (config.screen.width, config.screen.height) };
+        let conductor = Conductor {
+            clock: clock.clone(),
+            seconds: truth.seconds,
+            notes: notes.clone(),
+            touch,
+            out: self.out.clone(),
+            size: (config.screen.width, config.screen.height),
+        };
         let closed = AtomicBool::new(false);
         let outcome = match screen {
             None => conductor.conduct(unit, &mut depot, &handle, true, &closed),
@@ -176,7 +191,12 @@ fn config(data: &Path, files: &DriveFiles, office: SocketAddr) -> Config {
     Config {
         unit: UNIT.into(),
         data: data.to_owned(),
-        cameras: vec![Camera { name: "front".into(), source: Source::File(files.video.clone()), silence_s: 10.0, repeat: false }],
+        cameras: vec![Camera {
+            name: "front".into(),
+            source: Source::File(files.video.clone()),
+            silence_s: 10.0,
+            repeat: false,
+        }],
         receiver: Some(Receiver {
             source: ReceiverSource::File(files.nmea.clone()),
             baud: 9600,
@@ -196,7 +216,7 @@ const UNIT: &str = "demo-car";
 /// Its list.
 const LIST: &str = "demo";
 
-fn note(notes: &Mutex<Notes>, told: &Told, clock: &dyn Clock) {
+fn note(notes: &Mutex<Notes>, told: &Told) {
     let read = &told.read.read;
     println!("{}", words(told));
     let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,7 +237,7 @@ fn note(notes: &Mutex<Notes>, told: &Told, clock: &dyn Clock) {
                     println!("                 against it: {doubt}");
                 }
                 notes.raised.push(format!("{} {}", alert.grade.word(), alert.headline));
-                notes.scenes.push((format!("alert-{}", alert.id), clock.now()));
+                notes.scenes.push(alert.id);
             }
             Change::Withdrawn(_) => println!("          withdrawn: the alert for {} stands no more", alert.text),
             Change::Updated { .. } => {}
@@ -230,12 +250,21 @@ struct Conductor {
     clock: Shared,
     seconds: f64,
     notes: Arc<Mutex<Notes>>,
+    /// Where the demo's own crew answers, if there is no other.
+    touch: Sender<Touch>,
     out: PathBuf,
     size: (u32, u32),
 }
 
 impl Conductor {
-    fn conduct(&self, unit: Unit, depot: &mut Depot, handle: &Handle, save: bool, closed: &AtomicBool) -> Result<Outcome> {
+    fn conduct(
+        &self,
+        unit: Unit,
+        depot: &mut Depot,
+        handle: &Handle,
+        save: bool,
+        closed: &AtomicBool,
+    ) -> Result<Outcome> {
         let mut saved = 0;
         let mut patrol = false;
         while !unit.is_over() && !closed.load(Ordering::Relaxed) {
@@ -251,12 +280,18 @@ impl Conductor {
                 depot.restore()?;
                 println!("          -- the network is back --");
             }
-            if save && !patrol && position > 0.15 && handle.latest().alert.is_none() {
+            if save && !patrol && position > PATROL && handle.latest().alert.is_none() {
                 self.save(handle, "patrol")?;
                 patrol = true;
             }
             if save && saved < scenes.len() {
-                self.save(handle, &scenes[saved].0)?;
+                let alert = scenes[saved];
+                if handle.latest().alert.is_some_and(|shown| shown.id == alert) {
+                    self.save(handle, &format!("alert-{alert}"))?;
+                }
+                // There is nobody to answer, so the demo's own crew does, and its verdict goes into the journal.
+                println!("          the demo's crew answers alert {alert}: confirmed");
+                let _ = self.touch.send(Touch::Answered(Answer { alert, verdict: Verdict::Confirmed }));
                 saved += 1;
             }
             self.clock.sleep(LOOK_UP);
@@ -270,7 +305,10 @@ impl Conductor {
         loop {
             unit.nudge();
             let unsent = unit.unsent();
-            if (unsent == 0 && unit.is_over()) || closed.load(Ordering::Relaxed) || self.clock.now().since(start) > PATIENCE {
+            if (unsent == 0 && unit.is_over())
+                || closed.load(Ordering::Relaxed)
+                || self.clock.now().since(start) > PATIENCE
+            {
                 break;
             }
             self.clock.sleep(LOOK_UP);
@@ -352,7 +390,13 @@ fn print_reads(truth: &Truth, rows: &[Row]) {
     let report = drive::report(truth, rows);
     println!("\nReads against the truth");
     for pass in &report.passes {
-        let verdict = if pass.exact { "read" } else if pass.captured { "misread" } else { "missed" };
+        let verdict = if pass.exact {
+            "read"
+        } else if pass.captured {
+            "misread"
+        } else {
+            "missed"
+        };
         let others: Vec<&str> = pass.texts.iter().map(String::as_str).filter(|text| *text != pass.pass.text).collect();
         println!(
             "  {:>5.1} s  {:<10} {:<5} {verdict}{}{}",

@@ -107,7 +107,10 @@ impl Doctor {
             );
         }
         if let Some(office) = &config.office {
-            tell("identity", Identity::load(&office.identity).map(|_| "certificate, key and authority are there".to_owned()));
+            tell(
+                "identity",
+                Identity::load(&office.identity).map(|_| "certificate, key and authority are there".to_owned()),
+            );
         }
         match ill {
             0 => Ok(()),

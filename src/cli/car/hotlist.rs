@@ -75,7 +75,8 @@ impl Hotlist {
                 }
             }
             Command::Apply { file } => {
-                let bytes = std::fs::read(&file).map_err(|error| Fault::io("cannot read the revision", &file, error))?;
+                let bytes =
+                    std::fs::read(&file).map_err(|error| Fault::io("cannot read the revision", &file, error))?;
                 let applied = open(&self.data, clock)?.apply(&bytes)?;
                 println!("{applied:?}");
             }
@@ -106,8 +107,15 @@ impl Hotlist {
                     } else {
                         println!(
                             "{} in {} (revision {}): {}, priority {}, {} {} {}{}",
-                            entry.vrm, list.id, list.revision, entry.reason, entry.priority, entry.colour, entry.make,
-                            entry.model, if entry.action.is_empty() { String::new() } else { format!(", {}", entry.action) }
+                            entry.vrm,
+                            list.id,
+                            list.revision,
+                            entry.reason,
+                            entry.priority,
+                            entry.colour,
+                            entry.make,
+                            entry.model,
+                            if entry.action.is_empty() { String::new() } else { format!(", {}", entry.action) }
                         );
                     }
                 }

@@ -59,7 +59,12 @@ impl Journal {
                 } else {
                     println!(
                         "sound: {} runs, {} versions of reads, {} pictures, {} hits, {} events; {} unsent, {} uploaded",
-                        verified.runs, verified.reads, verified.pictures, verified.hits, verified.events, verified.unsent,
+                        verified.runs,
+                        verified.reads,
+                        verified.pictures,
+                        verified.hits,
+                        verified.events,
+                        verified.unsent,
                         verified.uploaded
                     );
                 }
@@ -78,7 +83,8 @@ impl Journal {
                         .because(format!("it says {}", utc.format("%Y-%m-%d")))
                         .remedy("Set the clock, then try again"));
                 }
-                let purged = archive.purge(When { utc, trusted: true }, &config::Journal { keep_reads_h, keep_hits_h })?;
+                let purged =
+                    archive.purge(When { utc, trusted: true }, &config::Journal { keep_reads_h, keep_hits_h })?;
                 println!(
                     "purged {} passes ({} of them never sent) and {} hits",
                     purged.reads, purged.unsent, purged.hits

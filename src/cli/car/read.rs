@@ -50,11 +50,16 @@ impl Read {
             let start = clock.now();
             let plates = stills.read(&picture)?;
             let ms = clock.now().since(start).as_secs_f64() * 1e3;
-            let printed =
-                if self.json { writeln!(out, "{}", line(file, &plates, ms)) } else { people(&mut out, file, &plates, ms) };
+            let printed = if self.json {
+                writeln!(out, "{}", line(file, &plates, ms))
+            } else {
+                people(&mut out, file, &plates, ms)
+            };
             match printed {
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-                Err(error) => return Err(Fault::new(Kind::Unavailable, "cannot write to standard output").because(error)),
+                Err(error) => {
+                    return Err(Fault::new(Kind::Unavailable, "cannot write to standard output").because(error));
+                }
                 Ok(()) => {}
             }
         }

@@ -57,9 +57,7 @@ impl Replay {
                 let file = std::fs::File::open(path).map_err(|error| {
                     Fault::io("cannot read the hotlist", path, error).remedy("Name a CSV file with --hotlist")
                 })?;
-                let report = store
-                    .import("replay", file, path, &ImportOptions::default())
-                    ?;
+                let report = store.import("replay", file, path, &ImportOptions::default())?;
                 for remark in &report.refused {
                     eprintln!("outrider: {}: line {}: {}", path.display(), remark.line, remark.reason);
                 }
