@@ -51,7 +51,7 @@ impl fmt::Display for SoundState {
             SoundState::Off => f.write_str("switched off"),
             SoundState::Opening => f.write_str("opening"),
             SoundState::Ready => f.write_str("ready"),
-            SoundState::Absent(why) => write!(f, "no sound device: {why}"),
+            SoundState::Absent(why) => f.write_str(why),
             SoundState::Lost(why) => write!(f, "sound device lost: {why}"),
         }
     }
@@ -148,8 +148,13 @@ impl Sounder for DeviceSounder {
                 Box::new(Device(sink)) as Box<dyn Output>
             })
             .map_err(|error| {
-                Fault::new(Kind::Unavailable, "cannot open the sound device")
-                    .because(error)
+                // The deepest cause is the one that says something; what wraps it names steps of the library.
+                let mut cause: &dyn std::error::Error = &error;
+                while let Some(deeper) = cause.source() {
+                    cause = deeper;
+                }
+                Fault::new(Kind::Unavailable, "the sound device does not open")
+                    .because(cause.to_string().trim_end_matches('.'))
                     .remedy("Plug in a loudspeaker, or set enabled = false under [sound]")
             })
     }
@@ -338,7 +343,7 @@ impl Deck {
                 // A device that was lost stays lost until it is back: that is what the crew wants to know.
                 if !matches!(*self.state(), SoundState::Lost(_) | SoundState::Absent(_)) {
                     tracing::warn!(%fault, "no sound");
-                    self.set_state(SoundState::Absent(fault.to_string()));
+                    self.set_state(SoundState::Absent(fault.to_string().trim_end_matches('.').to_owned()));
                 }
             }
         }

@@ -228,4 +228,40 @@ mod tests {
         let said: Vec<String> = [1, 2, 3, 4, 11, 12, 21].map(ordinal).into();
         assert_eq!(said, ["1st", "2nd", "3rd", "4th", "11th", "12th", "21st"]);
     }
+
+    #[test]
+    fn a_glyph_that_stands_for_two_characters_is_no_doubt() {
+        let character = |sure: &[(char, f32)]| {
+            let mut p = [0.0; crate::plate::ALPHABET_SIZE];
+            for (c, share) in sure {
+                p[crate::plate::index_of(*c).expect("of a plate")] = *share;
+            }
+            crate::recognise::Character { p }
+        };
+        let picture = Arc::new(Thumbnail { width: 1, height: 1, rgb: vec![0; 3] });
+        let mut read = Read {
+            id: crate::recognise::ReadId { run: 1, pass: 1 },
+            camera: "front".into(),
+            text: "A0B".to_owned(),
+            raw: "AOB".to_owned(),
+            confidence: 0.98,
+            characters: vec![
+                character(&[('A', 0.95)]),
+                character(&[('0', 0.5), ('O', 0.49)]),
+                character(&[('B', 0.97)]),
+            ],
+            first_at: Moment::default(),
+            last_at: Moment::default(),
+            first_seen: std::time::Duration::ZERO,
+            last_seen: std::time::Duration::ZERO,
+            looks: 3,
+            agreeing: 3,
+            corners: [[0.0; 2]; 4],
+            patch: Arc::clone(&picture),
+            overview: picture,
+        };
+        assert_eq!(ReadLine::of(&read, String::new(), String::new(), false).weak, None);
+        read.characters[2] = character(&[('B', 0.6), ('8', 0.4)]);
+        assert_eq!(ReadLine::of(&read, String::new(), String::new(), false).weak, Some(2));
+    }
 }
