@@ -163,12 +163,9 @@ fn cast(character: char, place: u8) -> Option<char> {
 fn plausible(layout: Layout, text: &str) -> bool {
     let b = text.as_bytes();
     match layout {
-        // The memory tag has no I, Q or Z, the last three no I or Q; 00, 01 and 50 were never issued.
-        Layout::Current => {
-            !b[..2].iter().any(|c| b"IQZ".contains(c))
-                && !b[4..].iter().any(|c| b"IQ".contains(c))
-                && !matches!(&text[2..4], "00" | "01" | "50")
-        }
+        // The memory tag has no I, Q or Z, the last three no I or Q. Numbers that were never issued (00, 01, 50) are still
+        // numbers.
+        Layout::Current => !b[..2].iter().any(|c| b"IQZ".contains(c)) && !b[4..].iter().any(|c| b"IQ".contains(c)),
         // Year letters have no I, O, U or Z; serials have no leading nought; Q is "age unknown".
         Layout::Prefix => {
             !b"IOUZ".contains(&b[0]) && b[1] != b'0' && !b[b.len() - 3..].iter().any(|c| b"IQZ".contains(c))
@@ -242,6 +239,7 @@ mod tests {
     fn the_layout_settles_shared_glyphs() {
         for (raw, settled) in [
             ("AB1OCDE", "AB10CDE"),
+            ("ABOICDE", "AB01CDE"),
             ("A812BCO", "A812BCO"),
             ("BD5ISMR", "BD51SMR"),
             ("0IL123", "OIL123"),

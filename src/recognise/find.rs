@@ -34,45 +34,48 @@ const SAME: f32 = 0.45;
 /// More boxes than this in one picture are not looked at.
 const MOST: usize = 64;
 
-/// Finds plates in pictures of one size.
+/// Finds plates in pictures that fit one input size.
 pub(super) struct Finder {
     network: Network,
-    picture: (usize, usize),
-    /// Size that the picture is scaled to within the input.
-    scaled: (usize, usize),
+    longest: usize,
     scratch: Scratch,
     found: Vec<Found>,
 }
 
+/// Size that a picture is scaled to, its longer side `longest` pixels.
+fn scaled(width: usize, height: usize, longest: usize) -> (usize, usize) {
+    let scale = longest as f32 / width.max(height).max(1) as f32;
+    let fit = |side: usize| ((side as f32 * scale).round() as usize).max(1);
+    (fit(width), fit(height))
+}
+
+/// Size of the input for such a picture.
+fn padded(model: &Model, width: usize, height: usize, longest: usize) -> (usize, usize) {
+    let (width, height) = scaled(width, height, longest);
+    let stride = model.input.stride.max(1);
+    (width.next_multiple_of(stride), height.next_multiple_of(stride))
+}
+
 impl Finder {
-    /// A finder for pictures of `width` x `height`, scaled so that the longer side is at most `longest` pixels.
+    /// A finder for pictures of `width` x `height`, scaled so that the longer side is `longest` pixels.
     pub(super) fn new(model: &Model, width: usize, height: usize, longest: usize) -> Result<Self> {
-        let scale = longest as f32 / width.max(height).max(1) as f32;
-        let fit = |side: usize| ((side as f32 * scale).round() as usize).max(1);
-        let scaled = (fit(width), fit(height));
-        let stride = model.input.stride.max(1);
-        let network = Network::sized(model, scaled.0.next_multiple_of(stride), scaled.1.next_multiple_of(stride))?;
-        Ok(Self {
-            network,
-            picture: (width, height),
-            scaled,
-            scratch: Scratch::default(),
-            found: Vec::with_capacity(256),
-        })
+        let (width, height) = padded(model, width, height, longest);
+        let network = Network::sized(model, width, height)?;
+        Ok(Self { network, longest, scratch: Scratch::default(), found: Vec::with_capacity(256) })
     }
 
-    /// The size of the pictures that it was made for.
-    pub(super) fn picture(&self) -> (usize, usize) {
-        self.picture
+    /// Whether pictures of `width` x `height` fit its input.
+    pub(super) fn fits(&self, model: &Model, width: usize, height: usize) -> bool {
+        self.network.input_size() == padded(model, width, height, self.longest)
     }
 
-    /// Boxes that score at least `threshold`, best first, none overlapping another much.
+    /// Boxes that score at least `threshold`, best first, none overlapping another much. The picture must
+    /// [fit](Self::fits).
     pub(super) fn find(&mut self, luma: Plane, threshold: f32) -> Result<&[Found]> {
-        debug_assert_eq!((luma.width, luma.height), self.picture);
         let (rows, columns, channels) = self.network.output_shape();
         let (pitch, _) = self.network.input_size();
-        let (width, height) = self.scaled;
-        let (sx, sy) = (self.picture.0 as f32 / width as f32, self.picture.1 as f32 / height as f32);
+        let (width, height) = scaled(luma.width, luma.height, self.longest);
+        let (sx, sy) = (luma.width as f32 / width as f32, luma.height as f32 / height as f32);
         let Self { network, scratch, found, .. } = self;
         found.clear();
         let logit = (threshold / (1.0 - threshold)).ln();

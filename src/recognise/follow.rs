@@ -208,7 +208,7 @@ impl Recogniser {
     fn find(&mut self, picture: &Picture) -> Result<()> {
         let size = (picture.width(), picture.height());
         let finder = match &mut self.finder {
-            Some(finder) if finder.picture() == size => finder,
+            Some(finder) if finder.fits(&self.models.finder, size.0, size.1) => finder,
             slot => slot.insert(Finder::new(&self.models.finder, size.0, size.1, FINDER_INPUT)?),
         };
         self.found.clear();

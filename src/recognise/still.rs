@@ -18,11 +18,13 @@ const FINDER_INPUT: usize = 640;
 /// Least score of a box that is looked at closely. Low, because the aligner and the reader are better judges.
 const FOUND: f32 = 0.08;
 /// Boxes that score less and hold nothing that looks like a plate close up are left out.
-const LISTED: f32 = 0.2;
+const LISTED: f32 = 0.12;
 /// Plates narrower than this, in pixels, are told by the finder's box: the aligner sees too little of them.
-const NARROW: f32 = 30.0;
+const NARROW: f32 = 48.0;
 /// Least probability of being a plate.
 const PLATE: f32 = 0.5;
+/// Below this, what the aligner sees at first is no plate.
+const HOPELESS: f32 = 0.1;
 /// Least confidence of a text that is given.
 const TRUSTED: f32 = 0.3;
 
@@ -89,9 +91,9 @@ impl Stills {
         let mut plates: Vec<StillPlate> = Vec::new();
         for found in &found {
             let first = self.aligner.align(luma, [found.x, found.y, found.w, found.h])?;
-            // A second look from where the first says that the plate is.
-            let plate = self.aligner.align(luma, hull(&first.corners))?;
             let coarse = [found.x, found.y, found.w, found.h];
+            // A second look from where the first says that the plate is, unless that is hopeless.
+            let plate = if first.plate < HOPELESS { first } else { self.aligner.align(luma, hull(&first.corners))? };
             if plate.plate < PLATE {
                 if found.score >= LISTED {
                     plates.push(StillPlate::unread(coarse));
@@ -122,7 +124,7 @@ impl Stills {
 
     fn finder(&mut self, picture: &Picture) -> Result<&mut Finder> {
         let size = (picture.width(), picture.height());
-        let index = match self.finders.iter().position(|finder| finder.picture() == size) {
+        let index = match self.finders.iter().position(|finder| finder.fits(&self.models.finder, size.0, size.1)) {
             Some(index) => index,
             None => {
                 if self.finders.len() == 8 {
