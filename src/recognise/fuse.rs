@@ -296,7 +296,7 @@ mod tests {
     fn what_hardly_a_plate_says_is_trusted_less() {
         let sure = |text: &str| fused(&[(text, 0.999, "8", 1.0); 6]).confidence;
         assert!(sure("AB12CDE") > 0.99 && sure("HHAB123") > 0.98);
-        assert!(sure("TAXI") < 0.1 && sure("292") < 0.1 && sure("EXPRESS") < 0.5 && sure("HARB0UR") < 0.5);
+        assert!(sure("BUSES") < 0.5 && sure("292") < 0.1 && sure("EXPRESS") < 0.5 && sure("HARB0UR") < 0.5);
         assert!(sure("A1") > 0.5, "short marks exist");
     }
 

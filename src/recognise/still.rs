@@ -23,8 +23,8 @@ const LISTED: f32 = 0.12;
 const NARROW: f32 = 48.0;
 /// Least probability of being a plate.
 const PLATE: f32 = 0.5;
-/// Below this, what the aligner sees at first is no plate.
-const HOPELESS: f32 = 0.1;
+/// Plates narrower than this, in pixels, are told but not looked at closely: nothing in them is legible.
+const UNREADABLE: f32 = 26.0;
 /// Least confidence of a text that is given.
 const TRUSTED: f32 = 0.3;
 
@@ -90,10 +90,14 @@ impl Stills {
         let found = finder.find(luma, FOUND)?.to_vec();
         let mut plates: Vec<StillPlate> = Vec::new();
         for found in &found {
-            let first = self.aligner.align(luma, [found.x, found.y, found.w, found.h])?;
             let coarse = [found.x, found.y, found.w, found.h];
-            // A second look from where the first says that the plate is, unless that is hopeless.
-            let plate = if first.plate < HOPELESS { first } else { self.aligner.align(luma, hull(&first.corners))? };
+            if found.w < UNREADABLE {
+                if found.score >= LISTED {
+                    plates.push(StillPlate::unread(coarse));
+                }
+                continue;
+            }
+            let plate = self.aligner.align(luma, coarse)?;
             if plate.plate < PLATE {
                 if found.score >= LISTED {
                     plates.push(StillPlate::unread(coarse));

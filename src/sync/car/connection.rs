@@ -197,8 +197,13 @@ impl<'a> Conversation<'a> {
         if !self.to_settle.is_empty() {
             self.desk_busy = true;
             let keys = std::mem::take(&mut self.to_settle);
+            let shared = Arc::clone(&self.keeper.shared);
             self.on_disk(move || match outbox.acknowledged(&keys) {
-                Ok(()) => Done::Settled(keys, outbox.unsent()),
+                Ok(()) => {
+                    // Counted here: the connection may be gone before it hears of it.
+                    shared.status.send_modify(|status| status.acknowledged += keys.len() as u64);
+                    Done::Settled(keys, outbox.unsent())
+                }
                 Err(fault) => Done::Failed(fault),
             });
         } else if self.look
@@ -237,7 +242,6 @@ impl<'a> Conversation<'a> {
                 self.look = true;
                 status.send_modify(|status| {
                     status.unsent = unsent;
-                    status.acknowledged += keys.len() as u64;
                 });
             }
             Done::List(applied, held) => {
