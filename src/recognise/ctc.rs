@@ -13,7 +13,7 @@ const BLANK: usize = 0;
 /// Channels that share a glyph: (the one that is kept, the one that is folded into it).
 const SHARED: [(usize, usize); 2] = [(channel_of(b'0'), channel_of(b'O')), (channel_of(b'1'), channel_of(b'I'))];
 /// Characters less likely than this at a position do not start a branch of the search.
-const FAINT: f32 = 2e-3;
+const FAINT: f32 = 8e-3;
 /// Prefixes that the search keeps.
 const BEAM: usize = 8;
 

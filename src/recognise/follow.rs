@@ -31,6 +31,10 @@ const SAME_PLACE: f32 = 0.25;
 const LOST_AFTER: Duration = Duration::from_millis(350);
 /// Height of characters in pixels: below the first they are not read, from the second on a look counts whole.
 const LEGIBLE: (f32, f32) = (5.5, 15.0);
+/// So many looks of a vehicle are read whatever they show.
+const FIRST_LOOKS: u32 = 5;
+/// A look that shows the plate this much larger than the last one that was read is read.
+const GROWN: f32 = 1.06;
 /// A read is put out as soon as it is this sure, from at least so many looks.
 const SURE: f32 = 0.93;
 const SURE_LOOKS: u32 = 3;
@@ -112,6 +116,8 @@ struct Track {
     said: Option<Said>,
     /// Reads since the last look that changed anything; a settled plate is read less often.
     settled: u32,
+    /// Height of the characters, pixels, in the look that was read last.
+    read_height: f32,
     pictures: Option<Pictures>,
     text: String,
     /// Another track speaks for this vehicle.
@@ -375,6 +381,7 @@ impl Track {
             fusion: Fusion::default(),
             said: None,
             settled: 0,
+            read_height: 0.0,
             pictures: None,
             text: String::new(),
             silent: false,
@@ -419,8 +426,15 @@ impl Track {
         self.last_at = frame.at;
         self.looks += 1;
         let weight = trust(plate);
-        // Once a text has settled, every third look is read: it costs as much as following.
-        if weight > 0.0 && (self.settled < 6 || self.looks.is_multiple_of(3)) {
+        // Reading costs three times as much as following: the first looks are read, then those that show more than the
+        // last one did, and every fourth; of a text that has settled, every sixth.
+        let height = character_height(&plate.corners, false);
+        let due = match self.settled {
+            0..6 => self.looks <= FIRST_LOOKS || height > self.read_height * GROWN || self.looks.is_multiple_of(4),
+            _ => self.looks.is_multiple_of(6),
+        };
+        if weight > 0.0 && due {
+            self.read_height = height;
             let luma = frame.picture.luma();
             let two_lines = plate.two_lines > 0.5;
             self.fusion.add(weight, |posterior| reader.read(luma, plate, two_lines, posterior))?;

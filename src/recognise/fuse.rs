@@ -14,7 +14,7 @@ const LOUDEST: f32 = -9.0;
 /// What a further look adds, the first counting 1.
 const FURTHER: f32 = 0.45;
 /// Texts of this many characters or fewer are badges and numbers, not plates.
-const SHORTEST: usize = 2;
+const SHORTEST: usize = 1;
 /// Looks that are kept.
 const LOOKS: usize = 16;
 /// Candidates that are kept.
