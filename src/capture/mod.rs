@@ -33,6 +33,7 @@ use crate::fault::{Fault, Kind, Result};
 /// A file that is missing, empty, cut short before its first picture, or no video that can be decoded; a live
 /// camera that is to be played as fast as possible.
 pub fn open(camera: &config::Camera, pace: Pace, clock: clock::Shared) -> Result<Feed> {
+    reason::start_gstreamer()?;
     let source = camera.source.clone();
     let place = reason::place(&source);
     let nature = match (&source, pace) {

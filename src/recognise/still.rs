@@ -104,6 +104,8 @@ impl Stills {
                 }
                 continue;
             }
+            // A second look from where the first says that the plate is.
+            let plate = self.aligner.align(luma, hull(&plate.corners))?;
             let mut fusion = Fusion::default();
             let two_lines = plate.two_lines > 0.5;
             fusion.add(1.0, |posterior: &mut Posterior| self.reader.read(luma, &plate, two_lines, posterior))?;

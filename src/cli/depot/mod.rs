@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::clock::RealClock;
-use crate::fault::Result;
+use crate::fault::{Fault, Kind, Result};
 use crate::office;
 
 /// The back office of Outrider: takes in what cars read, hands them their lists.
@@ -106,6 +106,11 @@ fn run(command: Command) -> Result<()> {
             println!("Next: outrider-office enrol --data {} --unit NAME --out FOLDER", data.display());
         }
         Command::Enrol { data, unit, out } => {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if unit.is_empty() || unit.starts_with('.') || !unit.chars().all(plain) {
+                return Err(Fault::new(Kind::Usage, format!("{unit:?} is not a name for a unit"))
+                    .remedy("Use letters, digits, '-', '_' and '.'"));
+            }
             office::enrol(&data, &unit, &out, &*clock)?;
             println!("The identity of {unit} is in {}: carry it to the car, then delete it here.", out.display());
         }
