@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 import plates
 import plates_real
-from common import Average, Graph, Net, export, gflop, load
+from common import Average, Graph, Net, export, gflop, load, take_up
 
 W, H = 128, 64
 DRAWN, REAL, NONE = 30, 20, 14                                           # samples of each kind in a batch
@@ -214,7 +214,11 @@ def train(a):
         s = torch.load(work / "aligner.pt", weights_only=False)
         net.load_state_dict(s["net"]), opt.load_state_dict(s["opt"])
         ema.state, ema.n, spent, n = s["ema"], s["n"], 0.0 if a.again else s["spent"], s["n"]
+        a.start = None
     data = Samples(a.data, a.seed * 1000 + n)
+    if a.start:
+        take_up(net, a.start, torch.cat([data.batch()[0] for _ in range(8)]))
+        ema.state, n = {k: v.detach().clone() for k, v in net.state_dict().items()}, a.steps
     sums, last, saved = np.zeros(5), time.time(), time.time()
     while spent < a.minutes * 60:
         u = spent / (a.minutes * 60)
@@ -299,6 +303,8 @@ def main():
     ap.add_argument("--work", default=plates_real.ROOT / "target" / "training")
     ap.add_argument("--minutes", type=float, default=15)
     ap.add_argument("--lr", type=float, default=2e-3)
+    ap.add_argument("--start", help="train: an exported model to start from where WORK has no checkpoint")
+    ap.add_argument("--steps", type=int, default=0, help="train: steps that this model has behind it")
     ap.add_argument("--again", action="store_true", help="start a new schedule from the last weights")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--threads", type=int, default=1)

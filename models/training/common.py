@@ -182,6 +182,31 @@ def save_vectors(model, path, output, width, height):
     save_file({"x": x, output: load(model)(x)[0].contiguous()}, path)
 
 
+def take_up(net, path, x):
+    """Give `net` the weights of an exported model, so that training goes on from a file without its checkpoint. The file holds
+    folded weights: the statistics of every normalisation are measured on the samples `x`, and its gain and offset undo them."""
+    with safe_open(str(path), "pt") as f:
+        w = {k: f.get_tensor(k) for k in f.keys()}
+
+    def conv(op, x):
+        name, c = op["w"], net.convs[op["w"]]
+        c.weight.copy_(w[name + ".weight"])
+        if name not in net.norms:
+            c.bias.copy_(w[name + ".bias"])
+            return c(x)
+        n, z = net.norms[name], c(x)
+        n.running_mean.copy_(z.mean((0, 2, 3)))
+        n.running_var.copy_(z.var((0, 2, 3)))
+        n.weight.copy_((n.running_var + n.eps).sqrt())
+        n.bias.copy_(w[name + ".bias"] + n.running_mean)
+        return z + w[name + ".bias"][:, None, None]
+
+    maps = {"x": x}
+    with torch.no_grad():
+        for op in net.ops:
+            step(op, maps, conv)
+
+
 class Average:
     """Exponential moving average of a network's weights and statistics."""
 

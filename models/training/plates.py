@@ -408,6 +408,9 @@ def spoil(r, n, image, plate_px, alpha=None, strong=1.0):
         c = (r.uniform(0, w), r.uniform(0, h))
         yy, xx = np.ogrid[0:h, 0:w]
         image = image + r.uniform(30, 200) * np.exp(-((xx - c[0]) ** 2 + (yy - c[1]) ** 2) / (2 * (r.uniform(0.05, 0.3) * w) ** 2)).astype(np.float32)
+    if r.random() < 0.12:                                                # overexposed: light spills over the characters, white is cut off
+        veil = cv2.GaussianBlur(np.clip(image, 0, 255).astype(np.float32), (0, 0), r.uniform(0.01, 0.12) * plate_px + 0.5)
+        image = image * r.uniform(0.6, 1.3) + veil * r.uniform(0.2, 1.2) + r.uniform(0, 60)
     if r.random() < 0.06:                                                # shadow edge
         a, k = r.uniform(0, math.pi), r.uniform(0.3, 0.7)
         yy, xx = np.ogrid[0:h, 0:w]
@@ -416,7 +419,7 @@ def spoil(r, n, image, plate_px, alpha=None, strong=1.0):
     soft = plate_px / 110 * strong
     if r.random() < 0.5:                                                 # focus
         image = cv2.GaussianBlur(image, (0, 0), 0.25 + r.random() ** 2 * (0.5 + 1.3 * soft))
-    if r.random() < 0.3:                                                 # motion
+    if r.random() < 0.35:                                                # motion
         length, angle = r.random() ** 1.5 * (1.5 + 6 * soft), r.gauss(0, 0.5) + (math.pi / 2 if r.random() < 0.25 else 0)
         k = 2 * math.ceil(length / 2) + 3
         ker = np.zeros((k, k), np.float32)

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 import plates
 import plates_real
 from aligner import jitter
-from common import Average, Graph, Net, export, gflop, load
+from common import Average, Graph, Net, export, gflop, load, take_up
 
 W, H, POSITIONS = 128, 32, 64
 DRAWN, REAL = 40, 24                                                     # samples of each kind in a batch
@@ -161,12 +161,16 @@ def train(a):
     net, work = network().to(memory_format=torch.channels_last), pathlib.Path(a.work)
     print(f"{gflop(net.ops, W, H) * 1e3:.1f} MFLOP, {sum(p.numel() for p in net.parameters())} weights")
     opt = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-3)
-    ema, spent, n = Average(net, 0.995), 0.0, 0
+    ema, spent, n = Average(net, 0.998), 0.0, 0
     if (work / "reader.pt").exists():
         s = torch.load(work / "reader.pt", weights_only=False)
         net.load_state_dict(s["net"]), opt.load_state_dict(s["opt"])
         ema.state, ema.n, spent, n = s["ema"], s["n"], 0.0 if a.again else s["spent"], s["n"]
+        a.start = None
     data = Samples(a.data, a.aligner, a.seed * 1000 + n)
+    if a.start:
+        take_up(net, a.start, torch.cat([data.batch()[0] for _ in range(8)]))
+        ema.state, n = {k: v.detach().clone() for k, v in net.state_dict().items()}, a.steps
     print(f"{len(data.real)} real plates, {sum(p.lines for p in data.real)} of two lines", flush=True)
     sums, last, saved = np.zeros(2), time.time(), time.time()
     while spent < a.minutes * 60:
@@ -302,6 +306,8 @@ def main():
     ap.add_argument("--aligner", default=plates_real.ROOT / "models" / "aligner.safetensors")
     ap.add_argument("--minutes", type=float, default=90)
     ap.add_argument("--lr", type=float, default=2e-3)
+    ap.add_argument("--start", help="train: an exported model to start from where WORK has no checkpoint")
+    ap.add_argument("--steps", type=int, default=0, help="train: steps that this model has behind it")
     ap.add_argument("--again", action="store_true", help="start a new schedule from the last weights")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--threads", type=int, default=1)

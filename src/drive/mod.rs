@@ -24,6 +24,7 @@ mod vehicle;
 
 pub use artwork::{Badge, Form, Material, Plate};
 pub use film::{DriveFiles, render};
+pub(crate) use glyphs::{HEIGHT, glyphs};
 pub use papers::{outage, start};
 pub use plan::Plan;
 pub use report::{PassResult, Report, Row, TruePass, Truth, report};

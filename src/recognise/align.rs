@@ -3,7 +3,7 @@
 use super::model::Model;
 use super::network::Network;
 use super::read::Corners;
-use super::sample::{self, Window};
+use super::sample::{self, Scratch, Window};
 use crate::capture::Plane;
 use crate::fault::{Fault, Kind, Result};
 
@@ -21,6 +21,7 @@ pub(super) struct Aligned {
 /// Finds the corners of plates whose upright box is roughly known.
 pub(super) struct Aligner {
     network: Network,
+    scratch: Scratch,
 }
 
 /// The upright box around corners: x, y, width, height.
@@ -37,7 +38,7 @@ impl Aligner {
         if network.output_shape() != (1, 1, 10) {
             return Err(Fault::new(Kind::Damaged, "the aligner's result is not ten values").at(&model.place));
         }
-        Ok(Self { network })
+        Ok(Self { network, scratch: Scratch::default() })
     }
 
     /// The plate in or near a box (x, y, width, height; pixels of the picture).
@@ -45,9 +46,10 @@ impl Aligner {
         let (width, height) = self.network.input_size();
         let across = 1.5 * w.max(2.0 * h).max(4.0);
         let window = Window { cx: x + w / 2.0, cy: y + h / 2.0, w: across, h: across * height as f32 / width as f32 };
-        self.network.run(
+        let Self { network, scratch } = self;
+        network.run(
             |input| {
-                sample::cut(luma, window, width, height, input);
+                sample::cut(luma, window, width, height, input, scratch);
                 sample::standardise(input);
             },
             |v| {

@@ -20,6 +20,10 @@ use crate::plate::fold;
 const FINDER_INPUT: usize = 640;
 /// The finder runs on one frame in this many.
 const FIND_EVERY: u64 = 2;
+/// A vehicle that has had this many looks is followed on the frames between those of the finder; a new one on all.
+const KNOWN_LOOKS: u32 = 4;
+/// A box in which the aligner saw no plate is not looked at again for so many frames, unless it moves on.
+const DISMISSED_FOR: u64 = 6;
 /// Least score of a box that is looked at closely.
 const FOUND: f32 = 0.25;
 /// Least probability of being a plate for a new track, and for going on with an old one.
@@ -27,6 +31,8 @@ const NEW_PLATE: f32 = 0.6;
 const SAME_PLATE: f32 = 0.4;
 /// Overlap from which a box and a track, or two tracks, are one vehicle.
 const SAME_PLACE: f32 = 0.25;
+/// Overlap from which a box that was dismissed is where it was.
+const STILL_THERE: f32 = 0.6;
 /// A track ends after this long without a look.
 const LOST_AFTER: Duration = Duration::from_millis(350);
 /// Height of characters in pixels: below the first they are not read, from the second on a look counts whole.
@@ -35,6 +41,8 @@ const LEGIBLE: (f32, f32) = (5.5, 15.0);
 const FIRST_LOOKS: u32 = 5;
 /// A look that shows the plate this much larger than the last one that was read is read.
 const GROWN: f32 = 1.06;
+/// So many looks in a row that say the same surely settle a text.
+const SETTLED: u32 = 4;
 /// A read is put out as soon as it is this sure, from at least so many looks.
 const SURE: f32 = 0.93;
 const SURE_LOOKS: u32 = 3;
@@ -74,6 +82,10 @@ pub struct Timings {
     pub read: Duration,
     /// Fusing, tracks, patches and overviews.
     pub follow: Duration,
+    /// Windows that the aligner looked at.
+    pub aligned: u64,
+    /// Looks that were read.
+    pub readings: u64,
 }
 
 /// A plate in view now, for the live picture.
@@ -97,6 +109,8 @@ pub struct Recogniser {
     tracks: Vec<Track>,
     past: Vec<Past>,
     found: Vec<Found>,
+    /// Boxes that hold no plate, and the frame from which on that is looked at again.
+    dismissed: Vec<(Found, u64)>,
     frames: u64,
     timings: Timings,
 }
@@ -108,14 +122,18 @@ struct Track {
     state: [f32; 3],
     change: [f32; 3],
     at: Duration,
+    /// The frame of the last look, counted from the camera's first.
+    frame: u64,
     looks: u32,
     first_seen: Duration,
     first_at: Moment,
     last_at: Moment,
     fusion: Fusion,
     said: Option<Said>,
-    /// Reads since the last look that changed anything; a settled plate is read less often.
+    /// Looks read since the last one that changed anything; a settled plate is read less often.
     settled: u32,
+    /// A look was read since the track spoke last.
+    fresh: bool,
     /// Height of the characters, pixels, in the look that was read last.
     read_height: f32,
     pictures: Option<Pictures>,
@@ -161,6 +179,7 @@ impl Recogniser {
             tracks: Vec::new(),
             past: Vec::new(),
             found: Vec::new(),
+            dismissed: Vec::new(),
             frames: 0,
             timings: Timings::default(),
         })
@@ -175,7 +194,6 @@ impl Recogniser {
         if self.frames.is_multiple_of(FIND_EVERY) {
             self.find(picture)?;
         }
-        self.frames += 1;
         let found = self.clock.now();
         let boxes = std::mem::take(&mut self.found);
         for found in &boxes {
@@ -186,6 +204,7 @@ impl Recogniser {
         let met = self.clock.now();
         self.settle(frame, &mut put_out);
         let end = self.clock.now();
+        self.frames += 1;
         self.timings.frames += 1;
         self.timings.find += found.since(followed);
         self.timings.read += followed.since(start) + met.since(found);
@@ -225,11 +244,16 @@ impl Recogniser {
     /// Looks for every known plate near where it must be by now.
     fn follow_tracks(&mut self, frame: &Frame) -> Result<()> {
         let luma = frame.picture.luma();
+        let between = !self.frames.is_multiple_of(FIND_EVERY);
         for track in &mut self.tracks {
+            if track.looks >= KNOWN_LOOKS && !between {
+                continue;
+            }
             let predicted = track.predicted(frame.time);
             let plate = self.aligner.align(luma, predicted)?;
+            self.timings.aligned += 1;
             if plate.plate >= SAME_PLATE && track.plausible(&plate, predicted) {
-                track.look(&plate, frame, &mut self.reader)?;
+                self.timings.readings += u64::from(track.look(&plate, frame, self.frames, &mut self.reader)?);
             }
         }
         Ok(())
@@ -238,19 +262,26 @@ impl Recogniser {
     /// A box that the finder gave: a track's plate, or a new one.
     fn meet(&mut self, frame: &Frame, found: &Found) -> Result<()> {
         let known = self.tracks.iter().position(|track| track.found(frame.time).overlap(found) > SAME_PLACE);
-        if known.is_some_and(|index| self.tracks[index].at == frame.time) {
+        if known.is_some_and(|index| self.frames - self.tracks[index].frame < FIND_EVERY) {
+            return Ok(());
+        }
+        let frames = self.frames;
+        self.dismissed.retain(|(_, until)| *until > frames);
+        if known.is_none() && self.dismissed.iter().any(|(box_, _)| box_.overlap(found) > STILL_THERE) {
             return Ok(());
         }
         let plate = self.aligner.align(frame.picture.luma(), [found.x, found.y, found.w, found.h])?;
+        self.timings.aligned += 1;
         if plate.plate < NEW_PLATE {
+            self.dismissed.push((*found, frames + DISMISSED_FOR));
             return Ok(());
         }
         let index = known.unwrap_or_else(|| {
             self.tracks.push(Track::new(&plate, frame));
             self.tracks.len() - 1
         });
-        let track = &mut self.tracks[index];
-        track.look(&plate, frame, &mut self.reader)
+        self.timings.readings += u64::from(self.tracks[index].look(&plate, frame, frames, &mut self.reader)?);
+        Ok(())
     }
 
     /// Puts out what has become sure, ends what has gone, joins what turned out to be one.
@@ -279,6 +310,9 @@ impl Recogniser {
     /// Puts out a track's read if it has become sure, or a correction if it has changed.
     fn speak(&mut self, index: usize, put_out: &mut impl FnMut(Read)) {
         let track = &mut self.tracks[index];
+        if !std::mem::take(&mut track.fresh) {
+            return;
+        }
         let Some(verdict) = track.fusion.verdict() else { return };
         track.note(&verdict);
         let due = match &track.said {
@@ -374,6 +408,7 @@ impl Track {
             state: state(&plate.corners),
             change: [0.0; 3],
             at: frame.time,
+            frame: 0,
             looks: 0,
             first_seen: frame.time,
             first_at: frame.at,
@@ -381,6 +416,7 @@ impl Track {
             fusion: Fusion::default(),
             said: None,
             settled: 0,
+            fresh: false,
             read_height: 0.0,
             pictures: None,
             text: String::new(),
@@ -410,8 +446,9 @@ impl Track {
         far < 0.8 && (0.6..1.67).contains(&(pw / w.max(1.0))) && (0.5..2.0).contains(&(ph / h.max(1.0)))
     }
 
-    /// Takes in a look: where the plate is now, and what it says.
-    fn look(&mut self, plate: &Aligned, frame: &Frame, reader: &mut Reader) -> Result<()> {
+    /// Takes in a look in the camera's frame of that number: where the plate is now, and what it says. Tells whether it
+    /// was read.
+    fn look(&mut self, plate: &Aligned, frame: &Frame, number: u64, reader: &mut Reader) -> Result<bool> {
         let now = state(&plate.corners);
         let dt = frame.time.saturating_sub(self.at).as_secs_f32();
         if dt > 0.0 {
@@ -423,23 +460,28 @@ impl Track {
         self.state = now;
         self.corners = plate.corners;
         self.at = frame.time;
+        self.frame = number;
         self.last_at = frame.at;
         self.looks += 1;
         let weight = trust(plate);
         // Reading costs three times as much as following: the first looks are read, then those that show more than the
-        // last one did, and every fourth; of a text that has settled, every sixth.
+        // last one did, and every second; of a text that has settled, every fourth.
         let height = character_height(&plate.corners, false);
         let due = match self.settled {
-            0..6 => self.looks <= FIRST_LOOKS || height > self.read_height * GROWN || self.looks.is_multiple_of(4),
-            _ => self.looks.is_multiple_of(6),
+            0..SETTLED => {
+                self.looks <= FIRST_LOOKS || height > self.read_height * GROWN || self.looks.is_multiple_of(2)
+            }
+            _ => self.looks.is_multiple_of(4),
         };
         if weight > 0.0 && due {
             self.read_height = height;
+            self.fresh = true;
             let luma = frame.picture.luma();
             let two_lines = plate.two_lines > 0.5;
             self.fusion.add(weight, |posterior| reader.read(luma, plate, two_lines, posterior))?;
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Remembers what the text is by now and whether it has settled.

@@ -23,11 +23,13 @@ pub(super) fn scale(luma: Plane, width: usize, height: usize, dst: &mut [f32], p
     }
 }
 
-/// Buffers that [`scale`] keeps from frame to frame.
+/// Buffers that [`scale`] and [`cut`] keep from frame to frame.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     sums: Vec<u16>,
     row: Vec<f32>,
+    across: Taps,
+    down: Taps,
 }
 
 fn normal(value: f32) -> f32 {
@@ -105,11 +107,15 @@ fn bilinear(luma: Plane, x: f32, y: f32) -> f32 {
     let x = x.clamp(0.0, (luma.width - 1) as f32);
     let y = y.clamp(0.0, (luma.height - 1) as f32);
     let (x0, y0) = (x as usize, y as usize);
-    let (x1, y1) = ((x0 + 1).min(luma.width - 1), (y0 + 1).min(luma.height - 1));
+    let right = usize::from(x0 + 1 < luma.width);
+    let below = if y0 + 1 < luma.height { luma.stride } else { 0 };
     let (fx, fy) = (x - x0 as f32, y - y0 as f32);
-    let (upper, lower) = (luma.row(y0), luma.row(y1));
-    let mix = |row: &[u8]| f32::from(row[x0]) + fx * (f32::from(row[x1]) - f32::from(row[x0]));
-    let (a, b) = (mix(upper), mix(lower));
+    let at = y0 * luma.stride + x0;
+    let mix = |at: usize| {
+        let (a, b) = (f32::from(luma.data[at]), f32::from(luma.data[at + right]));
+        a + fx * (b - a)
+    };
+    let (a, b) = (mix(at), mix(at + below));
     a + fy * (b - a)
 }
 
@@ -122,15 +128,90 @@ pub(super) struct Window {
     pub(super) h: f32,
 }
 
-/// The most samples that one value is averaged from, in each direction.
+/// The most samples that one straightened value is averaged from, in each direction.
 const FINEST: usize = 6;
 
-/// Cuts a window out of a plane, sampled to `width` x `height` values, raw luma.
-pub(super) fn cut(luma: Plane, window: Window, width: usize, height: usize, dst: &mut [f32]) {
-    let corner = |dx: f32, dy: f32| [window.cx + dx * window.w / 2.0, window.cy + dy * window.h / 2.0];
-    let quad = [corner(-1.0, -1.0), corner(1.0, -1.0), corner(1.0, 1.0), corner(-1.0, 1.0)];
-    let whole = [0.0, 0.0, width as f32, height as f32];
-    straighten(luma, &quad, whole, width, height, dst, width);
+/// Cuts a window out of a plane, sampled to `width` x `height` values, raw luma: area average when shrinking, bilinear
+/// when enlarging, the border continued outwards. One direction after the other, so that the cost is that of the source
+/// pixels touched.
+///
+/// # Panics
+/// If `dst` holds fewer than `width * height` values.
+pub(super) fn cut(luma: Plane, window: Window, width: usize, height: usize, dst: &mut [f32], scratch: &mut Scratch) {
+    assert!(dst.len() >= width * height);
+    if luma.width == 0 || luma.height == 0 {
+        dst.fill(0.0);
+        return;
+    }
+    let Scratch { row, across, down, .. } = scratch;
+    across.lay(window.cx - window.w / 2.0, window.w / width as f32, width, luma.width);
+    down.lay(window.cy - window.h / 2.0, window.h / height as f32, height, luma.height);
+    let (left, right) = across.reach();
+    row.clear();
+    row.resize(right - left, 0.0);
+    for (y, out) in dst.chunks_exact_mut(width).take(height).enumerate() {
+        let (top, weights) = down.of(y);
+        row.fill(0.0);
+        for (source, weight) in (top..).zip(weights) {
+            if *weight > 0.0 {
+                for (sum, value) in row.iter_mut().zip(&luma.row(source)[left..right]) {
+                    *sum += weight * f32::from(*value);
+                }
+            }
+        }
+        for (x, out) in out.iter_mut().enumerate() {
+            let (first, weights) = across.of(x);
+            *out = row[first - left..].iter().zip(weights).map(|(value, weight)| value * weight).sum();
+        }
+    }
+}
+
+/// Which source samples of one direction make up each target sample, and what each weighs.
+#[derive(Debug, Default)]
+struct Taps {
+    /// Source samples a target sample.
+    count: usize,
+    first: Vec<usize>,
+    weights: Vec<f32>,
+}
+
+impl Taps {
+    /// For `targets` samples of `step` source samples each, the first beginning at `origin`; the source has `sources`.
+    fn lay(&mut self, origin: f32, step: f32, targets: usize, sources: usize) {
+        self.count = if step > 1.0 { (step.ceil() as usize + 1).min(sources) } else { 2.min(sources) };
+        self.first.clear();
+        self.weights.clear();
+        self.weights.resize(targets * self.count, 0.0);
+        let last = (sources - 1) as f32;
+        for (target, weights) in self.weights.chunks_exact_mut(self.count).enumerate() {
+            let from = origin + target as f32 * step;
+            // Enlarged, a value lies between the centres of two samples, which is an area one sample wide.
+            let (from, to) =
+                if step > 1.0 { (from, from + step) } else { (from + step / 2.0 - 0.5, from + step / 2.0 + 0.5) };
+            let first = (from.floor().clamp(0.0, last) as usize).min(sources - self.count);
+            self.first.push(first);
+            let share = 1.0 / (to - from);
+            let mut at = from;
+            while at < to {
+                let next = (at.floor() + 1.0).min(to);
+                // Half a step on is inside the sample whatever the rounding.
+                let sample = ((at + next) / 2.0).floor().clamp(0.0, last) as usize;
+                weights[sample.saturating_sub(first).min(self.count - 1)] += (next - at) * share;
+                at = if next > at { next } else { to };
+            }
+        }
+    }
+
+    /// The source samples from the first to the one after the last that any target sample needs.
+    fn reach(&self) -> (usize, usize) {
+        let first = self.first.iter().copied().min().unwrap_or(0);
+        (first, self.first.iter().copied().max().unwrap_or(0) + self.count)
+    }
+
+    /// The first source sample of a target sample, and the weights from there on.
+    fn of(&self, target: usize) -> (usize, &[f32]) {
+        (self.first[target], &self.weights[target * self.count..][..self.count])
+    }
 }
 
 /// Warps a plane so that the corners of a quadrilateral (pixels of the plane) come to lie at the corners of the
@@ -266,7 +347,34 @@ mod tests {
     fn a_cut_reaches_past_the_border_without_harm() {
         let data = vec![77; 100];
         let mut out = vec![0.0; 128 * 64];
-        cut(plane(&data, 10, 10), Window { cx: 0.0, cy: 0.0, w: 900.0, h: 450.0 }, 128, 64, &mut out);
-        assert!(out.iter().all(|v| (*v - 77.0).abs() < 1e-3));
+        for (w, cx) in [(900.0, 0.0), (900.0, -600.0), (40.0, 31.0), (3.0, 9.9), (0.01, 0.0)] {
+            let window = Window { cx, cy: cx / 2.0, w, h: w / 2.0 };
+            cut(plane(&data, 10, 10), window, 128, 64, &mut out, &mut Scratch::default());
+            assert!(out.iter().all(|v| (*v - 77.0).abs() < 1e-3), "{w} wide at {cx}");
+        }
+    }
+
+    #[test]
+    fn a_cut_is_what_straightening_an_upright_window_gives() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut data: Vec<u8> = (0..200 * 256).map(|_| random.u8(..)).collect();
+        for _ in 0..6 {
+            data = (0..data.len())
+                .map(|i| ((u32::from(data[i]) + u32::from(data[(i + 1) % data.len()])) / 2) as u8)
+                .collect();
+        }
+        let source = plane(&data, 250, 256);
+        let (mut got, mut want) = (vec![0.0; 128 * 64], vec![0.0; 128 * 64]);
+        let mut scratch = Scratch::default();
+        // Whole factors, where an average over samples is an average over areas, and enlarging.
+        for (cx, cy, w) in [(125.0, 100.0, 256.0), (90.0, 70.0, 128.0), (60.3, 41.7, 90.0), (20.0, 10.0, 64.0)] {
+            let window = Window { cx, cy, w, h: w / 2.0 };
+            cut(source, window, 128, 64, &mut got, &mut scratch);
+            let corner = |dx: f32, dy: f32| [cx + dx * w / 2.0, cy + dy * w / 4.0];
+            let quad = [corner(-1.0, -1.0), corner(1.0, -1.0), corner(1.0, 1.0), corner(-1.0, 1.0)];
+            straighten(source, &quad, [0.0, 0.0, 128.0, 64.0], 128, 64, &mut want, 128);
+            let worst = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 0.6, "{w} wide: off by {worst}");
+        }
     }
 }

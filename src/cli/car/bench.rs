@@ -72,7 +72,7 @@ fn pipeline(video: PathBuf, json: bool) -> Result<()> {
     let mut reads = 0u64;
     let (whole, _, length, dropped) = play(&camera, &clock, |frame| recogniser.frame(frame, |_| reads += 1))?;
     recogniser.end(|_| reads += 1);
-    let Timings { find, read, follow, .. } = recogniser.timings();
+    let Timings { find, read, follow, aligned, readings, .. } = recogniser.timings();
     let each = |time: Duration| round((time.as_secs_f64() * 1e3 / frames.max(1) as f64) as f32, 3);
     let rest = whole.saturating_sub(find + read + follow);
     let speed = length.as_secs_f64() / whole.as_secs_f64();
@@ -88,6 +88,8 @@ fn pipeline(video: PathBuf, json: bool) -> Result<()> {
         "times_real_time": round(speed as f32, 2),
         "dropped": dropped,
         "reads": reads,
+        "aligned_per_frame": round(aligned as f32 / frames.max(1) as f32, 2),
+        "readings_per_frame": round(readings as f32 / frames.max(1) as f32, 2),
         "peak_memory_mib": peak_memory().map(|bytes| bytes >> 20),
     });
     show(json, &report)

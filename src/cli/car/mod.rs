@@ -8,6 +8,7 @@ mod bench;
 mod config;
 mod demo;
 mod doctor;
+mod evaluate;
 mod hotlist;
 mod journal;
 mod read;
@@ -28,6 +29,7 @@ enum Command {
     Demo(demo::Demo),
     Read(read::Read),
     Replay(replay::Replay),
+    Evaluate(evaluate::Evaluate),
     Hotlist(hotlist::Hotlist),
     Journal(journal::Journal),
     Doctor(doctor::Doctor),
@@ -43,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Read(command) => command.run(),
         Command::Replay(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
         Command::Hotlist(command) => command.run(),
         Command::Journal(command) => command.run(),
         Command::Doctor(command) => command.run(),
