@@ -505,8 +505,12 @@ def train(a):
         c = torch.load(out / "last.pt")
         net.load_state_dict(c["net"]), opt.load_state_dict(c["opt"])
         ema.state, ema.n, spent, n, best = c["ema"], c["ema_n"], c["spent"], c["n"], c["best"]
+        a.start = None
     print(f"{len(pics)} pictures, {sum(p.numel() for p in net.parameters())} weights, {common.gflop(net.ops, *SIZE):.3f} GFLOP at {SIZE}; {spent / 60:.1f} min done", flush=True)
     sampler, rng = Sampler(pics, [a.seed, n]), np.random.default_rng([a.seed, n, 1])
+    if a.start:
+        common.take_up(net, a.start, torch.cat([sampler.batch(8, (512, 384))[0] for _ in range(4)]))
+        ema.state, n = {k: v.detach().clone() for k, v in net.state_dict().items()}, a.steps
     shapes, budget = [((256, 256), 16), ((320, 320), 10), ((512, 384), 6)], a.minutes * 60
     mark, log, seen, busy, checked = time.time(), np.zeros(4), 0, 0.0, spent
     while spent < budget:
@@ -574,6 +578,8 @@ def main():
     t.add_argument("--minutes", type=float, default=100)
     t.add_argument("--every", type=float, default=10, help="minutes between checks on val")
     t.add_argument("--lr", type=float, default=2e-3)
+    t.add_argument("--start", help="an exported model to start from where OUT has no checkpoint")
+    t.add_argument("--steps", type=int, default=0, help="steps that this model has behind it")
     t.add_argument("--seed", type=int, default=1)
     e.add_argument("--model", required=True)
     e.add_argument("--scales", type=int, nargs="+", default=[640], help="long sides; boxes of all are merged")

@@ -54,6 +54,16 @@ impl Text {
     }
 }
 
+/// Buffers that [`Posterior::search`] and [`Posterior::places`] keep from look to look.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Prefixes, each with the probability of ending in a blank and of ending in its last character.
+    beam: Vec<(Text, f32, f32)>,
+    next: Vec<(Text, f32, f32)>,
+    /// For each position, the state that the likeliest path into each state comes from.
+    from: Vec<[u8; 2 * LONGEST + 1]>,
+}
+
 /// Probabilities along one plate's text.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Posterior {
@@ -92,10 +102,10 @@ impl Posterior {
     }
 
     /// The likeliest texts with the logarithms of their probabilities, best first, into `best`.
-    pub(super) fn search(&self, best: &mut Vec<(Text, f32)>) {
-        // Each prefix carries the probability of ending in a blank and of ending in its last character.
-        let mut beam: Vec<(Text, f32, f32)> = vec![(Text::default(), 1.0, 0.0)];
-        let mut next: Vec<(Text, f32, f32)> = Vec::with_capacity(BEAM * 8);
+    pub(super) fn search(&self, best: &mut Vec<(Text, f32)>, scratch: &mut Scratch) {
+        let Scratch { beam, next, .. } = scratch;
+        beam.clear();
+        beam.push((Text::default(), 1.0, 0.0));
         let mut scale = 0.0f32;
         for step in &self.steps {
             next.clear();
@@ -106,7 +116,7 @@ impl Posterior {
                 }
                 None => next.push((text, blank, glyph)),
             };
-            for (text, blank, glyph) in &beam {
+            for (text, blank, glyph) in beam.iter() {
                 let last = text.last();
                 give(*text, (blank + glyph) * step[BLANK], if last == BLANK { 0.0 } else { glyph * step[last] });
                 for (channel, p) in step.iter().enumerate().skip(1) {
@@ -173,7 +183,7 @@ impl Posterior {
     }
 
     /// The position at which each character of `text` shows most clearly, along the likeliest path, into `places`.
-    pub(super) fn places(&self, text: &Text, places: &mut Vec<usize>) {
+    pub(super) fn places(&self, text: &Text, places: &mut Vec<usize>, scratch: &mut Scratch) {
         places.clear();
         let states = 2 * text.len() + 1;
         let steps = self.steps.len();
@@ -183,7 +193,9 @@ impl Posterior {
         }
         let glyph = |state: usize| if state % 2 == 1 { usize::from(text.channels[state / 2]) } else { BLANK };
         let mut value = [f32::NEG_INFINITY; 2 * LONGEST + 1];
-        let mut from = vec![[0u8; 2 * LONGEST + 1]; steps];
+        let from = &mut scratch.from;
+        from.clear();
+        from.resize(steps, [0u8; 2 * LONGEST + 1]);
         let log = |t: usize, state: usize| self.steps[t][glyph(state)].max(1e-12).ln();
         value[0] = log(0, 0);
         value[1] = log(0, 1);
@@ -258,7 +270,7 @@ pub(super) mod tests {
     fn the_likeliest_text_comes_first_with_its_probability() {
         let posterior = saying("AB12CDE", 0.9, "8X");
         let mut best = Vec::new();
-        posterior.search(&mut best);
+        posterior.search(&mut best, &mut Scratch::default());
         assert_eq!(best[0].0, Text::of("AB12CDE"));
         assert!((best[0].1 - 7.0 * 0.9f32.ln()).abs() < 0.01, "{}", best[0].1);
         for (text, log) in &best {
@@ -270,10 +282,10 @@ pub(super) mod tests {
     fn a_doubled_character_needs_a_gap_and_gets_it() {
         let posterior = saying("AA11", 0.95, "7");
         let mut best = Vec::new();
-        posterior.search(&mut best);
+        posterior.search(&mut best, &mut Scratch::default());
         assert_eq!(best[0].0, Text::of("AA11"));
         let mut places = Vec::new();
-        posterior.places(&best[0].0, &mut places);
+        posterior.places(&best[0].0, &mut places, &mut Scratch::default());
         assert_eq!(places, [1, 4, 7, 10]);
     }
 
@@ -281,7 +293,7 @@ pub(super) mod tests {
     fn shared_glyphs_are_one_class_and_their_share_is_kept() {
         let posterior = saying("O1", 0.7, "0I");
         let mut best = Vec::new();
-        posterior.search(&mut best);
+        posterior.search(&mut best, &mut Scratch::default());
         assert_eq!(best[0].0, Text::of("01"));
         assert!(posterior.split(1)[0] > 0.7 && posterior.split(4)[1] < 0.3);
     }
