@@ -184,13 +184,22 @@ def save_vectors(model, path, output, width, height):
 
 def take_up(net, path, x):
     """Give `net` the weights of an exported model, so that training goes on from a file without its checkpoint. The file holds
-    folded weights: the statistics of every normalisation are measured on the samples `x`, and its gain and offset undo them."""
+    folded weights: the statistics of every normalisation are measured on the samples `x`, and its gain and offset undo them.
+    A kernel that is wider here is filled up with zeros; a layer that the file lacks starts as a tenth of a fresh one."""
     with safe_open(str(path), "pt") as f:
         w = {k: f.get_tensor(k) for k in f.keys()}
 
     def conv(op, x):
         name, c = op["w"], net.convs[op["w"]]
-        c.weight.copy_(w[name + ".weight"])
+        if name + ".weight" not in w:
+            n, z = net.norms[name], c(x)
+            n.running_mean.copy_(z.mean((0, 2, 3)))
+            n.running_var.copy_(z.var((0, 2, 3)))
+            n.weight.fill_(0.1)
+            return (z - n.running_mean[:, None, None]) / (n.running_var[:, None, None] + n.eps).sqrt() * 0.1
+        k = w[name + ".weight"]
+        dy, dx = (c.kernel_size[0] - k.shape[2]) // 2, (c.kernel_size[1] - k.shape[3]) // 2
+        c.weight.copy_(F.pad(k, (dx, dx, dy, dy)))
         if name not in net.norms:
             c.bias.copy_(w[name + ".bias"])
             return c(x)

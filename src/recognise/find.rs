@@ -4,7 +4,7 @@ use super::model::Model;
 use super::network::Network;
 use super::sample::{self, Scratch};
 use crate::capture::Plane;
-use crate::fault::Result;
+use crate::fault::{Fault, Kind, Result};
 
 /// An upright box in pixels of the picture, and how surely it holds a plate.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,6 +29,8 @@ impl Found {
 
 /// Pixels of the input that one cell of the result stands for.
 const CELL: f32 = 8.0;
+/// Score and four distances.
+const BOX_CHANNELS: usize = 5;
 /// Boxes that overlap more are one plate.
 const SAME: f32 = 0.45;
 /// More boxes than this in one picture are not looked at.
@@ -61,6 +63,12 @@ impl Finder {
     pub(super) fn new(model: &Model, width: usize, height: usize, longest: usize) -> Result<Self> {
         let (width, height) = padded(model, width, height, longest);
         let network = Network::sized(model, width, height)?;
+        let (rows, columns, channels) = network.output_shape();
+        if channels < BOX_CHANNELS || (columns * CELL as usize, rows * CELL as usize) != (width, height) {
+            return Err(Fault::new(Kind::Damaged, "the finder's result is not a box for every eighth pixel")
+                .at(&model.place)
+                .remedy("Copy the model files again from the version that they belong to"));
+        }
         Ok(Self { network, longest, scratch: Scratch::default(), found: Vec::with_capacity(256) })
     }
 

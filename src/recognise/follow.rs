@@ -22,7 +22,8 @@ const FINDER_INPUT: usize = 640;
 const FIND_EVERY: u64 = 2;
 /// A vehicle that has had this many looks is followed on the frames between those of the finder; a new one on all.
 const KNOWN_LOOKS: u32 = 4;
-/// A box in which the aligner saw no plate is not looked at again for so many frames, unless it moves on.
+/// A box in which the aligner saw no plate is not looked at again for so many frames, and twice as many from the second
+/// time on, unless it moves on.
 const DISMISSED_FOR: u64 = 6;
 /// Least score of a box that is looked at closely.
 const FOUND: f32 = 0.25;
@@ -43,6 +44,12 @@ const FIRST_LOOKS: u32 = 5;
 const GROWN: f32 = 1.06;
 /// So many looks in a row that say the same surely settle a text.
 const SETTLED: u32 = 4;
+/// Below this confidence nothing legible has been seen; a track that was read so often without more is read again only when
+/// it shows the plate so much larger, or at every so manieth look.
+const ILLEGIBLE: f32 = 0.03;
+const TRIED: u32 = 5;
+const TRY_LARGER: f32 = 1.2;
+const TRY_EVERY: u32 = 10;
 /// A read is put out as soon as it is this sure, from at least so many looks.
 const SURE: f32 = 0.93;
 const SURE_LOOKS: u32 = 3;
@@ -52,6 +59,16 @@ const WORTH_SAYING: f32 = 0.3;
 const WORTH_CORRECTING: f32 = 0.9;
 /// A plate seen again on the same camera within this time is the same pass.
 const SAME_PASS: Duration = Duration::from_secs(5);
+/// A read is told again when its vehicle's plate has grown so much since, for the sake of the pictures: while it is in view,
+/// and when it has gone.
+const MUCH_LARGER: f32 = 2.0;
+const LARGER: f32 = 1.3;
+/// How far a plate that went out of sight may be from where it appears again, and how far two finds of one plate may be
+/// apart, in plate widths, for texts that differ in a character to be one plate read twice.
+const REAPPEARS_WITHIN: f32 = 2.0;
+const TWINS_WITHIN: f32 = 1.0;
+/// Texts shorter than this must be equal to be one plate.
+const LONG_ENOUGH: usize = 5;
 
 /// Numbers the vehicle passes of one run, over all cameras.
 #[derive(Debug, Clone)]
@@ -109,15 +126,22 @@ pub struct Recogniser {
     tracks: Vec<Track>,
     past: Vec<Past>,
     found: Vec<Found>,
-    /// Boxes that hold no plate, and the frame from which on that is looked at again.
-    dismissed: Vec<(Found, u64)>,
+    dismissed: Vec<Dismissed>,
     frames: u64,
     timings: Timings,
+}
+
+/// A box that holds no plate.
+struct Dismissed {
+    place: Found,
+    /// The frame from which on that is looked at again.
+    again: u64,
 }
 
 /// One vehicle in view.
 struct Track {
     corners: Corners,
+    first_corners: Corners,
     /// Centre and width of the upright box, and their change a second.
     state: [f32; 3],
     change: [f32; 3],
@@ -132,6 +156,8 @@ struct Track {
     said: Option<Said>,
     /// Looks read since the last one that changed anything; a settled plate is read less often.
     settled: u32,
+    /// Looks read since anything legible was seen.
+    in_vain: u32,
     /// A look was read since the track spoke last.
     fresh: bool,
     /// Height of the characters, pixels, in the look that was read last.
@@ -146,6 +172,8 @@ struct Said {
     id: ReadId,
     text: String,
     confidence: f32,
+    /// Height of the characters in the pictures that went with it, pixels.
+    height: f32,
 }
 
 struct Pictures {
@@ -160,6 +188,11 @@ struct Past {
     id: ReadId,
     text: String,
     confidence: f32,
+    height: f32,
+    /// Its text was read surely several times over.
+    settled: bool,
+    /// Where its plate was last.
+    corners: Corners,
     first_seen: Duration,
     last_seen: Duration,
     first_at: Moment,
@@ -266,14 +299,20 @@ impl Recogniser {
             return Ok(());
         }
         let frames = self.frames;
-        self.dismissed.retain(|(_, until)| *until > frames);
-        if known.is_none() && self.dismissed.iter().any(|(box_, _)| box_.overlap(found) > STILL_THERE) {
+        self.dismissed.retain(|old| old.again + FIND_EVERY >= frames);
+        let before = match known {
+            Some(_) => None,
+            None => self.dismissed.iter().position(|old| old.place.overlap(found) > STILL_THERE),
+        };
+        if before.is_some_and(|index| self.dismissed[index].again > frames) {
             return Ok(());
         }
         let plate = self.aligner.align(frame.picture.luma(), [found.x, found.y, found.w, found.h])?;
         self.timings.aligned += 1;
         if plate.plate < NEW_PLATE {
-            self.dismissed.push((*found, frames + DISMISSED_FOR));
+            let repeatedly = before.map(|index| self.dismissed.swap_remove(index)).is_some();
+            let again = frames + if repeatedly { 2 * DISMISSED_FOR } else { DISMISSED_FOR };
+            self.dismissed.push(Dismissed { place: *found, again });
             return Ok(());
         }
         let index = known.unwrap_or_else(|| {
@@ -313,13 +352,16 @@ impl Recogniser {
         if !std::mem::take(&mut track.fresh) {
             return;
         }
-        let Some(verdict) = track.fusion.verdict() else { return };
+        let Some(verdict) = track.fusion.verdict() else {
+            track.in_vain += 1;
+            return;
+        };
         track.note(&verdict);
+        let height = track.pictures.as_ref().map_or(0.0, |kept| kept.height);
         let due = match &track.said {
             None => verdict.confidence >= SURE && track.fusion.looks() >= SURE_LOOKS,
-            Some(said) => {
-                verdict.text != said.text && verdict.confidence >= WORTH_CORRECTING.max(said.confidence * 0.9)
-            }
+            Some(said) if verdict.text == said.text => height >= said.height * MUCH_LARGER,
+            Some(said) => verdict.confidence >= WORTH_CORRECTING.max(said.confidence * 0.9),
         };
         if due && !track.silent && track.pictures.is_some() {
             self.say(index, verdict, put_out);
@@ -329,13 +371,16 @@ impl Recogniser {
     fn say(&mut self, index: usize, verdict: Verdict, put_out: &mut impl FnMut(Read)) {
         let track = &mut self.tracks[index];
         if track.said.is_none()
-            && let Some(place) = self.past.iter().position(|past| alike(&past.text, &verdict.text))
+            && let Some(place) = self.past.iter().position(|past| {
+                let near = apart(&past.corners, &track.first_corners) < REAPPEARS_WITHIN;
+                same_vehicle(&past.text, &verdict.text, near, past.settled && track.settled >= SETTLED)
+            })
         {
             let past = self.past.remove(place);
             track.first_seen = past.first_seen;
             track.first_at = past.first_at;
             let text = past.text.clone();
-            track.said = Some(Said { id: past.id, text: past.text, confidence: past.confidence });
+            track.said = Some(Said { id: past.id, text: past.text, confidence: past.confidence, height: past.height });
             // The vehicle was out of sight for a moment; nothing new is to be told unless the text is.
             if text == verdict.text || verdict.confidence < past.confidence {
                 return;
@@ -343,8 +388,14 @@ impl Recogniser {
         }
         // Two tracks that say the same are one vehicle: the elder's name goes on.
         if self.tracks[index].said.is_none() {
+            let this = &self.tracks[index];
             let twin = self.tracks.iter().enumerate().position(|(other, track)| {
-                other != index && track.said.as_ref().is_some_and(|said| alike(&said.text, &verdict.text))
+                other != index
+                    && track.said.as_ref().is_some_and(|said| {
+                        let near = apart(&track.corners, &this.corners) < TWINS_WITHIN;
+                        let sure = track.settled >= SETTLED && this.settled >= SETTLED;
+                        same_vehicle(&said.text, &verdict.text, near, sure)
+                    })
             });
             if let Some(twin) = twin {
                 let said = self.tracks[twin].said.take();
@@ -364,7 +415,8 @@ impl Recogniser {
         }
         let track = &mut self.tracks[index];
         let id = track.said.as_ref().map_or_else(|| self.passes.next(), |said| said.id);
-        track.said = Some(Said { id, text: verdict.text.clone(), confidence: verdict.confidence });
+        let height = track.pictures.as_ref().map_or(0.0, |kept| kept.height);
+        track.said = Some(Said { id, text: verdict.text.clone(), confidence: verdict.confidence, height });
         if let Some(read) = track.read(id, &self.camera, verdict) {
             put_out(read);
         }
@@ -375,14 +427,15 @@ impl Recogniser {
         self.tracks.push(track);
         let index = self.tracks.len() - 1;
         if let Some(verdict) = self.tracks[index].fusion.verdict() {
-            let said_otherwise = self.tracks[index].said.as_ref().is_some_and(|said| said.text != verdict.text);
-            let enough = self.tracks[index].fusion.looks() >= 2;
-            if self.tracks[index].pictures.is_some()
-                && !self.tracks[index].silent
-                && verdict.confidence >= WORTH_SAYING
-                && enough
-                && !(said_otherwise && verdict.confidence < WORTH_CORRECTING)
-            {
+            let track = &self.tracks[index];
+            let news = match (&track.said, &track.pictures) {
+                (_, None) => false,
+                (None, _) => verdict.confidence >= WORTH_SAYING && track.fusion.looks() >= 2,
+                // What was said already is not said again, but with much better pictures.
+                (Some(said), Some(kept)) if said.text == verdict.text => kept.height >= said.height * LARGER,
+                (Some(_), _) => verdict.confidence >= WORTH_CORRECTING,
+            };
+            if news && !track.silent {
                 self.say(index, verdict, put_out);
             }
         }
@@ -393,6 +446,9 @@ impl Recogniser {
                 id: said.id,
                 text: said.text,
                 confidence: said.confidence,
+                height: said.height,
+                settled: track.settled >= SETTLED,
+                corners: track.corners,
                 first_seen: track.first_seen,
                 last_seen: track.at,
                 first_at: track.first_at,
@@ -405,6 +461,7 @@ impl Track {
     fn new(plate: &Aligned, frame: &Frame) -> Self {
         Self {
             corners: plate.corners,
+            first_corners: plate.corners,
             state: state(&plate.corners),
             change: [0.0; 3],
             at: frame.time,
@@ -416,6 +473,7 @@ impl Track {
             fusion: Fusion::default(),
             said: None,
             settled: 0,
+            in_vain: 0,
             fresh: false,
             read_height: 0.0,
             pictures: None,
@@ -465,13 +523,14 @@ impl Track {
         self.looks += 1;
         let weight = trust(plate);
         // Reading costs three times as much as following: the first looks are read, then those that show more than the
-        // last one did, and every second; of a text that has settled, every fourth.
+        // last one did, and every second; of a text that has settled, every fourth; of what stays illegible, few.
         let height = character_height(&plate.corners, false);
-        let due = match self.settled {
-            0..SETTLED => {
-                self.looks <= FIRST_LOOKS || height > self.read_height * GROWN || self.looks.is_multiple_of(2)
-            }
-            _ => self.looks.is_multiple_of(4),
+        let due = if self.settled >= SETTLED {
+            self.looks.is_multiple_of(4)
+        } else if self.in_vain >= TRIED {
+            height > self.read_height * TRY_LARGER || self.looks.is_multiple_of(TRY_EVERY)
+        } else {
+            self.looks <= FIRST_LOOKS || height > self.read_height * GROWN || self.looks.is_multiple_of(2)
         };
         if weight > 0.0 && due {
             self.read_height = height;
@@ -487,6 +546,7 @@ impl Track {
     /// Remembers what the text is by now and whether it has settled.
     fn note(&mut self, verdict: &Verdict) {
         self.settled = if verdict.text == self.text && verdict.confidence >= SURE { self.settled + 1 } else { 0 };
+        self.in_vain = if verdict.confidence >= ILLEGIBLE { 0 } else { self.in_vain + 1 };
         if verdict.confidence >= 0.5 {
             self.text.clone_from(&verdict.text);
         }
@@ -569,7 +629,19 @@ fn trust(plate: &Aligned) -> f32 {
     ((height - LEGIBLE.0) / (LEGIBLE.1 - LEGIBLE.0)).clamp(0.05, 1.0) * plate.plate
 }
 
-/// Whether two texts are one plate read twice: the same but for one character.
+/// Whether two texts of two tracks are one vehicle. Equal texts are. Texts that differ in one character may be a fleet's
+/// neighbours: they are one vehicle only if they are at the same place and not both beyond doubt.
+fn same_vehicle(a: &str, b: &str, near: bool, both_sure: bool) -> bool {
+    fold(a) == fold(b) || near && !both_sure && a.len().min(b.len()) >= LONG_ENOUGH && alike(a, b)
+}
+
+/// How far two plates are apart, in widths of the wider one.
+fn apart(a: &Corners, b: &Corners) -> f32 {
+    let ([ax, ay, aw], [bx, by, bw]) = (state(a), state(b));
+    (ax - bx).hypot(ay - by) / aw.max(bw).max(1.0)
+}
+
+/// Whether two texts are the same but for one character.
 fn alike(a: &str, b: &str) -> bool {
     let (a, b) = (fold(a), fold(b));
     let (a, b) = if a.len() >= b.len() { (a, b) } else { (b, a) };
@@ -592,6 +664,17 @@ mod tests {
         assert!(alike("AB12CDE", "AB12CDE") && alike("AB12CDE", "A812CDE") && alike("ABO2CDE", "AB02CDE"));
         assert!(alike("AB12CDE", "AB12CD") && alike("B12CDE", "AB12CDE"));
         assert!(!alike("AB12CDE", "BA12CDE") && !alike("AB12CDE", "AB12C") && !alike("AB12CDE", "ABB2CD"));
+    }
+
+    #[test]
+    fn neighbours_of_a_fleet_are_two_vehicles() {
+        assert!(same_vehicle("AB12CDE", "AB12CDE", false, true), "one plate seen twice");
+        assert!(same_vehicle("AB12CDE", "A812CDE", true, false), "one plate, read badly once");
+        assert!(!same_vehicle("AB12CDE", "AB12CDF", true, true), "both are read beyond doubt");
+        assert!(!same_vehicle("AB12CDE", "AB12CDF", false, false), "they are at two places");
+        assert!(!same_vehicle("A1", "B1", true, false), "of two characters one is half the text");
+        let at = |x: f32| [[x, 0.0], [x + 50.0, 0.0], [x + 50.0, 10.0], [x, 10.0]];
+        assert_eq!(apart(&at(0.0), &at(100.0)), 2.0);
     }
 
     #[test]
