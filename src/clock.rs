@@ -47,6 +47,14 @@ pub trait Clock: Send + Sync {
     fn sleep(&self, time: Duration);
 }
 
+/// No unit was built before 2026-01-01, seconds since 1970: a clock that says less has not been set.
+const EARLIEST: i64 = 1_767_225_600;
+
+/// Whether a clock that says `utc` may have been set; one without a battery wakes in 1970.
+pub fn plausible(utc: DateTime<Utc>) -> bool {
+    utc.timestamp() >= EARLIEST
+}
+
 /// A clock that rooms share.
 pub type Shared = Arc<dyn Clock>;
 

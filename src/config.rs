@@ -24,7 +24,7 @@ pub struct Config {
     pub cameras: Vec<Camera>,
     /// The satellite receiver; without one, reads carry no position.
     pub receiver: Option<Receiver>,
-    /// Speaker and voice.
+    /// The speaker.
     #[serde(default)]
     pub sound: Sound,
     /// The crew's screen.
@@ -43,7 +43,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Camera {
-    /// Short name, said aloud and stored with each read: "front", "rear left".
+    /// Short name, shown with each alert and stored with each read: "front", "rear left".
     pub name: String,
     /// Where its pictures come from.
     pub source: Source,
@@ -94,7 +94,7 @@ pub enum ReceiverSource {
     Serial(PathBuf),
 }
 
-/// Speaker and voice.
+/// The speaker.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sound {
@@ -134,15 +134,19 @@ impl Default for Screen {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Journal {
-    /// Reads without a hit and their pictures, hours.
+    /// Reads without a hit and their pictures, hours; longer while the back office does not have them.
     pub keep_reads_h: u32,
-    /// Hits and their pictures, hours, once the office has them.
+    /// Hits and their pictures, hours; longer while the back office does not have them.
     pub keep_hits_h: u32,
+    /// The longest that anything waits for the back office, hours. Beyond it, it is taken away unsent, and that is a fault.
+    pub keep_unsent_h: u32,
+    /// Verdicts, faults and notes, hours.
+    pub keep_events_h: u32,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { keep_reads_h: 24, keep_hits_h: 168 }
+        Self { keep_reads_h: 24, keep_hits_h: 168, keep_unsent_h: 720, keep_events_h: 2160 }
     }
 }
 
@@ -191,7 +195,9 @@ impl Config {
 
     /// Parses and checks the text of a configuration file.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        // The error quotes the line that it is about, and with it whatever password is there.
+        let config: Self =
+            toml::from_str(text).map_err(|error| without_secrets(&error.to_string()).trim_end().to_owned())?;
         config.check()?;
         Ok(config)
     }
@@ -216,7 +222,10 @@ impl Config {
                 && !url.starts_with("rtsp://")
                 && !url.starts_with("rtsps://")
             {
-                return Err(format!("camera {:?}: {url:?} is not an rtsp:// address", camera.name));
+                return Err(format!("camera {:?}: {} is not an rtsp:// address", camera.name, quoted(url)));
+            }
+            if camera.repeat && !matches!(camera.source, Source::File(_)) {
+                return Err(format!("camera {:?}: repeat is for files; a live camera has no end", camera.name));
             }
         }
         if let Some(receiver) = &self.receiver {
@@ -225,6 +234,23 @@ impl Config {
             if receiver.absent_s < receiver.stale_s {
                 return Err("absent_s must not be less than stale_s".into());
             }
+            if !BAUD.contains(&receiver.baud) {
+                return Err(format!("baud is {}, must be {} to {}", receiver.baud, BAUD.start(), BAUD.end()));
+            }
+        }
+        let keep = &self.journal;
+        for (name, hours) in [
+            ("keep_reads_h", keep.keep_reads_h),
+            ("keep_hits_h", keep.keep_hits_h),
+            ("keep_unsent_h", keep.keep_unsent_h),
+            ("keep_events_h", keep.keep_events_h),
+        ] {
+            if !(1..=LONGEST_H).contains(&hours) {
+                return Err(format!("{name} is {hours}, must be 1 to {LONGEST_H} hours (ten years)"));
+            }
+        }
+        if keep.keep_unsent_h < keep.keep_reads_h.max(keep.keep_hits_h) {
+            return Err("keep_unsent_h must not be less than keep_reads_h and keep_hits_h".into());
         }
         if !(0.0..=1.0).contains(&self.sound.volume) {
             return Err(format!("volume is {}, must be 0 to 1", self.sound.volume));
@@ -238,7 +264,7 @@ impl Config {
                 .rsplit_once(':')
                 .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
         {
-            return Err(format!("office address {:?} is not HOST:PORT", office.address));
+            return Err(format!("office address {} is not HOST:PORT", quoted(&office.address)));
         }
         Ok(())
     }
@@ -267,6 +293,46 @@ impl Camera {
     pub fn silence(&self) -> Duration {
         Duration::from_secs_f64(self.silence_s)
     }
+}
+
+/// Serial speeds that exist.
+const BAUD: std::ops::RangeInclusive<u32> = 300..=4_000_000;
+/// The longest that anything is kept, hours.
+const LONGEST_H: u32 = 87_600;
+
+/// An address in an error: one that may hold a password is left out.
+fn quoted(address: &str) -> String {
+    if address.contains('@') {
+        "what is given (not shown: it may hold a password)".to_owned()
+    } else {
+        format!("{address:?}")
+    }
+}
+
+/// `text` without what is secret in the addresses in it: user, password and query. For whatever is shown or logged.
+pub fn without_secrets(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("://") {
+        let (before, after) = rest.split_at(start + 3);
+        out.push_str(before);
+        let word = after.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(after.len());
+        let (address, behind) = after.split_at(word);
+        let authority = address.find(['/', '?']).unwrap_or(word);
+        // A password may hold a stray '/': the first '@' behind it ends it.
+        let keep_from = match address[..authority].rfind('@') {
+            Some(at) => at + 1,
+            None => address.find('@').map_or(0, |at| at + 1),
+        };
+        let shown = &address[keep_from..];
+        match shown.split_once('?') {
+            Some((path, _)) => out.extend([path, "?..."]),
+            None => out.push_str(shown),
+        }
+        rest = behind;
+    }
+    out.push_str(rest);
+    out
 }
 
 fn seconds(name: &str, value: f64) -> Result<(), String> {
@@ -300,10 +366,44 @@ mod tests {
             ("[[camera]]\nname = \"front\"\nsource = { device = \"/dev/video1\" }\n", "two cameras"),
             ("[[camera]]\nname = \"rear\"\nsource = { rtsp = \"http://x\" }\n", "rtsp://"),
             ("[[camera]]\nname = \"rear\"\nsource = { usb = \"x\" }\n", "usb"),
+            ("[[camera]]\nname = \"rear\"\nsource = { rtsp = \"rtsp://x\" }\nrepeat = true\n", "repeat"),
+            ("[receiver]\nsource = { serial = \"/dev/ttyUSB0\" }\nbaud = 0\n", "baud is 0"),
+            ("[journal]\nkeep_reads_h = 0\n", "keep_reads_h is 0"),
+            ("[journal]\nkeep_hits_h = 4294967295\n", "keep_hits_h is 4294967295"),
+            ("[journal]\nkeep_reads_h = 721\n", "keep_unsent_h"),
             ("[receiver]\nsource = { serial = \"/dev/ttyUSB0\" }\nstale_s = 9.0\nabsent_s = 1.0\n", "absent_s"),
         ] {
             let why = Config::parse(&format!("{SMALLEST}{extra}")).expect_err(extra);
             assert!(why.contains(named), "{why}");
+        }
+    }
+
+    #[test]
+    fn no_password_is_in_an_error() {
+        for extra in [
+            "[[camera]]\nname = \"rear\"\nsource = { rtsp = \"rtsp://admin:hunter2@10.0.0.7/x?pw=hunter2\", usb = 1 }\n",
+            "[[camera]]\nname = \"rear\"\nsource = { rtsp = \"rtsp://admin:hunter2@10.0.0.7/x }\n",
+            "[[camera]]\nname = \"rear\"\nsource = { rtsp = \"admin:hunter2@10.0.0.7/x\" }\n",
+            "[[camera]]\nname = \"rear\"\nsource = { rtsp = \"http://admin:hunter2@10.0.0.7/x\" }\n",
+            "[office]\naddress = \"quic://admin:hunter2@office\"\nidentity = \"id\"\n",
+        ] {
+            let why = Config::parse(&format!("{SMALLEST}{extra}")).expect_err(extra);
+            assert!(!why.contains("hunter2"), "{why}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_shown_without_their_secrets() {
+        for (address, shown) in [
+            ("rtsp://u:p@ss@host/x", "rtsp://host/x"),
+            ("rtsp://u:p/ss@host/x", "rtsp://host/x"),
+            ("rtsp://host:554/x", "rtsp://host:554/x"),
+            ("rtsp://u:p@s@cam/live and rtsp://a:b@c", "rtsp://cam/live and rtsp://c"),
+            ("no address here", "no address here"),
+            ("rtsp://host/x?user=u&password=p", "rtsp://host/x?..."),
+            ("a \"rtsp://u:p@host\" and rtsps://v:q@other/y.", "a \"rtsp://host\" and rtsps://other/y."),
+        ] {
+            assert_eq!(without_secrets(address), shown);
         }
     }
 }

@@ -60,7 +60,8 @@ impl Fault {
         Self { kind, what: what.into(), place: None, why: None, remedy: None }
     }
 
-    /// An input or output failure on `path`; the kind follows from the error.
+    /// An input or output failure on `path`; the kind follows from the error, and with it what to do, unless the caller
+    /// knows better.
     pub fn io(what: impl Into<String>, path: &Path, error: std::io::Error) -> Self {
         use std::io::ErrorKind as E;
         let kind = match error.kind() {
@@ -70,7 +71,14 @@ impl Fault {
             E::UnexpectedEof | E::InvalidData => Kind::Damaged,
             _ => Kind::Unavailable,
         };
-        Self::new(kind, what).at(path.display()).because(error)
+        let fault = Self::new(kind, what).at(path.display()).because(error);
+        match kind {
+            Kind::Denied => {
+                fault.remedy("Let the user that runs this program read and write there, or name another place")
+            }
+            Kind::Full => fault.remedy("Make room on the disk"),
+            _ => fault,
+        }
     }
 
     /// A failure of the embedded database at `path`; the kind follows from the error.
@@ -122,6 +130,12 @@ impl Fault {
         self
     }
 
+    /// Whether this comes from writing to somebody who no longer reads.
+    pub fn is_broken_pipe(&self) -> bool {
+        let why = self.why.as_deref().and_then(|why| why.downcast_ref::<std::io::Error>());
+        why.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// What sort of fault this is.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -168,6 +182,18 @@ mod tests {
             fault.to_string(),
             "/data/journal.redb: cannot open the journal: permission denied. Run as the user that owns the folder."
         );
+    }
+
+    #[test]
+    fn a_disk_that_refuses_is_said_with_what_to_do_also_by_the_database() {
+        for kind in [std::io::ErrorKind::ReadOnlyFilesystem, std::io::ErrorKind::PermissionDenied] {
+            let path = Path::new("/data/hotlist.redb");
+            let error = redb::Error::Io(std::io::Error::from(kind));
+            for fault in [Fault::database("cannot open", path, error), Fault::io("cannot open", path, kind.into())] {
+                assert_eq!(fault.kind(), Kind::Denied);
+                assert!(fault.to_string().ends_with("or name another place."), "{fault}");
+            }
+        }
     }
 
     #[test]

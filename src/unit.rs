@@ -10,20 +10,25 @@ mod board;
 mod desk;
 mod eye;
 mod outbox;
+#[cfg(test)]
+mod tests;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::alert::{Change, DeviceSounder, Sounder, Speaker};
 use crate::capture::{self, Counters, Pace};
 use crate::clock::{Clock, Moment, Shared};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::{Hit, Hotlist};
-use crate::journal::Journal;
+use crate::journal::{Journal, Keep, Record};
 use crate::recognise::{Models, Passes, Read, Recogniser, Timings};
 use crate::screen::{Handle, Touch};
 use crate::sync::{Link, LinkState};
@@ -87,6 +92,8 @@ enum News {
     Touch(Touch),
     /// The first sample of an alert's tone was handed to the device.
     Heard(crate::alert::AlertId, Moment),
+    /// The display has gone, or never was there.
+    Display(Fault),
     /// The unit is to end.
     Stop,
 }
@@ -99,6 +106,9 @@ pub struct Unit {
     keeper: Option<JoinHandle<()>>,
     desk: Option<JoinHandle<Outcome>>,
     link: Option<Arc<Link>>,
+    clock: Shared,
+    /// Threads that ended by a panic.
+    panicked: Vec<String>,
 }
 
 /// What a unit did, once it has ended.
@@ -110,8 +120,28 @@ pub struct Outcome {
     pub frames: Vec<(u64, u64)>,
     /// For each alert, how long the crew waited for it.
     pub latencies: Vec<Latency>,
-    /// Faults that ended a source, in words.
+    /// Faults of sources and of the journal, in words: the first hundred.
     pub faults: Vec<String>,
+    /// Threads that ended by a panic. Whatever else the outcome says is not the whole then.
+    pub panicked: Vec<String>,
+}
+
+impl Outcome {
+    /// An error if a part of the unit broke.
+    ///
+    /// # Errors
+    /// Names the threads that ended by a panic.
+    pub fn sound(&self) -> Result<()> {
+        if self.panicked.is_empty() {
+            return Ok(());
+        }
+        Err(broken(&self.panicked.join(", ")))
+    }
+}
+
+fn broken(thread: &str) -> Fault {
+    Fault::new(Kind::Internal, format!("the unit broke: {thread} ended by a panic"))
+        .remedy("Start it again, and report it with the log")
 }
 
 impl Unit {
@@ -132,7 +162,9 @@ impl Unit {
         let counters: Vec<Arc<Counters>> = feeds.iter().map(|feed| feed.counters()).collect();
         let positions: Vec<Arc<AtomicU64>> = feeds.iter().map(|_| Arc::default()).collect();
         let receiver_news = news.clone();
-        let tagger = Tagger::open(config.receiver.as_ref(), clock.clone(), move |event| {
+        // The first camera paces a log.
+        let turns = feeds.first().map(|feed| feed.turns()).unwrap_or_default();
+        let tagger = Tagger::open(config.receiver.as_ref(), turns, clock.clone(), move |event| {
             // The desk is gone only while the unit is being taken down.
             let _ = receiver_news.send(News::Receiver(event));
         })?;
@@ -149,7 +181,9 @@ impl Unit {
         let link = match (&config.office, &journal, &hotlist) {
             (Some(office), Some(journal), Some(hotlist)) => {
                 let outbox = Arc::new(outbox::Store { journal: journal.clone(), hotlist: hotlist.clone() });
-                Some(Arc::new(Link::start(&config.unit, office, outbox, clock.clone())?))
+                // Certificates are judged by the satellites' time, where there is one: the system's may never have been set.
+                let clock = Arc::new(SatelliteClock { tagger: tagger.clone(), system: clock.clone() });
+                Some(Arc::new(Link::start(&config.unit, office, outbox, clock)?))
             }
             _ => None,
         };
@@ -179,33 +213,31 @@ impl Unit {
         });
         let desk = thread("desk", move || desk.run(&inbox))?;
         let mut eyes = Vec::new();
-        for (index, (feed, position)) in feeds.into_iter().zip(positions).enumerate() {
+        for (index, (mut feed, position)) in feeds.into_iter().zip(positions).enumerate() {
             let recogniser = Recogniser::new(feed.camera().clone(), models.clone(), passes.clone(), clock.clone())?;
             let eye = eye::Eye {
                 index,
-                feed,
+                feed: Box::new(move |wait| feed.next(wait)),
                 recogniser,
                 position,
                 screen: screen.clone(),
                 news: news.clone(),
                 stop: stop.clone(),
             };
-            eyes.push(thread(&format!("eye-{index}"), move || eye.run())?);
+            eyes.push(watched(index, eye, news.clone())?);
         }
+        let ends = clock.clone();
         let keeper = journal.map(|journal| {
-            let (stop, keep) = (stop.clone(), config.journal.clone());
+            let (stop, keep) = (stop.clone(), Keep::new(config.journal.clone(), config.office.is_some()));
             thread("keeper", move || keep_house(&journal, &keep, &tagger, &*clock, &stop))
         });
         let keeper = keeper.transpose()?;
-        Ok(Self { news, stop, eyes, keeper, desk: Some(desk), link })
+        Ok(Self { news, stop, eyes, keeper, desk: Some(desk), link, clock: ends, panicked: Vec::new() })
     }
 
     /// Waits until every source has been played to its end, then ends the unit. Live sources have no end.
     pub fn wait(mut self) -> Outcome {
-        for eye in self.eyes.drain(..) {
-            // A panic in an eye was printed by its thread; the others go on.
-            let _ = eye.join();
-        }
+        self.join_eyes();
         self.end()
     }
 
@@ -217,6 +249,17 @@ impl Unit {
     /// Whether every source has been played to its end.
     pub fn is_over(&self) -> bool {
         self.eyes.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Whether the unit cannot go on: without its desk nothing reaches the crew any more.
+    pub fn is_broken(&self) -> bool {
+        self.desk.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// The display has gone, or never was there, and why: the unit goes on without, and that is on record.
+    pub fn without_display(&self, why: Fault) {
+        // The desk is gone only while the unit is being taken down.
+        let _ = self.news.send(News::Display(why));
     }
 
     /// How the link to the office is, where there is one.
@@ -238,14 +281,59 @@ impl Unit {
 
     fn end(&mut self) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
-        for eye in self.eyes.drain(..) {
-            let _ = eye.join();
-        }
+        self.join_eyes();
         if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.join();
+            let start = self.clock.now();
+            while !keeper.is_finished() && self.clock.now().since(start) < PATIENCE {
+                self.clock.sleep(GLANCE);
+            }
+            // A disk that hangs in the middle of a call holds the keeper; the unit ends without it.
+            if keeper.is_finished() {
+                self.join("keeper", keeper);
+            } else {
+                tracing::error!("the keeper waits for a disk that does not answer, and is left behind");
+            }
         }
         let _ = self.news.send(News::Stop);
-        self.desk.take().and_then(|desk| desk.join().ok()).unwrap_or_default()
+        let desk = self.desk.take().and_then(|desk| self.join("desk", desk));
+        let mut outcome = desk.unwrap_or_default();
+        outcome.panicked.append(&mut self.panicked);
+        outcome
+    }
+
+    fn join_eyes(&mut self) {
+        for (index, eye) in std::mem::take(&mut self.eyes).into_iter().enumerate() {
+            self.join(&format!("eye-{index}"), eye);
+        }
+    }
+
+    /// Waits for a thread's end; a panic, which was printed where it happened, is noted.
+    fn join<T>(&mut self, name: &str, thread: JoinHandle<T>) -> Option<T> {
+        let ended = thread.join().ok();
+        if ended.is_none() {
+            self.panicked.push(name.to_owned());
+        }
+        ended
+    }
+}
+
+/// The system's clock, with the satellites' time where there is one.
+struct SatelliteClock {
+    tagger: Arc<Tagger>,
+    system: Shared,
+}
+
+impl Clock for SatelliteClock {
+    fn now(&self) -> Moment {
+        self.system.now()
+    }
+
+    fn utc(&self) -> DateTime<Utc> {
+        self.tagger.now(self.now()).unwrap_or_else(|| self.system.utc())
+    }
+
+    fn sleep(&self, time: Duration) {
+        self.system.sleep(time);
     }
 }
 
@@ -279,24 +367,51 @@ impl Drop for Unit {
     }
 }
 
+/// The fault of having waited for the office in vain.
+fn given_up(unsent: u64) -> Fault {
+    Fault::new(Kind::Full, format!("{unsent} reads or hits that the office never had were taken away"))
+        .because("they had waited for longer than keep_unsent_h allows")
+        .remedy("See why there is no link to the office, or raise keep_unsent_h under [journal]")
+}
+
 /// How often retention is enforced.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 /// How often the keeper looks whether the unit is to end.
 const LOOK_UP: Duration = Duration::from_millis(200);
+/// How often the end of the unit looks whether the keeper has ended, and for how long.
+const GLANCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Enforces retention, at the start and from time to time, where nobody waits for the disk.
-fn keep_house(journal: &Journal, keep: &config::Journal, tagger: &Tagger, clock: &dyn Clock, stop: &AtomicBool) {
+fn keep_house(journal: &Journal, keep: &Keep, tagger: &Tagger, clock: &dyn Clock, stop: &AtomicBool) {
     let mut due = clock.now();
     while !stop.load(Ordering::Relaxed) {
         let now = clock.now();
         if now >= due {
             due = now.plus(PURGE_EVERY);
-            if let Err(fault) = journal.purge(tagger.when(now, now.since_start()), keep) {
-                tracing::error!("{fault}");
-            }
+            let when = tagger.when(now, now.since_start());
+            let (part, text) = match journal.purge(when, keep) {
+                Ok(purged) if purged.unsent == 0 => continue,
+                Ok(purged) => ("retention", given_up(purged.unsent).to_string()),
+                Err(fault) => ("journal", fault.to_string()),
+            };
+            tracing::error!("{text}");
+            // A journal that refuses says so on the status strip.
+            let _ = journal.record(Record::Fault { part: part.to_owned(), text, when });
         }
         clock.sleep(LOOK_UP);
     }
+}
+
+/// A thread for an eye. Where it panics, the others go on without this camera, and the crew sees that it is lost.
+fn watched<R: eye::Recognise + 'static>(index: usize, eye: eye::Eye<R>, news: Sender<News>) -> Result<JoinHandle<()>> {
+    let name = format!("eye-{index}");
+    thread(&name.clone(), move || {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| eye.run())) {
+            let _ = news.send(News::Lost(index, broken(&name)));
+            resume_unwind(panic);
+        }
+    })
 }
 
 fn thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {

@@ -1,7 +1,18 @@
 //! The programs as people and scripts meet them: sentences, exit codes, and nothing lost, for every kind of bad input.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use outrider::capture::{self, Event, Pace, region_rgb};
+use outrider::clock::RealClock;
+use outrider::config::{Camera, Source};
+use outrider::drive::{DriveFiles, Plan, render};
+use serde_json::Value;
 
 fn outrider(arguments: &[&str]) -> Output {
     run(env!("CARGO_BIN_EXE_outrider"), arguments)
@@ -67,6 +78,371 @@ fn picture() -> Vec<u8> {
         .write_to(&mut bytes, image::ImageFormat::Jpeg)
         .expect("encoded");
     bytes.into_inner()
+}
+
+/// The smaller made-up drive, which the demo's test plays too: painted once, kept between runs.
+fn drive() -> &'static DriveFiles {
+    static DRIVE: OnceLock<DriveFiles> = OnceLock::new();
+    DRIVE.get_or_init(|| {
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outrider");
+        render(&Plan::sized(1, 960, 540), &cache, &mut |_, _| {}).expect("painted")
+    })
+}
+
+fn text_of(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
+}
+
+/// Every line of standard output as JSON: with `--json` there is nothing else.
+#[track_caller]
+fn json_lines(output: &Output) -> Vec<Value> {
+    printed(output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}\n{}", said(output))))
+        .collect()
+}
+
+/// The names of an object's fields, in order.
+fn fields(object: &Value) -> Vec<&str> {
+    object.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+/// What `replay --json` puts out of the drive, once for all tests.
+fn reads_of_the_drive() -> &'static [Value] {
+    static READS: OnceLock<Vec<Value>> = OnceLock::new();
+    READS.get_or_init(|| {
+        let drive = drive();
+        let (nmea, list, video) = (text_of(&drive.nmea), text_of(&drive.hotlist), text_of(&drive.video));
+        let output = outrider(&["replay", "--json", "--nmea", nmea, "--hotlist", list, video]);
+        assert!(output.status.success(), "{}", said(&output));
+        json_lines(&output)
+    })
+}
+
+#[test]
+fn replay_prints_a_line_a_read_as_the_contract_has_it() {
+    let reads = reads_of_the_drive();
+    assert!(reads.len() >= 10, "{} lines", reads.len());
+    for read in reads {
+        let names = [
+            "id",
+            "t",
+            "text",
+            "raw",
+            "confidence",
+            "first_seen",
+            "last_seen",
+            "looks",
+            "camera",
+            "lat",
+            "lon",
+            "position_stale",
+            "utc",
+            "hits",
+        ];
+        assert_eq!(fields(read), names);
+        for text in ["id", "text", "raw", "camera", "utc"] {
+            assert!(read[text].is_string(), "{text}: {read}");
+        }
+        assert!(read["confidence"].as_f64().is_some_and(|p| (0.0..=1.0).contains(&p)), "{read}");
+        let seconds = |name: &str| read[name].as_f64().unwrap_or_else(|| panic!("{name}: {read}"));
+        assert!(seconds("first_seen") <= seconds("last_seen") && seconds("last_seen") <= seconds("t") + 1e-3, "{read}");
+        assert!(read["looks"].is_u64() && read["hits"].is_array(), "{read}");
+        assert!(read["lat"].is_f64() == read["lon"].is_f64() && (read["lat"].is_f64() || read["lat"].is_null()));
+    }
+    assert!(reads.iter().any(|read| read["lat"].is_f64()), "some reads have a place");
+    let hit = reads.iter().find_map(|read| read["hits"].get(0)).expect("a vehicle of the list");
+    assert_eq!(fields(hit), ["list", "vrm", "reason", "priority", "action", "how", "probability", "against"]);
+    assert!(hit["vrm"].is_string() && hit["probability"].is_number() && hit["against"].is_array(), "{hit}");
+}
+
+/// The pictures of the drive at `times`, seconds in order, as JPEG.
+fn pictures_at(times: &[f64]) -> Vec<Vec<u8>> {
+    let camera =
+        Camera { name: "front".into(), source: Source::File(drive().video.clone()), silence_s: 10.0, repeat: false };
+    let mut feed = capture::open(&camera, Pace::AsFast, RealClock::shared()).expect("a video");
+    let mut pictures = Vec::new();
+    while pictures.len() < times.len() {
+        match feed.next(Duration::from_secs(30)) {
+            Event::Frame(frame) if frame.time.as_secs_f64() + 1e-3 >= times[pictures.len()] => {
+                let (w, h) = (frame.picture.width(), frame.picture.height());
+                let rgb = region_rgb(&frame.picture, 0, 0, w, h, w, h);
+                let picture = image::RgbImage::from_raw(w as u32, h as u32, rgb).expect("all pixels");
+                let mut jpeg = std::io::Cursor::new(Vec::new());
+                picture.write_to(&mut jpeg, image::ImageFormat::Jpeg).expect("encoded");
+                pictures.push(jpeg.into_inner());
+            }
+            Event::Frame(_) => {}
+            _ => panic!("the drive ends before {times:?}"),
+        }
+    }
+    pictures
+}
+
+#[test]
+fn read_prints_a_line_a_picture_as_the_contract_has_it() {
+    // Half a second before a plate leaves the picture it is large.
+    let sure = |read: &&Value| read["confidence"].as_f64() >= Some(0.99) && read["looks"].as_u64() >= Some(5);
+    let mut seen: Vec<(f64, &Value)> = reads_of_the_drive()
+        .iter()
+        .filter(sure)
+        .map(|read| (read["last_seen"].as_f64().expect("a time") - 0.5, &read["text"]))
+        .collect();
+    seen.sort_by(|a, b| a.0.total_cmp(&b.0));
+    seen.truncate(6);
+    let folder = Folder::new();
+    let times: Vec<f64> = seen.iter().map(|(time, _)| *time).collect();
+    let pictures = pictures_at(&times);
+    let files: Vec<String> =
+        (1..).zip(&pictures).map(|(n, jpeg)| folder.file(&format!("frame-{n}.jpg"), jpeg)).collect();
+    let arguments: Vec<&str> = ["read", "--json"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let output = outrider(&arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    let lines = json_lines(&output);
+    assert_eq!(lines.len(), files.len());
+    for (line, file) in lines.iter().zip(&files) {
+        assert_eq!(fields(line), ["file", "plates", "ms"]);
+        assert!(line["file"] == **file && line["ms"].is_number());
+    }
+    let plates = lines.iter().flat_map(|line| line["plates"].as_array().expect("plates"));
+    let read: Vec<&Value> = plates.filter(|plate| seen.iter().any(|(_, text)| plate["text"] == **text)).collect();
+    let plate = read.first().unwrap_or_else(|| panic!("none of {seen:?} is read"));
+    assert_eq!(fields(plate), ["text", "raw", "confidence", "characters", "box", "corners", "country"]);
+    assert!(plate["raw"].is_string() && plate["confidence"].is_number());
+    let characters = plate["characters"].as_array().expect("characters");
+    assert_eq!(characters.len(), plate["raw"].as_str().expect("a text").len());
+    for character in characters {
+        assert_eq!(fields(character), ["char", "p"]);
+        assert!(character["char"].as_str().is_some_and(|c| c.chars().count() == 1) && character["p"].is_number());
+    }
+    let numbers = |value: &Value| value.as_array().is_some_and(|all| all.iter().all(Value::is_number));
+    assert!(numbers(&plate["box"]) && plate["box"].as_array().map(Vec::len) == Some(4), "{plate}");
+    let corners = plate["corners"].as_array().expect("corners");
+    assert!(corners.len() == 4 && corners.iter().all(|corner| numbers(corner)), "{plate}");
+    let people = printed(&outrider(&["read", &files[0]]));
+    assert!(people.contains("frame-1.jpg"), "{people}");
+}
+
+#[test]
+fn of_a_video_that_is_cut_short_what_is_there_is_read_and_the_cut_is_said() {
+    let folder = Folder::new();
+    let whole = folder.path().join("drive.mkv");
+    // A recorder's container, whose index does not come last.
+    gst::init().expect("GStreamer starts");
+    let description = format!(
+        "filesrc location={} ! qtdemux ! h264parse ! matroskamux ! filesink location={}",
+        drive().video.display(),
+        whole.display()
+    );
+    let pipeline = gst::parse::launch(&description).expect("a pipeline");
+    pipeline.set_state(gst::State::Playing).expect("it starts");
+    let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+    let bus = pipeline.bus().expect("a bus");
+    let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &kinds).expect("it ends");
+    pipeline.set_state(gst::State::Null).expect("it stops");
+    assert_eq!(end.type_(), gst::MessageType::Eos);
+    let bytes = std::fs::read(&whole).expect("readable");
+    let cut = folder.file("cut.mkv", &bytes[..bytes.len() / 2]);
+    let output = outrider(&["replay", "--json", &cut]);
+    refused(&output, 1, &["cut.mkv", "cut short"]);
+    let lines = json_lines(&output);
+    let all = reads_of_the_drive().len();
+    assert!(!lines.is_empty() && lines.len() < all, "{} of {all} lines", lines.len());
+}
+
+/// A configuration of a car whose camera and receiver are not there.
+fn dead_car(folder: &Folder) -> String {
+    folder.file(
+        "car.toml",
+        "unit = \"u\"\ndata = \"data\"\n[[camera]]\nname = \"front\"\nsource = { device = \"/dev/video99\" }\n\
+         [receiver]\nsource = { serial = \"/dev/ttyNONE\" }\n[sound]\nenabled = false\n[screen]\nenabled = true\n",
+    )
+}
+
+#[test]
+fn a_unit_whose_parts_are_missing_runs_records_that_and_its_journal_is_exported_and_purged() {
+    let folder = Folder::new();
+    let config = dead_car(&folder);
+    let mut unit = Command::new(env!("CARGO_BIN_EXE_outrider"))
+        .args(["run", "--config", &config])
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut wanted = vec!["camera front:", "receiver:", "display:", "lists:"];
+    let mut log = String::new();
+    // Kept until the end: a log that nobody reads any more is another test's matter.
+    let mut lines = BufReader::new(unit.stderr.take().expect("its log")).lines();
+    for line in lines.by_ref().map_while(Result::ok) {
+        wanted.retain(|part| !line.contains(part));
+        log += &line;
+        log.push('\n');
+        if wanted.is_empty() {
+            break;
+        }
+    }
+    assert!(wanted.is_empty(), "{wanted:?} is not in:\n{log}");
+    assert!(unit.try_wait().expect("known").is_none(), "it goes on");
+    let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", unit.id())]).status().expect("a shell");
+    assert!(asked.success());
+    let output = unit.wait_with_output().expect("ended");
+    assert_eq!((output.status.code(), printed(&output)), (Some(0), String::new()));
+
+    let data = folder.path().join("data");
+    let data = text_of(&data);
+    let verified = outrider(&["journal", "verify", "--data", data, "--json"]);
+    let counts = json_lines(&verified);
+    assert_eq!(fields(&counts[0]), ["runs", "reads", "pictures", "hits", "events", "unsent", "uploaded"]);
+    let exported = outrider(&["journal", "export", "--data", data]);
+    assert!(exported.status.success(), "{}", said(&exported));
+    let lines = json_lines(&exported);
+    for part in ["camera front", "receiver", "display", "lists"] {
+        let fault = lines.iter().find(|line| line["part"] == part).unwrap_or_else(|| panic!("{part}: {lines:?}"));
+        assert_eq!(fields(fault), ["kind", "part", "text", "run", "utc", "utc_trusted"]);
+        assert!(fault["kind"] == "fault" && fault["text"].as_str().is_some_and(|text| !text.is_empty()), "{fault}");
+    }
+    let out = folder.path().join("export");
+    let output = outrider(&["journal", "export", "--data", data, "--out", text_of(&out)]);
+    assert!(output.status.success() && out.join("reads.jsonl").is_file(), "{}", said(&output));
+    refused(&outrider(&["journal", "export", "--data", data, "--out", text_of(&out)]), 2, &["reads.jsonl"]);
+    let purged = outrider(&["journal", "purge", "--data", data, "--no-office"]);
+    assert!(purged.status.success() && printed(&purged).contains("purged 0 passes"), "{}", said(&purged));
+    refused(&outrider(&["journal", "purge", "--data", data, "--keep-hits-h", "many"]), 2, &["keep-hits-h"]);
+}
+
+#[test]
+fn a_unit_outlives_its_display() {
+    let Ok(mut server) =
+        Command::new("Xvfb").args(["-displayfd", "1"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+    else {
+        eprintln!("not tested: there is no Xvfb here");
+        return;
+    };
+    let mut number = String::new();
+    BufReader::new(server.stdout.take().expect("its number")).read_line(&mut number).expect("it starts");
+    let folder = Folder::new();
+    let mut unit = Command::new(env!("CARGO_BIN_EXE_outrider"))
+        .args(["run", "--config", &dead_car(&folder)])
+        .env("DISPLAY", format!(":{}", number.trim()))
+        .env_remove("WAYLAND_DISPLAY")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut lines = BufReader::new(unit.stderr.take().expect("its log")).lines();
+    let mut until = |wanted: &str| {
+        let mut log = String::new();
+        let found = lines.by_ref().map_while(Result::ok).any(|line| {
+            log += &line;
+            line.contains(wanted)
+        });
+        assert!(found, "{wanted:?} is not in: {log}");
+    };
+    until("camera front:");
+    server.kill().expect("it goes away");
+    server.wait().expect("gone");
+    until("display: the display has gone");
+    assert!(unit.try_wait().expect("known").is_none(), "it goes on");
+    let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", unit.id())]).status().expect("a shell");
+    assert!(asked.success() && unit.wait().expect("ended").success());
+}
+
+#[test]
+fn the_doctor_finds_a_whole_unit_well_and_leaves_its_journal_alone() {
+    let folder = Folder::new();
+    let drive = drive();
+    let config = folder.file(
+        "car.toml",
+        format!(
+            "unit = \"u\"\ndata = \"data\"\n[[camera]]\nname = \"front\"\nsource = {{ file = {:?} }}\n\
+             [receiver]\nsource = {{ file = {:?} }}\n[sound]\nenabled = false\n[screen]\nenabled = false\n",
+            drive.video, drive.nmea
+        ),
+    );
+    let output = outrider(&["doctor", "--config", &config]);
+    assert!(output.status.success(), "{}{}", printed(&output), said(&output));
+    let parts: Vec<String> = printed(&output)
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("ok     ")?.split_once(':')?.0.to_owned()))
+        .collect();
+    assert_eq!(parts, ["networks", "data folder", "journal", "hotlist", "camera \"front\"", "receiver"]);
+    assert!(!folder.path().join("data/journal.redb").exists(), "the doctor makes no journal");
+}
+
+#[test]
+fn the_lists_and_their_age_are_shown() {
+    let folder = Folder::new();
+    let list = folder.file("list.csv", "vrm,reason\nAB12CDE,stolen\nXY34ZZZ,wanted\n");
+    assert!(outrider(&["hotlist", "import", "--data", folder.text(), "--list", "pnc", &list]).status.success());
+    let output = outrider(&["hotlist", "status", "--data", folder.text(), "--json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let lists = json_lines(&output);
+    assert_eq!((lists.len(), &lists[0]["id"], &lists[0]["count"]), (1, &"pnc".into(), &2.into()));
+    assert!(lists[0]["revision"].is_u64() && lists[0]["produced"].is_string(), "{}", lists[0]);
+    let people = printed(&outrider(&["hotlist", "status", "--data", folder.text()]));
+    assert!(people.contains("pnc") && people.contains("2 entries"), "{people}");
+}
+
+#[test]
+fn who_stops_reading_is_no_fault() {
+    let folder = Folder::new();
+    let config = dead_car(&folder);
+    let photo = folder.file("photo.jpg", picture());
+    for arguments in [vec!["config", "check", &config], vec!["read", "--json", &photo], vec!["read", &photo]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let unread = Command::new(env!("CARGO_BIN_EXE_outrider"))
+            .args(&arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .expect("started");
+        assert!(unread.status.success() && said(&unread).is_empty(), "{arguments:?}: {}", said(&unread));
+    }
+    // A disk that is full is one.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+    let unwritten = Command::new(env!("CARGO_BIN_EXE_outrider"))
+        .args(["config", "check", &config])
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(std::process::Child::wait_with_output)
+        .expect("started");
+    refused(&unwritten, 1, &["cannot write to standard output"]);
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let car = [
+        "",
+        "run",
+        "demo",
+        "read",
+        "replay",
+        "evaluate",
+        "doctor",
+        "hotlist",
+        "hotlist import",
+        "hotlist apply",
+        "hotlist status",
+        "hotlist lookup",
+        "journal",
+        "journal verify",
+        "journal export",
+        "journal purge",
+        "config",
+        "config check",
+    ];
+    let depot = ["", "init", "enrol", "revoke", "serve", "publish", "fleet"];
+    let all = car.map(|command| (env!("CARGO_BIN_EXE_outrider"), command)).into_iter();
+    for (program, command) in all.chain(depot.map(|command| (env!("CARGO_BIN_EXE_outrider-office"), command))) {
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let output = run(program, &arguments);
+        assert!(output.status.success() && printed(&output).contains("Example"), "{program} {arguments:?}");
+    }
 }
 
 #[test]

@@ -309,6 +309,9 @@ impl Policy {
             doubt(Grade::Probable, "plate not surely read".to_owned());
         }
         match sighting.list_age {
+            _ if sighting.utc.is_none() => {
+                doubt(Grade::Probable, "time unknown, so entry and list may be out of date".to_owned());
+            }
             None => doubt(Grade::Probable, "list age unknown".to_owned()),
             Some(age) if age > self.list_stale => doubt(Grade::Probable, format!("list {} old", words::ago(age))),
             Some(_) => {}
@@ -352,6 +355,7 @@ impl Policy {
             entry_freshness: match sighting.entry_age {
                 _ if sighting.expired => "entry expired".to_owned(),
                 Some(age) => format!("entry confirmed {} ago", words::ago(age)),
+                None if sighting.utc.is_none() => "entry age unknown".to_owned(),
                 None => "entry undated".to_owned(),
             },
             list_freshness: sighting

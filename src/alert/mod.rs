@@ -94,9 +94,9 @@ pub struct Sighting {
     pub colour: String,
     /// What speaks against the match, a clause each: "camera saw a white vehicle".
     pub against: Vec<String>,
-    /// Whether the entry has passed its own expiry date.
+    /// Whether the entry has passed its own expiry date, as far as the unit knows the time.
     pub expired: bool,
-    /// Time since the entry was added or last confirmed, if the list says.
+    /// Time since the entry was added or last confirmed, if the list says and the unit knows the time.
     pub entry_age: Option<std::time::Duration>,
     /// Time since the list was last brought up to date, if known.
     pub list_age: Option<std::time::Duration>,
@@ -104,7 +104,7 @@ pub struct Sighting {
     pub camera: Arc<str>,
     /// Capture instant of the newest look.
     pub at: Moment,
-    /// The same in UTC, once the unit trusts its time.
+    /// The same in UTC, once the unit trusts its time. Until then nobody can tell whether the entry still holds.
     pub utc: Option<DateTime<Utc>>,
     /// The plate.
     pub patch: Arc<Thumbnail>,
@@ -151,7 +151,7 @@ pub struct Alert {
     pub text: String,
     /// The VRM or pattern as it is listed.
     pub listed: String,
-    /// What is said aloud.
+    /// As it would be said aloud; the speaker sounds a tone.
     pub spoken: String,
     /// The reason in capitals: "STOLEN".
     pub headline: String,

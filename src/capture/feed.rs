@@ -3,8 +3,9 @@
 //! There is no thread of its own: [`Feed::next`] does the waiting, the watching and the rebuilding. The pipeline
 //! behind it is a [`Stream`], a seam that tests fill with a script.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Frame, Picture};
@@ -68,6 +69,30 @@ impl Counters {
     }
 }
 
+/// Where the turns of a repeated file began, in the feed's time, which never goes back; readable from any thread.
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<VecDeque<Duration>>);
+
+impl Turns {
+    /// The position in the file at `time` of the feed. A source that is not repeated has but one turn.
+    pub fn position(&self, time: Duration) -> Duration {
+        let starts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        time - starts.iter().rev().copied().find(|start| *start <= time).unwrap_or_default()
+    }
+
+    /// Another turn begins at `start`.
+    pub(crate) fn begin(&self, start: Duration) {
+        let mut starts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if starts.len() == TURNS {
+            starts.pop_front();
+        }
+        starts.push_back(start);
+    }
+}
+
+/// Turns that are remembered: those that a vehicle in view can have been seen in.
+const TURNS: usize = 64;
+
 /// One session of a source, from its start to its first failure.
 pub(super) trait Stream: Send {
     /// Waits for at most `wait`.
@@ -118,6 +143,7 @@ pub struct Feed {
     clock: Shared,
     start: Start,
     counters: Arc<Counters>,
+    turns: Arc<Turns>,
     state: State,
     /// The first picture after a loss, while [`Event::Back`] is announced.
     announced: Option<Frame>,
@@ -178,6 +204,7 @@ impl Feed {
             clock,
             start,
             counters: Arc::default(),
+            turns: Arc::default(),
             state,
             announced: None,
             lost: false,
@@ -198,6 +225,11 @@ impl Feed {
     /// What the source has done so far.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
+    }
+
+    /// Where the turns of a repeated file began.
+    pub fn turns(&self) -> Arc<Turns> {
+        Arc::clone(&self.turns)
     }
 
     /// Waits for at most `timeout` for the next event.
@@ -315,7 +347,7 @@ impl Feed {
                     Pace::Realtime => started.plus(self.due.saturating_sub(self.turn)),
                     Pace::AsFast => started,
                 };
-                self.turn = self.due;
+                self.next_turn();
                 self.close(State::Waiting { until });
                 None
             }
@@ -331,12 +363,20 @@ impl Feed {
         }
         self.close(State::Waiting { until: self.clock.now().plus(self.wait) });
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
-        self.turn = self.due;
+        self.next_turn();
         if std::mem::replace(&mut self.lost, true) {
             tracing::debug!(camera = %self.camera, "still lost: {fault}");
             return None;
         }
         Some(Event::Lost(fault))
+    }
+
+    /// What comes next begins at the start of the source.
+    fn next_turn(&mut self) {
+        if matches!(self.nature, Nature::File { .. }) && self.turn != self.due {
+            self.turns.begin(self.due);
+        }
+        self.turn = self.due;
     }
 
     fn close(&mut self, next: State) {

@@ -17,7 +17,7 @@ mod whole;
 
 use std::time::Duration;
 
-pub use feed::{Counters, Event, Feed, Pace};
+pub use feed::{Counters, Event, Feed, Pace, Turns};
 pub use frame::{Colours, Frame, Matrix, Picture, Plane};
 pub use region::region_rgb;
 pub use still::still;

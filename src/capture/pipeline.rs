@@ -76,7 +76,7 @@ pub(super) fn file(path: &Path, pace: Pace) -> Result<Pipeline> {
     reason::check_file(path, "video")?;
     let mut made = Pipeline::new(Source::File(path.to_owned()))?;
     let from = element("filesrc")?;
-    from.set_property("location", path.to_string_lossy().as_ref());
+    from.set_property("location", path);
     let decode = element("decodebin")?;
     made.add(&[&from, &decode])?;
     from.link(&decode).map_err(wiring)?;
@@ -96,7 +96,7 @@ pub(super) fn file(path: &Path, pace: Pace) -> Result<Pipeline> {
 /// A V4L2 device, running.
 pub(super) fn device(path: &Path) -> Result<Pipeline> {
     let from = element("v4l2src")?;
-    from.set_property("device", path.to_string_lossy().as_ref());
+    from.set_property("device", path);
     live(Source::Device(path.to_owned()), &from)
 }
 

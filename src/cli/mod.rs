@@ -1,10 +1,21 @@
 //! The commands. One file a subcommand; each returns a [`Result`], and here it becomes an exit code.
 
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
-use crate::fault::{Kind, Result};
+use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Report;
+
+/// Prints a line on standard output. In this room it stands for the standard library's macro of the same name, which
+/// panics when whoever reads has gone: `outrider ... | head` is no fault, and the car's work goes on without its listener.
+macro_rules! println {
+    ($($words:tt)*) => {
+        $crate::cli::print_line(format_args!($($words)*))
+    };
+}
 
 #[cfg(feature = "vehicle")]
 mod car;
@@ -16,16 +27,48 @@ pub use car::main as car;
 #[cfg(feature = "office")]
 pub use depot::main as office;
 
+/// Why standard output could not be written to, other than by its reader having gone.
+static UNPRINTED: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
+/// See the macro `println`.
+fn print_line(words: Arguments) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_fmt(words).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        UNPRINTED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+/// What came of writing to standard output by other means than `println`: that nobody reads any more is no fault.
+#[cfg(feature = "vehicle")]
+fn printed(result: std::io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(unprinted(error)),
+        _ => Ok(()),
+    }
+}
+
+fn unprinted(error: std::io::Error) -> Fault {
+    Fault::new(Kind::Unavailable, "cannot write to standard output").because(error)
+}
+
 /// Ends a program: 0 done, 1 failed, 2 wrong usage or configuration; the reason goes to standard error.
 fn finish(program: &str, result: Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    ExitCode::from(report(program, result))
+}
+
+/// Says what came of a program, and gives its exit code.
+fn report(program: &str, result: Result<()>) -> u8 {
+    let lost = UNPRINTED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match result.and_then(|()| lost.map_or(Ok(()), |error| Err(unprinted(error)))) {
+        Ok(()) => 0,
         Err(fault) => {
             eprintln!("{program}: {fault}");
             if fault.kind() == Kind::Usage {
                 eprintln!("See '{program} --help'.");
             }
-            ExitCode::from(fault.kind().exit_code())
+            fault.kind().exit_code()
         }
     }
 }

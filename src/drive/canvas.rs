@@ -3,9 +3,9 @@
 use tiny_skia::Pixmap;
 
 use super::artwork::Artwork;
-use super::glyphs::{Glyphs, HEIGHT};
 use super::raster::{Fill, Raster};
 use super::space::{Camera, V3, add, hull, scale};
+use super::strokes;
 
 /// Red, green and blue, 0 to 1.
 pub(crate) type Rgb = [f32; 3];
@@ -58,8 +58,6 @@ pub(crate) struct Canvas {
     pub(crate) camera: Camera,
     /// The light.
     pub(crate) light: Light,
-    /// The characters that signs are lettered with.
-    pub(crate) glyphs: &'static Glyphs,
     raster: Raster,
 }
 
@@ -70,8 +68,8 @@ fn middle(points: &[V3]) -> V3 {
 
 impl Canvas {
     /// An empty canvas.
-    pub(crate) fn new(picture: Pixmap, camera: Camera, light: Light, glyphs: &'static Glyphs) -> Self {
-        Self { picture, camera, light, glyphs, raster: Raster::default() }
+    pub(crate) fn new(picture: Pixmap, camera: Camera, light: Light) -> Self {
+        Self { picture, camera, light, raster: Raster::default() }
     }
 
     /// A surface in the light: `facing` is how it is turned towards the sky, about 1.
@@ -180,39 +178,29 @@ impl Canvas {
     }
 
     /// Lettering: `origin` is the top left corner, `right` and `down` are directions of length 1, `high` metres
-    /// of height. Characters that no plate shows leave a gap.
+    /// of height.
     pub(crate) fn lettering(&mut self, text: &str, origin: V3, right: V3, down: V3, high: f32, colour: Rgb) {
-        let k = high / HEIGHT;
+        let k = high / strokes::HEIGHT;
         if origin[2] < 0.8 || high * self.camera.pixels(origin[2]) < 3.0 {
             return;
         }
-        let mut at = 0.0;
-        for character in text.chars() {
-            let Some(glyph) = self.glyphs.get(character) else {
-                at += 30.0;
-                continue;
-            };
-            for ring in &glyph.outlines {
-                // Lettering on signs is narrower than on plates.
-                let pixels: Vec<[f32; 2]> = ring
-                    .iter()
-                    .map(|p| add(origin, add(scale(right, (at + p[0] * NARROW) * k), scale(down, p[1] * k))))
-                    .filter(|p| p[2] > 0.5)
-                    .map(|p| self.camera.project(p))
-                    .collect();
-                self.raster.ring(&pixels);
-            }
-            at += (glyph.width + 12.0) * NARROW;
+        for stroke in strokes::strokes(text).0 {
+            let pixels: Vec<[f32; 2]> = strokes::outline(stroke)
+                .iter()
+                .map(|p| add(origin, add(scale(right, p[0] * NARROW * k), scale(down, p[1] * k))))
+                .filter(|p| p[2] > 0.5)
+                .map(|p| self.camera.project(p))
+                .collect();
+            self.raster.ring(&pixels);
         }
         let colour = self.light.on(colour, origin, 1.0);
         let fill = Fill { top: colour, bottom: colour, rows: [0.0; 2], alpha: 1.0 };
-        self.raster.fill(&mut self.picture, &fill, true);
+        self.raster.fill(&mut self.picture, &fill, false);
     }
 
     /// Metres that `text` is wide when it is `high` metres high.
     pub(crate) fn lettering_width(&self, text: &str, high: f32) -> f32 {
-        let wide: f32 = text.chars().map(|c| self.glyphs.get(c).map_or(30.0, |g| (g.width + 12.0) * NARROW)).sum();
-        (wide - 12.0 * NARROW) * high / HEIGHT
+        strokes::strokes(text).1 * NARROW * high / strokes::HEIGHT
     }
 
     /// A plate whose top left corner is at `origin`, `across` and `down` of length 1 along its sides. Gives its
@@ -264,6 +252,7 @@ impl Canvas {
     }
 }
 
+/// Letters are narrower than their grid.
 const NARROW: f32 = 0.82;
 
 const SUBPIXELS: [(f32, f32); 9] = [

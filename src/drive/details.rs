@@ -156,7 +156,7 @@ pub(crate) fn lorry_front(canvas: &mut Canvas, part: &Part, lamps: Lamps) {
     );
 }
 
-/// A bus with its number and where it goes.
+/// A bus and where it goes.
 pub(crate) fn bus_front(canvas: &mut Canvas, part: &Part, lamps: Lamps) {
     canvas.face(&part.patch(-1.2, 0.30, 1.2, 0.44, 0.05), [0.12; 3], 1.0);
     canvas.face(&part.patch(-1.22, 0.98, 1.22, 1.10, 0.02), [0.88, 0.86, 0.78], 1.0);
@@ -169,8 +169,7 @@ pub(crate) fn bus_front(canvas: &mut Canvas, part: &Part, lamps: Lamps) {
     let lit = canvas.light;
     // A display has its own light.
     canvas.light.ambient = [1.0; 3];
-    canvas.lettering("42", part.on(-0.85, 2.77), [1.0, 0.0, 0.0], [0.0, -1.0, 0.0], 0.26, amber);
-    canvas.lettering("STATION", part.on(-0.25, 2.74), [1.0, 0.0, 0.0], [0.0, -1.0, 0.0], 0.19, amber);
+    canvas.lettering("STATION", part.on(-0.55, 2.74), [1.0, 0.0, 0.0], [0.0, -1.0, 0.0], 0.19, amber);
     canvas.light = lit;
     for s in [-1.0, 1.0] {
         canvas.face(&part.patch(s * 1.26, 1.7, s * 1.42, 2.2, 0.05), [0.08; 3], 1.0);

@@ -17,7 +17,7 @@ use super::scene::Scene;
 use crate::fault::{Fault, Kind, Result};
 
 /// Counts the renderer's looks: a change makes every cached drive stale.
-const RENDERER: u32 = 2;
+const RENDERER: u32 = 3;
 /// Bits a second of the film at 1920 x 1080.
 const BITRATE: f64 = 8_000_000.0;
 

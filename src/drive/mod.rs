@@ -18,6 +18,7 @@ mod report;
 mod scene;
 mod scenery;
 mod space;
+mod strokes;
 #[cfg(test)]
 mod tests;
 mod vehicle;

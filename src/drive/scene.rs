@@ -4,7 +4,6 @@ use tiny_skia::Pixmap;
 
 use super::artwork::Artwork;
 use super::canvas::{Canvas, Light, Rgb};
-use super::glyphs::{Glyphs, glyphs};
 use super::plan::{GREEN, OWN_X, Plan, Track};
 use super::scenery::{EYE, Scenery};
 use super::space::{Camera, V3, add, hull};
@@ -27,7 +26,6 @@ pub(crate) struct Scene<'a> {
     plan: &'a Plan,
     scenery: Scenery,
     art: Vec<Artwork>,
-    glyphs: &'static Glyphs,
     /// How far the headlamps light the road, a value a pixel from [`Scene::first_row`] down, without shake.
     beam: Vec<u8>,
     grain: Vec<i8>,
@@ -67,7 +65,7 @@ impl<'a> Scene<'a> {
         }
         let mut rng = fastrand::Rng::with_seed(plan.seed ^ 0x6a41);
         let grain = (0..GRAIN).map(|_| (0..6).map(|_| rng.i8(-10..=10)).sum::<i8>()).collect();
-        Ok(Self { plan, scenery, art, glyphs: glyphs()?, beam, grain })
+        Ok(Self { plan, scenery, art, beam, grain })
     }
 
     fn first_row(camera: &Camera) -> usize {
@@ -178,7 +176,7 @@ impl<'a> Scene<'a> {
         let (light, sky) = self.light(t);
         let picture = Pixmap::new(self.plan.width, self.plan.height)
             .ok_or_else(|| Fault::new(Kind::Internal, "there is no memory for a frame of the drive"))?;
-        let mut canvas = Canvas::new(picture, self.camera(frame), light, self.glyphs);
+        let mut canvas = Canvas::new(picture, self.camera(frame), light);
         let along = self.plan.travelled(t);
         self.scenery.ground(&mut canvas, along, OWN_X, self.plan.daylight(t), sky);
         self.light_ground(&mut canvas);

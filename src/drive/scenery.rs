@@ -98,10 +98,10 @@ impl Scenery {
                 0 => Kind::Limit,
                 1 => Kind::Direction { lines: &["TOWN CENTRE", "STATION"], ground: [0.05, 0.25, 0.55] },
                 2 => Kind::BusStop,
-                _ => Kind::Direction { lines: &["HARBOUR", "B7 NORTH"], ground: [0.02, 0.34, 0.22] },
+                _ => Kind::Direction { lines: &["HARBOUR", "NORTH"], ground: [0.02, 0.34, 0.22] },
             };
             put(z, LEFT - 0.7, kind);
-            let name = ["MILL LANE", "QUAY STREET", "ORCHARD WAY"][i % 3];
+            let name = ["GOOSE GREEN", "QUAY STREET", "ORCHARD WAY"][i % 3];
             put(z + 21.0, RIGHT + 1.7, Kind::Name { text: name });
             put(z + 9.0, RIGHT + 0.45, Kind::Bollard);
             put(z + 10.5, RIGHT + 0.45, Kind::Bollard);
@@ -242,7 +242,7 @@ const WALLS: [Rgb; 6] = [
 ];
 const DOORS: [Rgb; 5] =
     [[0.10, 0.22, 0.40], [0.45, 0.08, 0.10], [0.08, 0.28, 0.20], [0.12, 0.12, 0.13], [0.70, 0.55, 0.15]];
-const SHOPS: [&str; 6] = ["BAKERY", "NEWS 24", "FISH AND CHIPS", "CYCLES 1958", "CHEMIST", "CAFE"];
+const SHOPS: [&str; 6] = ["BAKERY", "NEWS", "FISH AND CHIPS", "CYCLES", "CHEMIST", "CAFE"];
 
 fn tree(rng: &mut fastrand::Rng) -> Kind {
     let height = 4.5 + 3.5 * rng.f32();
@@ -391,7 +391,7 @@ impl Thing {
                     1.0,
                 );
                 canvas.lettering("BUS", p(0.05, 2.98, -0.03), [1.0, 0.0, 0.0], [0.0, -1.0, 0.0], 0.16, [0.95; 3]);
-                canvas.lettering("42 67", p(0.05, 2.72, -0.03), [1.0, 0.0, 0.0], [0.0, -1.0, 0.0], 0.15, [0.95; 3]);
+                canvas.lettering("STOP", p(0.05, 2.72, -0.03), [1.0, 0.0, 0.0], [0.0, -1.0, 0.0], 0.15, [0.95; 3]);
             }
             Kind::Hedge { deep } => {
                 let s = if self.x < 0.0 { 1.0 } else { -1.0 };

@@ -9,7 +9,7 @@ use super::queue::{self, Waiting};
 use super::record::{Prepared, StoredRead, Which, decode, encode};
 use crate::fault::{Fault, Kind, Result};
 
-/// Numbers: layout, run, sequence, and how many rows went into and out of each table.
+/// Numbers: layout, the journal's own id, run, sequence, and how many rows went into and out of each table.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// Run, pass, version: a read.
 pub(super) const READS: TableDefinition<(u64, u64, u32), &[u8]> = TableDefinition::new("reads");
@@ -33,6 +33,7 @@ const REMEDY: &str = "Name a folder on a writable disk as `data` in the configur
 #[derive(Debug)]
 pub struct Archive {
     pub(super) path: PathBuf,
+    id: u64,
     /// None while the disk has failed and the file could not be opened again.
     database: RwLock<Option<Database>>,
 }
@@ -46,8 +47,8 @@ impl Archive {
         std::fs::create_dir_all(folder)
             .map_err(|error| Fault::io("cannot make the data folder", folder, error).remedy(REMEDY))?;
         let path = folder.join(FILE);
-        let database = open(&path)?;
-        Ok(Self { path, database: RwLock::new(Some(database)) })
+        let (database, id) = open(&path, Database::builder().set_cache_size(CACHE).create(&path))?;
+        Ok(Self { path, id, database: RwLock::new(Some(database)) })
     }
 
     /// Opens the journal in `folder`, if there is one.
@@ -61,7 +62,37 @@ impl Archive {
                 .at(path.display())
                 .remedy("Name the data folder of a unit that has run"));
         }
-        Self::open(folder)
+        let (database, id) = open(&path, existing(&path))?;
+        Ok(Self { path, id, database: RwLock::new(Some(database)) })
+    }
+
+    /// Looks at the journal in `folder` without writing a byte to it. Gives how many things wait for the office; `None`
+    /// if there is no journal yet.
+    ///
+    /// # Errors
+    /// The file is damaged or no journal, cannot be read, or another program has it open.
+    pub fn peek(folder: &Path) -> Result<Option<u64>> {
+        let path = folder.join(FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let look = || -> Result<u64, redb::Error> {
+            let meta =
+                Database::builder().set_cache_size(CACHE).open_read_only(&path)?.begin_read()?.open_table(META)?;
+            Ok(queue::waiting(&meta)?)
+        };
+        look().map(Some).map_err(|error| match error {
+            // The last run ended without closing the file; opening it for writing sets that right.
+            redb::Error::RepairAborted => Fault::new(Kind::Unavailable, "the journal was not closed in good order")
+                .at(path.display())
+                .remedy("Start the unit once: it repairs the journal by itself"),
+            error => Fault::database(CANNOT_OPEN, &path, error),
+        })
+    }
+
+    /// Tells this journal from every other that the unit has had or will have.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Counts a start of the unit, durably; gives its number, from 1.
@@ -116,11 +147,19 @@ impl Archive {
         })
     }
 
-    /// Closes the file and opens it again: after a failure of the disk redb refuses to go on.
+    /// Closes the file and opens it again: after a failure of the disk redb refuses to go on. Never makes one: where the
+    /// disk is gone, an empty journal in its place would be taken for the whole.
     pub(super) fn reopen(&self) -> Result<()> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         *database = None;
-        *database = Some(open(&self.path)?);
+        let (opened, id) = open(&self.path, existing(&self.path))?;
+        if id != self.id {
+            return Err(Fault::new(Kind::Unavailable, CANNOT_OPEN)
+                .at(self.path.display())
+                .because("another journal lies in the place of the one that this run began with")
+                .remedy("Put the first one back, or start the unit again to go on with the other"));
+        }
+        *database = Some(opened);
         Ok(())
     }
 
@@ -148,37 +187,59 @@ impl<E: Into<redb::Error>> From<E> for Trouble {
     }
 }
 
-fn open(path: &Path) -> Result<Database> {
-    let what = "cannot open the journal";
+const CANNOT_OPEN: &str = "cannot open the journal";
+
+/// The file at `path`, which is not made.
+fn existing(path: &Path) -> Result<Database, redb::DatabaseError> {
+    Database::builder().set_cache_size(CACHE).open(path)
+}
+
+/// Makes `database` a journal if it is not one yet; gives it and its id.
+fn open(path: &Path, database: Result<Database, redb::DatabaseError>) -> Result<(Database, u64)> {
     let fault = |error: redb::Error| {
-        let fault = Fault::database(what, path, error);
+        let fault = Fault::database(CANNOT_OPEN, path, error);
         if fault.kind() == Kind::Denied { fault.remedy(REMEDY) } else { fault }
     };
-    let database = Database::builder().set_cache_size(CACHE).create(path).map_err(|error| fault(error.into()))?;
-    let layout = (|| {
+    let database = database.map_err(|error| fault(error.into()))?;
+    let (layout, id) = (|| {
         let mut transaction = database.begin_write()?;
         transaction.set_quick_repair(true);
-        let layout = {
+        let numbers = {
             let mut meta = transaction.open_table(META)?;
             let layout = meta.get("layout")?.map(|layout| layout.value());
             if layout.is_none() {
                 meta.insert("layout", LAYOUT)?;
             }
-            layout
+            let id = match get(&meta, "id")? {
+                0 => {
+                    let id = new_id();
+                    meta.insert("id", id)?;
+                    id
+                }
+                id => id,
+            };
+            (layout, id)
         };
         Tables::open(&transaction)?;
         transaction.open_table(RUNS)?;
         transaction.commit()?;
-        Ok::<_, redb::Error>(layout)
+        Ok::<_, redb::Error>(numbers)
     })()
     .map_err(fault)?;
     match layout {
-        None | Some(LAYOUT) => Ok(database),
-        Some(other) => Err(Fault::new(Kind::Damaged, what)
+        None | Some(LAYOUT) => Ok((database, id)),
+        Some(other) => Err(Fault::new(Kind::Damaged, CANNOT_OPEN)
             .at(path.display())
             .because(format!("it has layout {other}, this program knows {LAYOUT}"))
             .remedy("Use the program that wrote it, or move the file away")),
     }
+}
+
+/// A number that no other journal has. Each hasher of the standard library begins with keys from the operating system's
+/// source of randomness, also where no clock is set.
+fn new_id() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one("journal").max(1)
 }
 
 pub(super) fn get(meta: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<u64, redb::StorageError> {

@@ -18,7 +18,7 @@ mod kill;
 mod tests;
 
 pub use archive::Archive;
-pub use purge::Purged;
+pub use purge::{Keep, Purged};
 pub use queue::{Item, ItemKind};
 pub use record::Record;
 pub use verify::Verified;

@@ -6,9 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use redb::ReadableTable;
 use serde::Serialize;
 
-use super::archive::{Archive, HITS, META, OUTBOX, PICTURES, READS, RUNS, Trouble, decoded, get};
+use super::archive::{Archive, EVENTS, HITS, META, OUTBOX, PICTURES, READS, RUNS, Trouble, decoded, get};
 use super::queue::Waiting;
-use super::record::{StoredHit, StoredRead};
+use super::record::{StoredEvent, StoredHit, StoredRead, utc};
+use crate::clock;
 use crate::config;
 use crate::fault::Result;
 use crate::tag::When;
@@ -18,40 +19,82 @@ use crate::tag::When;
 pub struct Purged {
     /// Vehicle passes, with all their versions and pictures.
     pub reads: u64,
-    /// Of these: passes that the office has not had in full.
-    pub unsent: u64,
     /// Hits.
     pub hits: u64,
+    /// Of both: those that the office has not had in full.
+    pub unsent: u64,
+    /// Verdicts, faults and notes.
+    pub events: u64,
 }
 
-/// Passes that one transaction takes away: the writer waits no longer than for a commit.
+/// How long things are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Keep {
+    hours: config::Journal,
+    office: bool,
+}
+
+impl Keep {
+    /// As configured. With an office, what it has not acknowledged is kept on, up to `keep_unsent_h`; without one there is
+    /// nobody to wait for, and age alone decides.
+    pub fn new(hours: config::Journal, office: bool) -> Self {
+        Self { hours, office }
+    }
+}
+
+/// Rows of one kind that one transaction takes away: the writer waits no longer than for a commit.
 const AT_ONCE: usize = 500;
 
 impl Archive {
-    /// Takes away reads without a hit beyond their keep time, whether or not the office has them, and hits beyond theirs
-    /// once the office has them and all that belongs to them; a read goes no earlier than the last hit on it. Does
-    /// nothing while `now` is not trusted: a wrong clock must not empty the journal.
+    /// Takes away reads without a hit, hits, and events beyond their keep times; a read goes no earlier than the last hit
+    /// on it. What the office is still to get stays until it has it, or until [`config::Journal::keep_unsent_h`] is over.
+    /// Does nothing where `now` is neither trusted nor [believable](Self::believes): a wrong clock must not empty the
+    /// journal.
     ///
-    /// A record whose own time was not trusted is as old as the first trusted pass that saw its run.
+    /// A record whose own time was not trusted is as old as the first pass of this kind that saw its run.
     ///
     /// # Errors
     /// The disk fails, or the journal is damaged. What was taken away until then stays away.
-    pub fn purge(&self, now: When, keep: &config::Journal) -> Result<Purged> {
+    pub fn purge(&self, now: When, keep: &Keep) -> Result<Purged> {
         let mut purged = Purged::default();
-        if !now.trusted {
+        if !now.trusted && !self.believes(now.utc)? {
             return Ok(purged);
         }
         let runs = self.see_runs(now.utc)?;
         loop {
             let due = self.due(now.utc, keep, &runs)?;
-            if due.hits.is_empty() && due.reads.is_empty() {
+            if due.hits.is_empty() && due.reads.is_empty() && due.events.is_empty() {
                 return Ok(purged);
             }
             self.take_away(&due)?;
             purged.hits += due.hits.len() as u64;
             purged.reads += due.reads.len() as u64;
-            purged.unsent += due.reads.iter().filter(|pass| due.waiting.contains(pass)).count() as u64;
+            purged.events += due.events.len() as u64;
+            purged.unsent += due.unsent();
         }
+    }
+
+    /// Whether a clock that no satellite has set may be right: it says a time at which units existed, and nothing that was
+    /// stored by trusted time, and no earlier pass of the purge, is later.
+    ///
+    /// # Errors
+    /// The disk fails, or the journal is damaged.
+    pub fn believes(&self, now: DateTime<Utc>) -> Result<bool> {
+        if !clock::plausible(now) {
+            return Ok(false);
+        }
+        self.read("cannot look through the journal", |transaction| {
+            for row in transaction.open_table(RUNS)?.iter()? {
+                if row?.1.value() > now.timestamp() {
+                    return Ok(false);
+                }
+            }
+            // The newest run has the newest reads; within it they are in order but for a few seconds.
+            let reads = transaction.open_table(READS)?;
+            let Some((_, newest)) = reads.last()? else { return Ok(true) };
+            let newest: StoredRead = decoded(newest.value(), "the newest read")?;
+            Ok(!newest.utc_trusted || newest.utc() <= now)
+        })
     }
 
     /// Notes runs that no pass has seen; gives when each was seen first.
@@ -83,18 +126,24 @@ impl Archive {
     }
 
     /// What is to go now, at most [`AT_ONCE`] of each kind.
-    fn due(&self, now: DateTime<Utc>, keep: &config::Journal, runs: &HashMap<u64, DateTime<Utc>>) -> Result<Due> {
-        let before = |hours: u32| now - TimeDelta::hours(hours.into());
-        let (reads_before, hits_before) = (before(keep.keep_reads_h), before(keep.keep_hits_h));
-        let time = |read: &StoredRead| {
-            if read.utc_trusted { read.utc() } else { runs.get(&read.run).map_or(now, |seen| read.utc().max(*seen)) }
+    fn due(&self, now: DateTime<Utc>, keep: &Keep, runs: &HashMap<u64, DateTime<Utc>>) -> Result<Due> {
+        // Longer than time itself: nothing is that old.
+        let before =
+            |hours: u32| now.checked_sub_signed(TimeDelta::hours(hours.into())).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let hours = &keep.hours;
+        let (reads_before, hits_before) = (before(hours.keep_reads_h), before(hours.keep_hits_h));
+        let (unsent_before, events_before) = (before(hours.keep_unsent_h), before(hours.keep_events_h));
+        let of_run = |trusted: bool, utc: DateTime<Utc>, run: u64| {
+            if trusted { utc } else { runs.get(&run).map_or(now, |seen| utc.max(*seen)) }
         };
+        let time = |read: &StoredRead| of_run(read.utc_trusted, read.utc(), read.run);
+        // Whether something of that time may go though the office does not have it.
+        let given_up = |time: DateTime<Utc>| !keep.office || time < unsent_before;
         self.read("cannot look through the journal", |transaction| {
             let mut due = Due::default();
-            let mut unsent_hits = HashSet::new();
             for row in transaction.open_table(OUTBOX)?.iter()? {
                 match Waiting::decode(row?.1.value()) {
-                    Some(Waiting::Hit { sequence }) => _ = unsent_hits.insert(sequence),
+                    Some(Waiting::Hit { sequence }) => _ = due.waiting_hits.insert(sequence),
                     Some(Waiting::Read { run, pass, .. } | Waiting::Picture { run, pass, .. }) => {
                         due.waiting.insert((run, pass));
                     }
@@ -108,8 +157,9 @@ impl Archive {
                 let hit: StoredHit = decoded(hit.value(), format_args!("hit {sequence}"))?;
                 let Some(read) = &hit.read else { continue };
                 let pass = (read.run, read.pass);
-                let over = time(read) < hits_before && !unsent_hits.contains(&sequence) && !due.waiting.contains(&pass);
-                if over && due.hits.len() < AT_ONCE {
+                let at = time(read);
+                let sent = !due.waiting_hits.contains(&sequence) && !due.waiting.contains(&pass);
+                if at < hits_before && (sent || given_up(at)) && due.hits.len() < AT_ONCE {
                     due.hits.push(sequence);
                 } else {
                     wanted.insert(pass);
@@ -126,8 +176,19 @@ impl Archive {
                     continue;
                 }
                 let read: StoredRead = decoded(value.value(), format_args!("read {run}-{pass}"))?;
-                if time(&read) < reads_before {
+                let at = time(&read);
+                if at < reads_before && (!due.waiting.contains(&(run, pass)) || given_up(at)) {
                     due.reads.push((run, pass));
+                }
+            }
+            for row in transaction.open_table(EVENTS)?.iter()? {
+                if due.events.len() >= AT_ONCE {
+                    break;
+                }
+                let (sequence, value) = row?;
+                let event: StoredEvent = decoded(value.value(), format_args!("event {}", sequence.value()))?;
+                if of_run(event.utc_trusted, utc(event.utc_us), event.run) < events_before {
+                    due.events.push(sequence.value());
                 }
             }
             Ok(due)
@@ -144,6 +205,10 @@ impl Archive {
             for sequence in &due.hits {
                 hits.remove(sequence)?;
             }
+            let mut events = transaction.open_table(EVENTS)?;
+            for sequence in &due.events {
+                events.remove(sequence)?;
+            }
             for (run, pass) in &due.reads {
                 let first = (*run, *pass, 0);
                 reads.retain_in(first..=(*run, *pass, u32::MAX), |_, _| {
@@ -155,11 +220,17 @@ impl Archive {
                     false
                 })?;
             }
-            let gone: HashSet<_> = due.reads.iter().filter(|pass| due.waiting.contains(pass)).copied().collect();
-            if !gone.is_empty() {
+            if due.unsent() > 0 {
+                let reads: HashSet<_> = due.reads.iter().copied().collect();
+                let hits: HashSet<_> = due.hits.iter().copied().collect();
                 outbox.retain(|_, value| {
-                    let goes = matches!(Waiting::decode(value),
-                        Some(Waiting::Read { run, pass, .. } | Waiting::Picture { run, pass, .. }) if gone.contains(&(run, pass)));
+                    let goes = match Waiting::decode(value) {
+                        Some(Waiting::Hit { sequence }) => hits.contains(&sequence),
+                        Some(Waiting::Read { run, pass, .. } | Waiting::Picture { run, pass, .. }) => {
+                            reads.contains(&(run, pass))
+                        }
+                        None => false,
+                    };
                     outbox_out += u64::from(goes);
                     !goes
                 })?;
@@ -169,6 +240,7 @@ impl Archive {
                 ("reads.out", reads_out),
                 ("pictures.out", pictures_out),
                 ("hits.out", due.hits.len() as u64),
+                ("events.out", due.events.len() as u64),
                 ("outbox.out", outbox_out),
             ] {
                 let before = get(&meta, name)?;
@@ -183,6 +255,18 @@ impl Archive {
 struct Due {
     hits: Vec<u64>,
     reads: Vec<(u64, u64)>,
+    events: Vec<u64>,
     /// Passes of which something waits for the office.
     waiting: HashSet<(u64, u64)>,
+    /// Hits that wait for it.
+    waiting_hits: HashSet<u64>,
+}
+
+impl Due {
+    /// How many of these passes and hits the office has not had in full.
+    fn unsent(&self) -> u64 {
+        let reads = self.reads.iter().filter(|pass| self.waiting.contains(pass)).count();
+        let hits = self.hits.iter().filter(|sequence| self.waiting_hits.contains(sequence)).count();
+        (reads + hits) as u64
+    }
 }

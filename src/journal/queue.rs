@@ -22,7 +22,7 @@ pub enum ItemKind {
 pub struct Item {
     /// What it is.
     pub kind: ItemKind,
-    /// Names it for good within the unit.
+    /// Names it for good within the unit: the journal's id, urgency, sequence.
     pub key: Vec<u8>,
     /// A version byte and a message of `journal/record.rs`.
     pub payload: Vec<u8>,
@@ -89,7 +89,7 @@ impl Waiting {
     }
 
     /// What the office is to store; `None` if it is not there.
-    pub(super) fn payload(self, transaction: &ReadTransaction) -> Result<Option<Vec<u8>>, Trouble> {
+    pub(super) fn payload(self, transaction: &ReadTransaction, journal: u64) -> Result<Option<Vec<u8>>, Trouble> {
         Ok(match self {
             Self::Hit { sequence } => transaction.open_table(HITS)?.get(sequence)?.map(|hit| hit.value().to_vec()),
             Self::Read { run, pass, version } => {
@@ -97,7 +97,8 @@ impl Waiting {
             }
             Self::Picture { run, pass, version, which } => {
                 transaction.open_table(PICTURES)?.get((run, pass, version, which))?.map(|jpeg| {
-                    encode(&SentPicture { run, pass, version, which: which.into(), jpeg: jpeg.value().to_vec() })
+                    let jpeg = jpeg.value().to_vec();
+                    encode(&SentPicture { run, pass, version, which: which.into(), jpeg, journal })
                 })
             }
         })
@@ -122,18 +123,18 @@ impl Archive {
                 let waiting = Waiting::decode(value.value())
                     .ok_or_else(|| Trouble::Damaged(format!("row {sequence} of the outbox makes no sense")))?;
                 let payload = waiting
-                    .payload(transaction)?
+                    .payload(transaction, self.id())?
                     .ok_or_else(|| Trouble::Damaged(format!("what row {sequence} of the outbox names is missing")))?;
                 size += payload.len();
-                let key = [&[urgency][..], &sequence.to_be_bytes()].concat();
+                let key = [&self.id().to_be_bytes()[..], &[urgency], &sequence.to_be_bytes()].concat();
                 found.push(Item { kind: waiting.kind(), key, payload });
             }
             Ok(found)
         })
     }
 
-    /// The office has stored these: they need not be kept for it any more. Keys that nothing has are passed over. Gives
-    /// how many things still wait.
+    /// The office has stored these: they need not be kept for it any more. Keys that nothing has, and those of another
+    /// journal, are passed over. Gives how many things still wait.
     ///
     /// # Errors
     /// The disk fails; nothing is acknowledged then.
@@ -142,7 +143,8 @@ impl Archive {
             let mut outbox = transaction.open_table(OUTBOX)?;
             let mut stored = 0;
             for key in keys {
-                if let [urgency, sequence @ ..] = &key[..]
+                if let Some((journal, [urgency, sequence @ ..])) = key.split_first_chunk()
+                    && u64::from_be_bytes(*journal) == self.id()
                     && let Ok(sequence) = sequence.try_into().map(u64::from_be_bytes)
                     && outbox.remove((*urgency, sequence))?.is_some()
                 {

@@ -118,6 +118,9 @@ pub(super) struct StoredRead {
     /// Corners of the plate in the best look, x and y in turn, pixels.
     #[prost(float, repeated, tag = "16")]
     pub(super) corners: Vec<f32>,
+    /// Which journal counted run and pass: a new file begins again at 1.
+    #[prost(fixed64, tag = "17")]
+    pub(super) journal: u64,
 }
 
 /// The alternatives of one character, likeliest first.
@@ -246,6 +249,9 @@ pub(super) struct SentPicture {
     pub(super) which: u32,
     #[prost(bytes = "vec", tag = "5")]
     pub(super) jpeg: Vec<u8>,
+    /// As in the read.
+    #[prost(fixed64, tag = "6")]
+    pub(super) journal: u64,
 }
 
 /// Which picture of a read.
@@ -275,8 +281,8 @@ pub(super) enum Prepared {
 }
 
 impl Prepared {
-    /// Compresses and encodes `record`, which run `run` made.
-    pub(super) fn new(record: Record, run: u64) -> Self {
+    /// Compresses and encodes `record`, which run `run` of the journal `journal` made.
+    pub(super) fn new(record: Record, journal: u64, run: u64) -> Self {
         let event = |when: When, what| {
             Self::Event(StoredEvent {
                 utc_us: when.utc.timestamp_micros(),
@@ -295,9 +301,9 @@ impl Prepared {
                         .filter_map(|(which, picture)| Some((which, jpeg(picture)?)))
                         .collect()
                 };
-                Self::Read { read: StoredRead::from(&*tagged), pictures }
+                Self::Read { read: stored_read(&tagged, journal), pictures }
             }
-            Record::Hit { read, hit } => Self::Hit(stored_hit(&read, &hit)),
+            Record::Hit { read, hit } => Self::Hit(stored_hit(&read, &hit, journal)),
             Record::Verdict { read, list, verdict, when } => {
                 event(when, What::Verdict(StoredVerdict { run: read.run, pass: read.pass, list, verdict }))
             }
@@ -307,34 +313,33 @@ impl Prepared {
     }
 }
 
-impl From<&TaggedRead> for StoredRead {
-    fn from(tagged: &TaggedRead) -> Self {
-        let read = &tagged.read;
-        Self {
-            run: read.id.run,
-            pass: read.id.pass,
-            version: 0,
-            camera: read.camera.to_string(),
-            text: read.text.clone(),
-            raw: read.raw.clone(),
-            confidence: read.confidence,
-            characters: read.characters.iter().map(alternatives).collect(),
-            looks: read.looks,
-            agreeing: read.agreeing,
-            first_seen_us: read.first_seen.as_micros() as u64,
-            last_seen_us: read.last_seen.as_micros() as u64,
-            utc_us: tagged.when.utc.timestamp_micros(),
-            utc_trusted: tagged.when.trusted,
-            place: tagged.place.map(|place| StoredPlace {
-                lat: place.lat,
-                lon: place.lon,
-                speed_mps: place.speed_mps,
-                course: place.course,
-                age_ms: u32::try_from(place.age.as_millis()).unwrap_or(u32::MAX),
-                stale: place.stale,
-            }),
-            corners: read.corners.iter().flatten().copied().collect(),
-        }
+fn stored_read(tagged: &TaggedRead, journal: u64) -> StoredRead {
+    let read = &tagged.read;
+    StoredRead {
+        run: read.id.run,
+        pass: read.id.pass,
+        version: 0,
+        camera: read.camera.to_string(),
+        text: read.text.clone(),
+        raw: read.raw.clone(),
+        confidence: read.confidence,
+        characters: read.characters.iter().map(alternatives).collect(),
+        looks: read.looks,
+        agreeing: read.agreeing,
+        first_seen_us: read.first_seen.as_micros() as u64,
+        last_seen_us: read.last_seen.as_micros() as u64,
+        utc_us: tagged.when.utc.timestamp_micros(),
+        utc_trusted: tagged.when.trusted,
+        place: tagged.place.map(|place| StoredPlace {
+            lat: place.lat,
+            lon: place.lon,
+            speed_mps: place.speed_mps,
+            course: place.course,
+            age_ms: u32::try_from(place.age.as_millis()).unwrap_or(u32::MAX),
+            stale: place.stale,
+        }),
+        corners: read.corners.iter().flatten().copied().collect(),
+        journal,
     }
 }
 
@@ -353,10 +358,10 @@ pub(super) fn utc(us: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(us).unwrap_or_default()
 }
 
-fn stored_hit(tagged: &TaggedRead, hit: &Hit) -> StoredHit {
+fn stored_hit(tagged: &TaggedRead, hit: &Hit, journal: u64) -> StoredHit {
     let entry = &hit.entry;
     StoredHit {
-        read: Some(StoredRead::from(tagged)),
+        read: Some(stored_read(tagged, journal)),
         list: hit.list.id.clone(),
         revision: hit.list.revision,
         list_age_s: hit.list_age.as_secs(),

@@ -19,7 +19,10 @@ use crate::plate;
 use crate::recognise::{Character, Read, ReadId, Thumbnail};
 use crate::tag::{Place, TaggedRead, When};
 
-const KEEP: config::Journal = config::Journal { keep_reads_h: 24, keep_hits_h: 168 };
+/// As configured by default, with an office or without.
+fn keep(office: bool) -> Keep {
+    Keep::new(config::Journal::default(), office)
+}
 
 pub(super) fn hour(hours: i64) -> When {
     let start: DateTime<Utc> = "2026-12-01T10:00:00Z".parse().expect("a time");
@@ -207,8 +210,13 @@ fn the_office_gets_hits_first_and_each_thing_until_it_has_it() {
     assert_eq!((verified.runs, verified.uploaded, verified.unsent), (2, 3, 5));
 }
 
+/// What is on disk, by its text.
+fn texts(journal: &Journal) -> Vec<String> {
+    lines(journal.archive()).iter().filter_map(|line| line["text"].as_str()).map(str::to_owned).collect()
+}
+
 #[test]
-fn retention_takes_reads_by_age_and_hits_once_the_office_has_them() {
+fn what_the_office_is_still_to_get_is_kept_until_it_has_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let journal = Journal::open(folder.path(), clock()).expect("opened");
     record_read(&journal, read(1, 1, "AB12CDE", hour(0)));
@@ -216,35 +224,78 @@ fn retention_takes_reads_by_age_and_hits_once_the_office_has_them() {
     record_hit(&journal, read(1, 2, "CD34EFG", hour(0)));
     record_read(&journal, read(1, 3, "EF56GHI", hour(20)));
     journal.flush().expect("on disk");
-    let texts = || {
-        lines(journal.archive())
-            .iter()
-            .map(|line| line["text"].as_str().expect("a text").to_owned())
-            .collect::<Vec<_>>()
-    };
+    let all = ["AB12CDE", "CD34EFG", "EF56GHI"];
 
-    assert_eq!(journal.purge(hour(24), &KEEP).expect("purged"), Purged::default());
-    let untrusted = When { trusted: false, ..hour(10_000) };
-    assert_eq!(journal.purge(untrusted, &KEEP).expect("purged"), Purged::default());
-    assert_eq!(texts().len(), 3);
+    // Never sent: beyond its keep time, and kept.
+    assert_eq!(journal.purge(hour(500), &keep(true)).expect("purged"), Purged::default());
+    assert_eq!(texts(&journal), all);
 
-    assert_eq!(journal.purge(hour(25), &KEEP).expect("purged"), Purged { reads: 1, unsent: 1, hits: 0 });
-    assert_eq!(texts(), ["CD34EFG", "EF56GHI"]);
-    // A hit that the office has not acknowledged stays, whatever its age, and so does its read.
-    assert_eq!(journal.purge(hour(1000), &KEEP).expect("purged"), Purged { reads: 1, unsent: 1, hits: 0 });
-    assert_eq!(texts(), ["CD34EFG"]);
-    journal.archive().verify().expect("whole");
-
+    // Once the office has it in full, age decides; a hit keeps its read.
     let keys: Vec<_> = journal.pending(100, 1 << 20).expect("read").into_iter().map(|item| item.key).collect();
-    assert_eq!(keys.len(), 4);
-    journal.acknowledge(&keys[..3]).expect("noted");
-    assert_eq!(journal.purge(hour(1000), &KEEP).expect("its picture is still waiting").hits, 0);
+    assert_eq!(keys.len(), 1 + 3 + 6);
+    journal.acknowledge(&keys[..8]).expect("noted");
+    let wrong = When { trusted: false, utc: DateTime::UNIX_EPOCH };
+    assert_eq!(journal.purge(wrong, &keep(true)).expect("purged"), Purged::default());
+    assert_eq!(journal.purge(hour(24), &keep(true)).expect("purged"), Purged::default());
+    let gone = |reads, hits| Purged { reads, hits, ..Purged::default() };
+    assert_eq!(journal.purge(hour(25), &keep(true)).expect("purged"), gone(1, 0));
+    assert_eq!(texts(&journal), all[1..], "a hit keeps its read, a picture that waits too");
     journal.acknowledge(&keys).expect("noted");
-    assert_eq!(journal.purge(hour(168), &KEEP).expect("not yet"), Purged::default());
-    assert_eq!(journal.purge(hour(169), &KEEP).expect("purged"), Purged { reads: 1, unsent: 0, hits: 1 });
-    assert!(texts().is_empty());
+    assert_eq!(journal.purge(hour(168), &keep(true)).expect("purged"), gone(1, 0));
+    assert_eq!(texts(&journal), ["CD34EFG"]);
+    assert_eq!(journal.purge(hour(169), &keep(true)).expect("purged"), gone(1, 1));
+    assert!(texts(&journal).is_empty());
     let verified = journal.archive().verify().expect("whole");
     assert_eq!((verified.reads, verified.pictures, verified.hits, verified.unsent), (0, 0, 0, 0));
+}
+
+#[test]
+fn nothing_waits_for_the_office_for_ever() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = Journal::open(folder.path(), clock()).expect("opened");
+    record_read(&journal, read(1, 1, "AB12CDE", hour(0)));
+    record_hit(&journal, read(1, 1, "AB12CDE", hour(0)));
+    record_read(&journal, read(1, 2, "CD34EFG", hour(1)));
+    journal.flush().expect("on disk");
+    let gone = journal.purge(hour(721), &keep(true)).expect("purged");
+    assert_eq!(gone, Purged { reads: 1, hits: 1, unsent: 2, events: 0 });
+    assert_eq!(texts(&journal), ["CD34EFG"]);
+    assert_eq!(journal.status().unsent, 3);
+    journal.archive().verify().expect("whole");
+    assert_eq!(journal.pending(100, 1 << 20).expect("read").len(), 3);
+}
+
+#[test]
+fn without_an_office_age_alone_decides_of_reads_hits_and_events() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = Journal::open(folder.path(), clock()).expect("opened");
+    record_read(&journal, read(1, 1, "AB12CDE", hour(0)));
+    record_read(&journal, read(1, 2, "CD34EFG", hour(0)));
+    record_hit(&journal, read(1, 2, "CD34EFG", hour(0)));
+    journal.record(Record::Note { text: "started".into(), when: hour(0) }).expect("taken");
+    journal.flush().expect("on disk");
+    assert_eq!(journal.purge(hour(25), &keep(false)).expect("purged").reads, 1);
+    let gone = journal.purge(hour(169), &keep(false)).expect("purged");
+    assert_eq!((gone.reads, gone.hits, gone.events), (1, 1, 0));
+    assert_eq!(journal.status().unsent, 0);
+    assert_eq!(journal.purge(hour(2161), &keep(false)).expect("purged").events, 1);
+    let verified = journal.archive().verify().expect("whole");
+    assert_eq!((verified.reads, verified.hits, verified.events, verified.unsent), (0, 0, 0, 0));
+}
+
+#[test]
+fn a_keep_time_longer_than_time_itself_keeps_everything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = Journal::open(folder.path(), clock()).expect("opened");
+    record_read(&journal, read(1, 1, "AB12CDE", hour(0)));
+    journal.flush().expect("on disk");
+    let hours = config::Journal {
+        keep_reads_h: u32::MAX,
+        keep_hits_h: u32::MAX,
+        keep_unsent_h: u32::MAX,
+        keep_events_h: u32::MAX,
+    };
+    assert_eq!(journal.purge(hour(9999), &Keep::new(hours, false)).expect("purged"), Purged::default());
 }
 
 #[test]
@@ -253,9 +304,51 @@ fn a_car_that_woke_in_1970_does_not_lose_its_first_reads_to_retention() {
     let journal = Journal::open(folder.path(), clock()).expect("opened");
     record_read(&journal, read(1, 1, "AB12CDE", When { utc: DateTime::UNIX_EPOCH, trusted: false }));
     journal.flush().expect("on disk");
-    assert_eq!(journal.purge(hour(0), &KEEP).expect("purged").reads, 0);
-    assert_eq!(journal.purge(hour(24), &KEEP).expect("purged").reads, 0);
-    assert_eq!(journal.purge(hour(25), &KEEP).expect("purged").reads, 1);
+    assert_eq!(journal.purge(hour(0), &keep(false)).expect("purged").reads, 0);
+    assert_eq!(journal.purge(hour(24), &keep(false)).expect("purged").reads, 0);
+    assert_eq!(journal.purge(hour(25), &keep(false)).expect("purged").reads, 1);
+}
+
+#[test]
+fn without_a_receiver_a_system_clock_that_may_be_right_is_enough_for_retention() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = Journal::open(folder.path(), clock()).expect("opened");
+    let system = |hours| When { trusted: false, ..hour(hours) };
+    record_read(&journal, read(1, 1, "AB12CDE", system(0)));
+    journal.flush().expect("on disk");
+    assert_eq!(journal.purge(system(1), &keep(false)).expect("purged").reads, 0);
+    assert_eq!(journal.purge(system(26), &keep(false)).expect("purged").reads, 1);
+
+    // A clock behind what satellites told, or behind an earlier pass, is not believed; nor is one that was never set.
+    record_read(&journal, read(1, 2, "CD34EFG", hour(30)));
+    journal.flush().expect("on disk");
+    let believes = |when: When| journal.archive().believes(when.utc).expect("read");
+    assert!(!believes(hour(29)) && believes(hour(31)));
+    assert!(!believes(When { utc: DateTime::UNIX_EPOCH, trusted: false }));
+    assert!(!believes(hour(-1)), "before the pass at hour 1");
+}
+
+#[test]
+fn the_keys_and_payloads_of_two_journals_never_meet() {
+    let (one, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let items = [&one, &other].map(|folder| {
+        let journal = Journal::open(folder.path(), clock()).expect("opened");
+        record_read(&journal, read(1, 1, "AB12CDE", hour(0)));
+        record_hit(&journal, read(1, 1, "AB12CDE", hour(0)));
+        journal.flush().expect("on disk");
+        journal.pending(100, 1 << 20).expect("read")
+    });
+    for (a, b) in items[0].iter().zip(&items[1]) {
+        assert_eq!(a.kind, b.kind);
+        assert_ne!(a.key, b.key);
+        assert_ne!(a.payload, b.payload, "what the office stores says whose run 1 it is");
+        assert!(a.key.len() <= crate::sync::wire::KEY_LIMIT);
+    }
+    // An acknowledgement of the other's is none of ours; the id outlives the run.
+    let journal = Journal::open(one.path(), clock()).expect("opened again");
+    let keys: Vec<_> = items[1].iter().map(|item| item.key.clone()).collect();
+    journal.acknowledge(&keys).expect("passed over");
+    assert_eq!(journal.pending(100, 1 << 20).expect("read"), items[0]);
 }
 
 #[test]
@@ -293,6 +386,41 @@ fn a_journal_that_cannot_be_opened_is_a_clear_fault() {
             Err(fault) => assert_eq!(fault.kind(), Kind::Damaged, "{fault}"),
         }
     }
+}
+
+#[test]
+fn a_disk_that_is_gone_is_not_taken_for_an_empty_journal() {
+    let (folder, away) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (path, aside) = (folder.path().join("journal.redb"), away.path().join("journal.redb"));
+    let archive = Archive::open(folder.path()).expect("made");
+    archive.lose();
+    std::fs::rename(&path, &aside).expect("gone");
+    assert_eq!(archive.reopen().expect_err("gone").kind(), Kind::Missing);
+    assert!(!path.exists(), "nothing was made in its place");
+
+    // Another disk with a journal of its own.
+    drop(Archive::open(folder.path()).expect("another"));
+    let fault = archive.reopen().expect_err("another").to_string();
+    assert!(fault.contains("another journal"), "{fault}");
+    std::fs::rename(&aside, &path).expect("back");
+    archive.reopen().expect("the same");
+}
+
+#[test]
+fn looking_at_a_journal_writes_nothing_and_makes_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(Archive::peek(folder.path()).expect("none"), None);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    let journal = Journal::open(folder.path(), clock()).expect("opened");
+    record_read(&journal, read(1, 1, "AB12CDE", hour(0)));
+    assert_eq!(Archive::peek(folder.path()).expect_err("in use").kind(), Kind::Unavailable);
+    drop(journal);
+    let path = folder.path().join("journal.redb");
+    let before = std::fs::read(&path).expect("read");
+    assert_eq!(Archive::peek(folder.path()).expect("there"), Some(3));
+    assert!(std::fs::read(&path).expect("read") == before);
+    std::fs::write(&path, b"no journal".repeat(999)).expect("written");
+    assert_eq!(Archive::peek(folder.path()).expect_err("none").kind(), Kind::Damaged);
 }
 
 #[test]
@@ -349,6 +477,24 @@ fn a_disk_that_goes_away_is_a_fault_and_nothing_is_lost_once_it_is_back() {
     assert!(journal.status().fault.is_none());
     assert_eq!((journal.status().seen, journal.status().refused), (2, 0));
     assert_eq!(lines(journal.archive()).len(), 2);
+}
+
+#[test]
+fn the_unit_can_end_while_the_disk_is_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = Journal::open(folder.path(), clock()).expect("opened");
+    journal.archive().lose();
+    let _held = redb::Database::open(folder.path().join("journal.redb")).expect("held by another program");
+    record_read(&journal, read(1, 1, "AB12CDE", hour(0)));
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let flushed = journal.flush().map_err(|fault| fault.to_string());
+        drop(journal);
+        done.send(flushed)
+    });
+    // The limit only ends a test that has failed.
+    let flushed = ended.recv_timeout(Duration::from_secs(60)).expect("it ends");
+    assert!(flushed.expect_err("nothing was written").contains("journal.redb"));
 }
 
 /// Not a test of right or wrong: prints how many reads a second are kept.

@@ -93,7 +93,7 @@ impl Archive {
             for row in outbox.iter()? {
                 let (key, value) = row?;
                 let there = match Waiting::decode(value.value()) {
-                    Some(waiting) => waiting.payload(transaction)?.is_some(),
+                    Some(waiting) => waiting.payload(transaction, self.id())?.is_some(),
                     None => false,
                 };
                 if !there {

@@ -2,17 +2,16 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::archive::Archive;
-use super::purge::Purged;
+use super::purge::{Keep, Purged};
 use super::queue::Item;
 use super::record::{Prepared, Record};
-use crate::clock;
-use crate::config;
+use crate::clock::{self, Moment};
 use crate::fault::{Fault, Kind, Result};
 use crate::recognise::Thumbnail;
 use crate::tag::When;
@@ -26,6 +25,10 @@ const BATCH: usize = 256;
 /// The wait before a failed commit is tried again; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How often whoever waits looks at what has become of the disk or of the unit.
+const LOOK_UP: Duration = Duration::from_millis(50);
+/// How long the end of the unit waits for a disk that says neither yes nor no.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How the journal is.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +58,18 @@ pub struct Journal {
     queue: Option<SyncSender<Command>>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    /// Hears of the thread's end, by its sender being gone.
+    ended: Mutex<Receiver<()>>,
+    clock: Hidden,
+}
+
+/// A [`clock::Shared`] that `Debug` can skip.
+struct Hidden(clock::Shared);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("clock")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -86,12 +101,24 @@ impl Journal {
         let shared = Arc::new(Shared::default());
         shared.unsent.store(archive.unsent()?, Ordering::Relaxed);
         let (queue, commands) = mpsc::sync_channel(QUEUE);
-        let writer = Writer { archive: archive.clone(), run, commands, shared: shared.clone(), clock };
+        let writer = Writer { archive: archive.clone(), run, commands, shared: shared.clone(), clock: clock.clone() };
+        let (alive, ended) = mpsc::sync_channel(0);
         let thread = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || writer.run())
+            .spawn(move || {
+                let _alive = alive;
+                writer.run();
+            })
             .map_err(|error| Fault::new(Kind::Internal, "cannot start the journal's thread").because(error))?;
-        Ok(Self { archive, run, queue: Some(queue), shared, thread: Some(thread) })
+        Ok(Self {
+            archive,
+            run,
+            queue: Some(queue),
+            shared,
+            thread: Some(thread),
+            ended: Mutex::new(ended),
+            clock: Hidden(clock),
+        })
     }
 
     /// The number of this run: the first part of a [`crate::recognise::ReadId`].
@@ -132,13 +159,36 @@ impl Journal {
     /// Waits until everything handed in before is on disk.
     ///
     /// # Errors
-    /// It cannot be written now; it is tried again nevertheless.
+    /// It cannot be written now, or the disk does not answer in time; it is tried again nevertheless.
     pub fn flush(&self) -> Result<()> {
         let ended = || Fault::new(Kind::Internal, "the journal's thread has ended");
+        let start = self.clock.0.now();
         let (done, answer) = mpsc::sync_channel(1);
         let queue = self.queue.as_ref().ok_or_else(ended)?;
-        queue.send(Command::Flush(done)).map_err(|_| ended())?;
-        answer.recv().map_err(|_| ended())?
+        let mut command = Some(Command::Flush(done));
+        loop {
+            command = match command.take().map(|command| queue.try_send(command)) {
+                None | Some(Ok(())) => None,
+                Some(Err(TrySendError::Full(command))) => Some(command),
+                Some(Err(TrySendError::Disconnected(_))) => return Err(ended()),
+            };
+            match answer.recv_timeout(LOOK_UP) {
+                Ok(written) => return written,
+                Err(RecvTimeoutError::Disconnected) => return Err(ended()),
+                Err(RecvTimeoutError::Timeout) => self.give_up(start)?,
+            }
+        }
+    }
+
+    /// An error if there is no use in waiting on for the disk.
+    fn give_up(&self, start: Moment) -> Result<()> {
+        if let Some(fault) = self.status().fault {
+            return Err(Fault::new(fault.kind(), fault.to_string()));
+        }
+        if self.clock.0.now().since(start) >= PATIENCE {
+            return Err(silent_disk());
+        }
+        Ok(())
     }
 
     /// How the journal is.
@@ -181,7 +231,7 @@ impl Journal {
     ///
     /// # Errors
     /// As there.
-    pub fn purge(&self, now: When, keep: &config::Journal) -> Result<Purged> {
+    pub fn purge(&self, now: When, keep: &Keep) -> Result<Purged> {
         let purged = self.archive.purge(now, keep)?;
         self.shared.unsent.store(self.archive.unsent()?, Ordering::Relaxed);
         Ok(purged)
@@ -193,10 +243,27 @@ impl Drop for Journal {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.queue = None;
         if let Some(thread) = self.thread.take() {
+            let start = self.clock.0.now();
+            let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+            while ended.recv_timeout(LOOK_UP) == Err(RecvTimeoutError::Timeout) {
+                // A call into a disk that hangs cannot be ended; the process can.
+                if self.clock.0.now().since(start) >= PATIENCE {
+                    tracing::error!("{}", silent_disk());
+                    return;
+                }
+            }
             // A panic of that thread has been reported where it happened.
             let _ = thread.join();
         }
+        let status = self.status();
+        if let Some(lost) = status.seen.checked_sub(status.committed).filter(|lost| *lost > 0) {
+            tracing::error!("{lost} records could not be written to the journal before the end, and are lost");
+        }
     }
+}
+
+fn silent_disk() -> Fault {
+    Fault::new(Kind::Unavailable, "the journal's disk does not answer").remedy("Check the disk and its cable")
 }
 
 struct Writer {
@@ -220,7 +287,7 @@ impl Writer {
                             Record::Read(tagged) => tagged.read.patch.rgb.len() + tagged.read.overview.rgb.len(),
                             _ => 0,
                         };
-                        batch.push(Prepared::new(record, self.run));
+                        batch.push(Prepared::new(record, self.archive.id(), self.run));
                         self.shared.picture_bytes.fetch_sub(bytes, Ordering::Relaxed);
                     }
                     Command::Flush(done) => waiting.push(done),
@@ -241,7 +308,7 @@ impl Writer {
 
     /// Writes until it is written; false if the unit ends before. Those who wait hear of the first failure.
     fn write(&self, batch: &[Prepared], waiting: &mut Vec<SyncSender<Result<()>>>) -> bool {
-        let mut wait = FIRST_WAIT;
+        let (mut wait, mut last) = (FIRST_WAIT, false);
         if batch.is_empty() {
             return true;
         }
@@ -261,10 +328,15 @@ impl Writer {
                     self.set_fault(Some(fault));
                 }
             }
-            if self.shared.closing.load(Ordering::Relaxed) {
+            if last {
                 return false;
             }
-            self.clock.sleep(wait);
+            // The end of the unit cuts the wait short: once more, and no longer.
+            let until = self.clock.now().plus(wait);
+            while !last && self.clock.now() < until {
+                self.clock.sleep(LOOK_UP);
+                last = self.shared.closing.load(Ordering::Relaxed);
+            }
             wait = (wait * 2).min(LONGEST_WAIT);
             if let Err(fault) = self.archive.reopen() {
                 self.set_fault(Some(fault));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -31,7 +31,7 @@ pub struct Outcome {
     pub stored: u64,
     /// Ones that were there already, and were not stored a second time.
     pub duplicates: u64,
-    /// Ones of which another content was there already under the same key; the first is kept.
+    /// Ones of which another content was there already under the same key: stored beside it.
     pub conflicts: u64,
 }
 
@@ -63,6 +63,9 @@ pub trait Store: Send + Sync {
     fn keys(&self, unit: &str, kind: Kind) -> Result<Vec<Vec<u8>>>;
     /// The payload of one thing.
     fn get(&self, unit: &str, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>>;
+    /// Other contents that came under the key of one thing after it: a car frees what is acknowledged, so nothing that
+    /// arrives is thrown away.
+    fn beside(&self, unit: &str, kind: Kind, key: &[u8]) -> Result<Vec<Vec<u8>>>;
     /// Stores a revision of a list in place of the one before.
     fn put_list(&self, list: &str, revision: u64, bytes: &[u8]) -> Result<ListInfo>;
     /// The lists and their revisions.
@@ -76,6 +79,8 @@ type Things = TableDefinition<'static, (&'static str, &'static [u8]), &'static [
 const HITS: Things = TableDefinition::new("hits");
 const READS: Things = TableDefinition::new("reads");
 const PICTURES: Things = TableDefinition::new("pictures");
+/// Unit, kind, key, SHA-256 of the payload: what came under a key that had another content already.
+const BESIDE: TableDefinition<(&str, u8, &[u8], &[u8]), &[u8]> = TableDefinition::new("beside");
 const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
 const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lists");
 const PIECES: TableDefinition<(&str, u64, u64), &[u8]> = TableDefinition::new("list pieces");
@@ -109,10 +114,11 @@ impl RedbStore {
         let opened =
             Database::builder().set_cache_size(CACHE).create(&self.path).map_err(|error| self.broken(error))?;
         // Tables are there from the start, so that reading never finds one missing.
-        let made = opened.begin_write().map_err(redb::Error::from).and_then(|transaction| {
+        let made = begin(&opened).and_then(|transaction| {
             for table in [HITS, READS, PICTURES] {
                 transaction.open_table(table)?;
             }
+            transaction.open_table(BESIDE)?;
             transaction.open_table(UNITS)?;
             transaction.open_table(LISTS)?;
             transaction.open_table(PIECES)?;
@@ -139,11 +145,12 @@ impl RedbStore {
 impl Store for RedbStore {
     fn put(&self, received: &[Received], at: DateTime<Utc>) -> Result<Vec<Outcome>> {
         self.with(|database| {
-            let transaction = database.begin_write()?;
+            let transaction = begin(database)?;
             let mut outcomes = Vec::with_capacity(received.len());
             {
                 let mut tables =
                     [transaction.open_table(HITS)?, transaction.open_table(READS)?, transaction.open_table(PICTURES)?];
+                let mut beside = transaction.open_table(BESIDE)?;
                 let mut units = transaction.open_table(UNITS)?;
                 for Received { unit, items } in received {
                     let mut counts: UnitCounts =
@@ -155,13 +162,18 @@ impl Store for RedbStore {
                         let there = table.get(id)?.map(|value| value.value().get(HEADER..) == Some(&item.payload[..]));
                         match there {
                             Some(true) => outcome.duplicates += 1,
-                            Some(false) => outcome.conflicts += 1,
+                            Some(false) => {
+                                let digest = Sha256::digest(&item.payload);
+                                let id = (unit.as_str(), item.kind as u8, item.key.as_slice(), &digest[..]);
+                                if beside.get(id)?.is_some() {
+                                    outcome.duplicates += 1;
+                                } else {
+                                    beside.insert(id, kept(at, &item.payload).as_slice())?;
+                                    outcome.conflicts += 1;
+                                }
+                            }
                             None => {
-                                let mut value = Vec::with_capacity(HEADER + item.payload.len());
-                                value.push(VERSION);
-                                value.extend_from_slice(&at.timestamp_millis().to_be_bytes());
-                                value.extend_from_slice(&item.payload);
-                                table.insert(id, value.as_slice())?;
+                                table.insert(id, kept(at, &item.payload).as_slice())?;
                                 outcome.stored += 1;
                                 match item.kind {
                                     Kind::Hit => counts.hits += 1,
@@ -219,6 +231,17 @@ impl Store for RedbStore {
         })
     }
 
+    fn beside(&self, unit: &str, kind: Kind, key: &[u8]) -> Result<Vec<Vec<u8>>> {
+        self.with(|database| {
+            let beside = database.begin_read()?.open_table(BESIDE)?;
+            let mut payloads = Vec::new();
+            for thing in beside.range((unit, kind as u8, key, &[][..])..=(unit, kind as u8, key, &[0xff; 32][..]))? {
+                payloads.extend(thing?.1.value().get(HEADER..).map(<[u8]>::to_vec));
+            }
+            Ok(payloads)
+        })
+    }
+
     fn put_list(&self, list: &str, revision: u64, bytes: &[u8]) -> Result<ListInfo> {
         let info = ListInfo {
             list: list.to_owned(),
@@ -227,7 +250,7 @@ impl Store for RedbStore {
             sha256: Sha256::digest(bytes).into(),
         };
         self.with(|database| {
-            let transaction = database.begin_write()?;
+            let transaction = begin(database)?;
             {
                 let mut pieces = transaction.open_table(PIECES)?;
                 pieces.retain_in((list, 0, 0)..=(list, u64::MAX, u64::MAX), |_, _| false)?;
@@ -268,6 +291,22 @@ impl Store for RedbStore {
             Ok(piece.and_then(|piece| piece.value().get(within..).map(<[u8]>::to_vec)))
         })
     }
+}
+
+/// A transaction after which the file opens at once, however the office ended: without it redb walks the whole file.
+fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+/// A payload as it is kept.
+fn kept(at: DateTime<Utc>, payload: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(HEADER + payload.len());
+    value.push(VERSION);
+    value.extend_from_slice(&at.timestamp_millis().to_be_bytes());
+    value.extend_from_slice(payload);
+    value
 }
 
 /// A list's line in its table.
@@ -331,10 +370,15 @@ mod tests {
         let outcomes = store.put(&[received("EX-01", vec![item(Kind::Read, "1", "other")])], at).expect("stored");
         assert_eq!(outcomes[0], Outcome { conflicts: 1, ..Outcome::default() });
         assert_eq!(store.get("EX-01", Kind::Read, b"1").expect("read"), Some(b"a".to_vec()));
+        // The car is told that it is stored, and frees it: so it is stored, beside the first.
+        let again = store.put(&[received("EX-01", vec![item(Kind::Read, "1", "other")])], at).expect("stored");
+        assert_eq!(again[0], Outcome { duplicates: 1, ..Outcome::default() });
+        assert_eq!(store.beside("EX-01", Kind::Read, b"1").expect("read"), vec![b"other".to_vec()]);
+        assert!(store.beside("EX-02", Kind::Read, b"1").expect("read").is_empty());
         assert_eq!(store.get("EX-02", Kind::Read, b"1").expect("read"), Some(b"c".to_vec()));
         assert_eq!(store.keys("EX-01", Kind::Hit).expect("read"), vec![b"2".to_vec()]);
         let counts = store.count_by_unit().expect("read")["EX-01"];
-        assert_eq!((counts.hits, counts.reads, counts.duplicates, counts.conflicts), (1, 1, 1, 1));
+        assert_eq!((counts.hits, counts.reads, counts.duplicates, counts.conflicts), (1, 1, 2, 1));
     }
 
     #[test]

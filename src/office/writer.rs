@@ -68,7 +68,7 @@ fn commit(store: &dyn Store, board: &Board, clock: &clock::Shared, batch: Vec<Jo
                     tracing::warn!(
                         unit = received.unit,
                         count = outcome.conflicts,
-                        "a unit sent other contents under keys it had used"
+                        "a unit sent other contents under keys it had used: they are stored beside the first"
                     );
                 }
                 // A connection that is gone by now asks again on its next one.

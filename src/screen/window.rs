@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use slint::{BackendSelector, ComponentHandle, Global, PhysicalSize};
 
+use super::display;
 use super::face::Face;
 use super::ui;
 use super::view::{Answer, Touch, View};
@@ -34,6 +35,8 @@ struct Inbox {
     news: Mutex<News>,
     /// Whether the window was already told that something lies here.
     pending: AtomicBool,
+    /// Whether there is nothing to show anything on any more.
+    gone: AtomicBool,
     window: Option<slint::Weak<ui::App>>,
 }
 
@@ -58,8 +61,8 @@ impl Handle {
     }
 
     pub(super) fn to(window: Option<slint::Weak<ui::App>>, settings: &config::Screen, clock: Clock) -> Self {
-        let (news, pending) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Inbox { clock, width: settings.width, news, pending, window }))
+        let (news, pending, gone) = (Mutex::default(), AtomicBool::new(false), AtomicBool::new(false));
+        Self(Arc::new(Inbox { clock, width: settings.width, news, pending, gone, window }))
     }
 
     /// Shows `view`, soon. Ages are counted from `view.now`, so send one every second even if nothing happened.
@@ -73,6 +76,9 @@ impl Handle {
 
     /// Whether a picture of `camera` would be shown now. Ask before scaling one down.
     pub fn wants_preview(&self, camera: &str) -> bool {
+        if self.0.gone.load(Ordering::Relaxed) {
+            return false;
+        }
         let now = self.0.clock.now();
         self.0.news().previews.get(camera).is_none_or(|last| now.since(last.at) >= PREVIEW_PAUSE)
     }
@@ -105,6 +111,11 @@ impl Handle {
             }
         }
         view
+    }
+
+    /// The display has gone: no picture is wanted any more.
+    pub fn forget(&self) {
+        self.0.gone.store(true, Ordering::Relaxed);
     }
 
     /// Closes the window, so that [`Screen::run`] returns.
@@ -167,15 +178,30 @@ impl Screen {
         Ok((Self { face }, handle))
     }
 
+    /// Lets the program outlive its display: `lost` hears that the X server has gone, and [`Screen::run`] never returns
+    /// then, since the library below it cannot go on. Without this the process ends.
+    pub fn outlive(&self, lost: impl Fn(Fault) + Send + Sync + 'static) {
+        display::outlive(Box::new(move || lost(lost_display("the X server has gone"))));
+    }
+
     /// Runs the window until it is closed, by the crew or by [`Handle::close`].
     ///
     /// # Errors
-    /// If the display goes away.
+    /// If the display goes away; with X11 see [`Screen::outlive`].
     pub fn run(self) -> Result<()> {
-        slint::run_event_loop().map_err(|error| unavailable(error.to_string()))?;
+        // Libraries below panic where they find the display gone in the middle of a call.
+        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(slint::run_event_loop));
+        ran.map_err(|_| lost_display("the window's loop ended by a panic"))?
+            .map_err(|error| lost_display(error.to_string()))?;
         drop(self.face);
         Ok(())
     }
+}
+
+fn lost_display(why: impl Into<String>) -> Fault {
+    Fault::new(Kind::Unavailable, "the display has gone")
+        .because(why.into())
+        .remedy("Alerts are still heard. Check the display, then start the unit again")
 }
 
 fn unavailable(why: impl Into<String>) -> Fault {

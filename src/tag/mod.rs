@@ -12,6 +12,8 @@ mod serial;
 mod tagger;
 mod time;
 
+#[cfg(test)]
+pub(crate) use fixes::tests::epoch as sample;
 pub use fixes::{Counts, Fixes, Limits, Place};
 pub use log::NmeaLog;
 pub use serial::{Event, Opener, SerialReceiver};

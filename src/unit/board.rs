@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::desk::Tools;
 use crate::alert::{Alert, SoundState, ago};
 use crate::clock::Moment;
+use crate::journal::Status;
 use crate::screen::{CameraTile, ReadLine, State, StatusItem, View};
 use crate::sync::LinkState;
 
@@ -16,6 +17,8 @@ const LIST_OLD: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct Board {
     cameras: Vec<Camera>,
     receiver: Option<Result<(), String>>,
+    /// Why there is no display, though there should be.
+    display: Option<String>,
     reads: u64,
     hits: u64,
 }
@@ -29,7 +32,7 @@ struct Camera {
 impl Board {
     pub(super) fn new(cameras: &[String], has_receiver: bool) -> Self {
         let cameras = cameras.iter().map(|name| Camera { name: name.clone(), lost: None, ended: false }).collect();
-        Self { cameras, receiver: has_receiver.then_some(Ok(())), reads: 0, hits: 0 }
+        Self { cameras, receiver: has_receiver.then_some(Ok(())), display: None, reads: 0, hits: 0 }
     }
 
     pub(super) fn camera_lost(&mut self, index: usize, why: String) {
@@ -52,6 +55,10 @@ impl Board {
         self.receiver = Some(Ok(()));
     }
 
+    pub(super) fn display_lost(&mut self, why: String) {
+        self.display = Some(why);
+    }
+
     /// Counts a version of a read: the first of a pass, and whether it is a hit.
     pub(super) fn count(&mut self, first: bool, hit: bool) {
         self.reads += u64::from(first);
@@ -67,31 +74,48 @@ impl Board {
         alert: Option<Arc<Alert>>,
         waiting: usize,
     ) -> View {
-        let mut status = Vec::new();
-        let mut tiles = Vec::new();
-        for (camera, counters) in self.cameras.iter().zip(&tools.counters) {
+        let mut status: Vec<StatusItem> = self.cameras(tools).collect();
+        let cameras = status
+            .iter()
+            .map(|item| CameraTile {
+                name: item.name.clone(),
+                state: item.state,
+                detail: item.detail.clone(),
+                picture: None,
+                boxes: Vec::new(),
+            })
+            .collect();
+        status.push(self.position(tools, now));
+        status.extend(self.parts(tools, now).into_iter().map(|(item, _)| item));
+        let summary = format!("{} reads, {} hits", self.reads, self.hits);
+        View { now, night: false, cameras, reads, alert, waiting, status, summary }
+    }
+
+    fn cameras<'a>(&'a self, tools: &'a Tools) -> impl Iterator<Item = StatusItem> + 'a {
+        self.cameras.iter().zip(&tools.counters).map(|(camera, counters)| {
             let (state, word, detail) = match (&camera.lost, camera.ended, counters.delivered()) {
                 (Some(why), ..) => (State::Fault, "lost", why.clone()),
                 (None, true, _) => (State::Warn, "ended", "the file has been played to its end".to_owned()),
                 (None, false, 0) => (State::Warn, "waiting", "no picture yet".to_owned()),
                 (None, false, n) => (State::Ok, "live", format!("{n} frames, {} dropped", counters.dropped())),
             };
-            status.push(StatusItem { name: camera.name.clone(), word: word.into(), state, detail: detail.clone() });
-            tiles.push(CameraTile { name: camera.name.clone(), state, detail, picture: None, boxes: Vec::new() });
-        }
-        status.push(self.position(tools, now));
-        status.push(sound(tools));
-        status.push(network(tools));
-        status.push(lists(tools, now));
+            StatusItem { name: camera.name.clone(), word: word.into(), state, detail }
+        })
+    }
+
+    /// The parts that do not say by themselves when they fail or are back: they are looked at. With each, whether it has
+    /// failed; one that is switched off or still starting has not.
+    pub(super) fn parts(&self, tools: &Tools, now: Moment) -> Vec<(StatusItem, bool)> {
+        let well = |item: StatusItem| (item.state != State::Ok, item);
+        let broken = |item: StatusItem| (item.state == State::Fault, item);
+        let mut parts = vec![broken(sound(tools)), network(tools), well(lists(tools, now))];
         if let Some(journal) = &tools.journal {
-            let kept = journal.status();
-            status.push(match &kept.fault {
-                None => StatusItem::ok("Journal", "writing", format!("{} records committed", kept.committed)),
-                Some(fault) => StatusItem::fault("Journal", "fault", fault.to_string()),
-            });
+            parts.push(well(kept(&journal.status())));
         }
-        let summary = format!("{} reads, {} hits", self.reads, self.hits);
-        View { now, night: false, cameras: tiles, reads, alert, waiting, status, summary }
+        if let Some(why) = &self.display {
+            parts.push(broken(StatusItem::fault("Display", "none", why)));
+        }
+        parts.into_iter().map(|(failed, item)| (item, failed)).collect()
     }
 
     fn position(&self, tools: &Tools, now: Moment) -> StatusItem {
@@ -112,6 +136,25 @@ impl Board {
     }
 }
 
+/// How the journal is. What is lost stays lost, so it is shown until the unit is started again.
+pub(super) fn kept(status: &Status) -> StatusItem {
+    let name = "Journal";
+    match (&status.fault, status.refused, status.without_pictures) {
+        (Some(fault), ..) => StatusItem::fault(name, "fault", fault.to_string()),
+        (None, 0, 0) => StatusItem::ok(name, "writing", format!("{} records committed", status.committed)),
+        (None, 0, reads) => StatusItem::warn(
+            name,
+            "pictures lost",
+            format!("{reads} reads were kept without their pictures: the disk was too slow. Check it"),
+        ),
+        (None, lost, _) => StatusItem::fault(
+            name,
+            format!("{lost} lost"),
+            format!("{lost} records could not be kept: nothing could be written for too long. Check the disk"),
+        ),
+    }
+}
+
 fn sound(tools: &Tools) -> StatusItem {
     match tools.speaker.state() {
         SoundState::Ready => StatusItem::ok("Sound", "ready", "alerts are heard"),
@@ -123,9 +166,9 @@ fn sound(tools: &Tools) -> StatusItem {
     }
 }
 
-fn network(tools: &Tools) -> StatusItem {
+fn network(tools: &Tools) -> (bool, StatusItem) {
     let Some(link) = &tools.link else {
-        return StatusItem::warn("Network", "none", "no back office is configured: the unit works alone");
+        return (false, StatusItem::warn("Network", "none", "no back office is configured: the unit works alone"));
     };
     let status = link.status();
     let unsent = match status.unsent {
@@ -134,9 +177,9 @@ fn network(tools: &Tools) -> StatusItem {
         n => format!("{n} things unsent"),
     };
     match status.state {
-        LinkState::Connected { .. } => StatusItem::ok("Network", "up", unsent),
-        LinkState::Starting => StatusItem::warn("Network", "starting", unsent),
-        LinkState::Down { reason, .. } => StatusItem::warn("Network", "down", format!("{unsent}. {reason}")),
+        LinkState::Connected { .. } => (false, StatusItem::ok("Network", "up", unsent)),
+        LinkState::Starting => (false, StatusItem::warn("Network", "starting", unsent)),
+        LinkState::Down { reason, .. } => (true, StatusItem::warn("Network", "down", format!("{unsent}. {reason}"))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The desk: everything that is known of a vehicle passes here, once, in order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -13,7 +13,7 @@ use crate::capture::Counters;
 use crate::clock::{Moment, Shared};
 use crate::hotlist::{self, Contradiction, Hit, Hotlist, Priority};
 use crate::journal::{Journal, Record};
-use crate::recognise::Read;
+use crate::recognise::{Read, ReadId};
 use crate::screen::{Handle, ReadLine, Touch};
 use crate::sync::Link;
 use crate::tag::{TaggedRead, Tagger, When};
@@ -22,6 +22,12 @@ use crate::tag::{TaggedRead, Tagger, When};
 const TICK: Duration = Duration::from_millis(500);
 /// Reads on the reel.
 const REEL: usize = 12;
+/// Passes whose recorded hits are remembered: a read is corrected within seconds.
+const RECORDED: usize = 256;
+/// Alerts whose way to the crew is timed, and latencies and faults of the outcome that are kept: a unit runs for months.
+const TIMED: usize = 64;
+const LATENCIES: usize = 1000;
+const FAULTS: usize = 100;
 
 /// How long the crew waited for one alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +70,19 @@ pub(super) struct Worker {
     tools: Tools,
     desk: Desk,
     board: Board,
-    reel: VecDeque<(crate::recognise::ReadId, ReadLine)>,
-    /// Capture instants of the alerts raised, until their latency is complete.
-    raised: Vec<(AlertId, Moment)>,
+    reel: VecDeque<(ReadId, ReadLine)>,
+    /// Capture instants of the newest alerts raised.
+    raised: VecDeque<(AlertId, Moment)>,
+    /// The hits of the newest passes that are on record.
+    recorded: VecDeque<(ReadId, Vec<Recorded>)>,
+    /// Parts that had failed when they were last looked at.
+    failed: BTreeSet<String>,
+    looked: Option<Moment>,
     outcome: Outcome,
 }
+
+/// A hit as it is on record: list, listed VRM, and the text that matched.
+type Recorded = (String, String, String);
 
 impl Worker {
     pub(super) fn new(tools: Tools) -> Self {
@@ -78,16 +92,27 @@ impl Worker {
             frames: vec![(0, 0); tools.cameras.len()],
             ..Outcome::default()
         };
-        Self { desk: Desk::new(Policy::default()), board, reel: VecDeque::new(), raised: Vec::new(), outcome, tools }
+        Self {
+            desk: Desk::new(Policy::default()),
+            board,
+            reel: VecDeque::new(),
+            raised: VecDeque::new(),
+            recorded: VecDeque::new(),
+            failed: BTreeSet::new(),
+            looked: None,
+            outcome,
+            tools,
+        }
     }
 
     pub(super) fn run(mut self, inbox: &Receiver<News>) -> Outcome {
-        self.show();
         loop {
+            self.look_round();
+            self.show();
             match inbox.recv_timeout(TICK) {
                 Ok(News::Read(read, t)) => self.read(*read, t),
                 Ok(News::Lost(camera, fault)) => {
-                    self.outcome.faults.push(fault.to_string());
+                    self.fault(fault.to_string());
                     self.note(self.camera(camera), fault.to_string());
                     self.board.camera_lost(camera, fault.to_string());
                 }
@@ -111,10 +136,14 @@ impl Worker {
                 },
                 Ok(News::Touch(touch)) => self.touch(touch),
                 Ok(News::Heard(alert, at)) => self.reached(alert, at, |latency| &mut latency.to_sound),
+                Ok(News::Display(fault)) => {
+                    self.board.display_lost(fault.to_string());
+                    self.tools.screen = None;
+                    self.looked = None;
+                }
                 Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            self.show();
         }
         for (frames, counters) in self.outcome.frames.iter_mut().zip(&self.tools.counters) {
             *frames = (counters.delivered(), counters.dropped());
@@ -122,9 +151,37 @@ impl Worker {
         if let Some(journal) = &self.tools.journal
             && let Err(fault) = journal.flush()
         {
-            self.outcome.faults.push(fault.to_string());
+            self.fault(fault.to_string());
         }
         self.outcome
+    }
+
+    #[cfg(test)]
+    pub(super) fn speaker(&self) -> &Speaker {
+        &self.tools.speaker
+    }
+
+    fn fault(&mut self, text: String) {
+        if self.outcome.faults.len() < FAULTS {
+            self.outcome.faults.push(text);
+        }
+    }
+
+    /// Puts on record which of the parts that are looked at have failed or come back since the last look.
+    pub(super) fn look_round(&mut self) {
+        let now = self.tools.clock.now();
+        if self.looked.is_some_and(|last| now.since(last) < TICK) {
+            return;
+        }
+        self.looked = Some(now);
+        for (item, failed) in self.board.parts(&self.tools, now) {
+            let part = item.name.to_lowercase();
+            if failed && self.failed.insert(part.clone()) {
+                self.note(part, item.detail);
+            } else if !failed && self.failed.remove(&part) {
+                self.note(part, String::new());
+            }
+        }
     }
 
     /// One version of one read: told to the crew first, then to everybody else.
@@ -142,7 +199,13 @@ impl Worker {
                 self.tools.speaker.sound(change.alert());
             }
             if let Change::Raised(alert) | Change::Replaced { alert, .. } = change {
-                self.raised.push((alert.id, tagged.read.last_at));
+                if self.raised.len() == TIMED {
+                    self.raised.pop_front();
+                }
+                self.raised.push_back((alert.id, tagged.read.last_at));
+                if self.outcome.latencies.len() == LATENCIES {
+                    self.outcome.latencies.remove(0);
+                }
                 self.outcome.latencies.push(Latency {
                     alert: alert.id,
                     to_desk: now.since(tagged.read.last_at),
@@ -155,12 +218,33 @@ impl Worker {
         self.show();
         self.record(Record::Read(Box::new(tagged.clone())));
         for hit in &hits {
-            self.record(Record::Hit { read: Box::new(tagged.clone()), hit: Box::new(hit.clone()) });
+            if self.is_new(&tagged.read, hit) {
+                self.record(Record::Hit { read: Box::new(tagged.clone()), hit: Box::new(hit.clone()) });
+            }
         }
         if let Some(link) = &self.tools.link {
             link.nudge();
         }
         (self.tools.observer)(&Told { t, read: &tagged, hits: &hits, changes: &changes });
+    }
+
+    /// Whether this hit of this text of the pass is not on record yet: a later version of a read that says the same again is
+    /// no second hit.
+    fn is_new(&mut self, read: &Read, hit: &Hit) -> bool {
+        let found = (hit.list.id.clone(), hit.entry.vrm.to_string(), read.text.clone());
+        let index = self.recorded.iter().position(|(id, _)| *id == read.id).unwrap_or_else(|| {
+            if self.recorded.len() == RECORDED {
+                self.recorded.pop_front();
+            }
+            self.recorded.push_back((read.id, Vec::new()));
+            self.recorded.len() - 1
+        });
+        let of_pass = &mut self.recorded[index].1;
+        let is_new = !of_pass.contains(&found);
+        if is_new {
+            of_pass.push(found);
+        }
+        is_new
     }
 
     fn on_reel(&mut self, tagged: &TaggedRead, hit: bool) {
@@ -261,6 +345,10 @@ fn sighting(tagged: &TaggedRead, hit: &Hit) -> Sighting {
     let read = &tagged.read;
     let entry = &hit.entry;
     let known = |text: &str, else_say: &str| if text.is_empty() { else_say.to_owned() } else { text.to_owned() };
+    // Where the time is not trusted nothing is known of ages. An expiry that even an untrusted clock has passed is said: it
+    // errs on the side of doubt.
+    let timed = tagged.when.trusted;
+    let counts = |c: &&Contradiction| timed || !matches!(c, Contradiction::ListStale { .. });
     Sighting {
         entry: format!("{}/{}", hit.list.id, entry.vrm),
         how: match hit.how {
@@ -281,10 +369,14 @@ fn sighting(tagged: &TaggedRead, hit: &Hit) -> Sighting {
         make: entry.make.clone(),
         model: entry.model.clone(),
         colour: entry.colour.clone(),
-        against: hit.against.iter().map(ToString::to_string).collect(),
+        against: hit.against.iter().filter(counts).map(ToString::to_string).collect(),
         expired: hit.against.iter().any(|c| matches!(c, Contradiction::Expired { .. })),
-        entry_age: entry.confirmed.or(entry.added).and_then(|date| (tagged.when.utc - date).to_std().ok()),
-        list_age: Some(hit.list_age),
+        entry_age: entry
+            .confirmed
+            .or(entry.added)
+            .filter(|_| timed)
+            .and_then(|date| (tagged.when.utc - date).to_std().ok()),
+        list_age: timed.then_some(hit.list_age),
         camera: read.camera.clone(),
         at: read.last_at,
         utc: tagged.when.trusted.then_some(tagged.when.utc),

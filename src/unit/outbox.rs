@@ -15,7 +15,7 @@ pub(super) struct Store {
 
 impl Outbox for Store {
     fn pending(&self, budget: Budget) -> Result<Vec<Item>> {
-        let items = self.journal.archive().pending(budget.items, budget.bytes)?;
+        let items = self.journal.pending(budget.items, budget.bytes)?;
         Ok(items
             .into_iter()
             .map(|item| Item {
@@ -31,12 +31,11 @@ impl Outbox for Store {
     }
 
     fn unsent(&self) -> u64 {
-        // A journal that cannot be read is told by the journal itself.
-        self.journal.archive().unsent().unwrap_or(0)
+        self.journal.status().unsent
     }
 
     fn acknowledged(&self, keys: &[Vec<u8>]) -> Result<()> {
-        self.journal.archive().acknowledge(keys).map(|_| ())
+        self.journal.acknowledge(keys)
     }
 
     fn lists_held(&self) -> Vec<(String, u64)> {

@@ -34,7 +34,7 @@ fn sure(entry: &str, seconds: u64) -> Sighting {
         list_age: Some(Duration::from_secs(7_200)),
         camera: "front".into(),
         at: at(seconds),
-        utc: None,
+        utc: chrono::DateTime::from_timestamp(1_796_119_200, 0),
         patch: Arc::clone(&picture),
         overview: picture,
         drill: false,
@@ -216,11 +216,12 @@ prop_compose! {
     fn any_sighting()(
         how in prop_oneof![Just(How::Exact), Just(How::Approximate), Just(How::Pattern)],
         probability in prop_oneof![0.0f32..1.0, Just(f32::NAN)],
-        expired: bool, contradicted: bool, list_h in proptest::option::of(0u64..72), entry_d in proptest::option::of(0u64..200),
+        expired: bool, contradicted: bool, timed: bool, list_h in proptest::option::of(0u64..72), entry_d in proptest::option::of(0u64..200),
         entry in 0u8..6, seconds in 0u64..1_000,
     ) -> Sighting {
         Sighting {
             how, probability, expired,
+            utc: if timed { chrono::DateTime::from_timestamp(1_796_119_200, 0) } else { None },
             against: if contradicted { vec!["camera saw a white vehicle".to_owned()] } else { Vec::new() },
             list_age: list_h.map(|h| Duration::from_secs(h * 3_600)),
             entry_age: entry_d.map(|d| Duration::from_secs(d * 86_400)),
@@ -232,7 +233,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn doubt_never_looks_or_sounds_certain(sighting in any_sighting()) {
-        let doubtful = sighting.how != How::Exact || sighting.expired || !sighting.against.is_empty()
+        let doubtful = sighting.how != How::Exact || sighting.expired || !sighting.against.is_empty() || sighting.utc.is_none()
             || !(sighting.probability >= 0.9) || sighting.list_age.is_none_or(|age| age > Duration::from_secs(86_400))
             || sighting.entry_age.is_some_and(|age| age > Duration::from_secs(90 * 86_400));
         let alert = Policy::default().alert(AlertId(1), read(1), "AB12CDE", &sighting);

@@ -271,6 +271,17 @@ fn a_repeated_file_goes_on_with_increasing_time_and_number() {
 }
 
 #[test]
+fn a_file_may_have_a_name_that_is_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (plain, odd) = (folder.path().join("a.mp4"), folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9.mp4")));
+    video(5, (320, 240), &format!("{X264} ! mp4mux"), &plain);
+    std::fs::rename(&plain, &odd).expect("renamed");
+    let (frames, fault) = play(&mut open_file(&odd, Pace::AsFast).expect("a video"));
+    assert_eq!((frames.len(), fault.is_none()), (5, true));
+}
+
+#[test]
 fn a_picture_file_is_a_video_of_one_frame() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("a.jpg");

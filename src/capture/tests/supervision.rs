@@ -235,5 +235,8 @@ fn a_repeated_picture_file_shows_once_a_second() {
         times.push(frame.time.as_secs());
     }
     assert_eq!(times, [0, 1, 2, 3]);
+    let turns = bench.feed.turns();
+    let position = |ms: u64| turns.position(Duration::from_millis(ms)).as_millis();
+    assert_eq!([0, 999, 1000, 1250, 3999].map(position), [0, 999, 0, 250, 999], "each turn begins at the file's start");
     assert_eq!(bench.waits(), [1.0, 1.0, 1.0]);
 }

@@ -51,7 +51,7 @@ impl Bench {
             What::Pipeline { video, json } => {
                 let video = match video {
                     Some(video) => video,
-                    None => super::demo::drive(false)?.video,
+                    None => super::film::drive(false)?.video,
                 };
                 pipeline(video, json)
             }

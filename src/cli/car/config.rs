@@ -21,6 +21,9 @@ pub(super) struct Config {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Explain a file or refuse it
+    ///
+    /// Example: outrider config check vehicle-config/usb-camera.toml
+    #[command(verbatim_doc_comment)]
     Check {
         /// The configuration, TOML
         file: PathBuf,
@@ -39,7 +42,7 @@ impl Config {
                     format!("the file {}{}", path.display(), if camera.repeat { ", over and over" } else { "" })
                 }
                 Source::Device(path) => format!("the device {}", path.display()),
-                Source::Rtsp(url) => format!("the network camera {}", without_password(url)),
+                Source::Rtsp(url) => format!("the network camera {}", config::without_secrets(url)),
             };
             println!("  camera {:?}: {source}; lost after {} s without a picture", camera.name, camera.silence_s);
         }
@@ -70,8 +73,14 @@ impl Config {
             false => println!("  no screen"),
         }
         println!(
-            "  reads are kept {} h, hits {} h after the office has them",
-            config.journal.keep_reads_h, config.journal.keep_hits_h
+            "  reads are kept {} h, hits {} h, faults and verdicts {} h{}",
+            config.journal.keep_reads_h,
+            config.journal.keep_hits_h,
+            config.journal.keep_events_h,
+            match &config.office {
+                None => String::new(),
+                Some(_) => format!("; what the office does not have yet {} h", config.journal.keep_unsent_h),
+            }
         );
         match &config.office {
             None => println!("  no back office: the unit works alone"),
@@ -81,23 +90,9 @@ impl Config {
     }
 }
 
-/// An address as it may be shown: a password in it is left out.
-fn without_password(url: &str) -> String {
-    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-        Some((scheme, rest)) => format!("{scheme}://...@{rest}"),
-        None => url.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passwords_are_not_shown() {
-        assert_eq!(without_password("rtsp://u:p@ss@host/x"), "rtsp://...@host/x");
-        assert_eq!(without_password("rtsp://host/x"), "rtsp://host/x");
-    }
 
     #[test]
     fn every_example_loads() {

@@ -1,5 +1,6 @@
 //! `outrider demo`: the unit on a made-up drive, with a back office of its own.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,19 +8,20 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::alert::{AlertId, Change, Verdict};
+use crate::alert::{AlertId, Change, Standing, Verdict};
 use crate::capture::Pace;
 use crate::clock::{RealClock, Shared};
 use crate::config::{self, Camera, Config, Receiver, ReceiverSource, Sound, Source};
-use crate::drive::{self, DriveFiles, Plan, Row, Truth};
-use crate::fault::{Fault, Result};
+use crate::drive::{DriveFiles, Report, Row, Truth, report};
+use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Hotlist;
 use crate::journal::Journal;
 use crate::office;
 use crate::recognise::Models;
-use crate::screen::{Answer, Handle, Screen, Touch, paint};
+use crate::screen::{Answer, Handle, Screen, Touch, View, paint};
 use crate::unit::{Outcome, Parts, Told, Unit, fetch_lists};
 
+use super::film::drive;
 use super::replay::{tempfolder, words};
 
 /// Play a made-up drive through the whole unit: cameras, plates, position, hits, alerts, screen and back office.
@@ -29,7 +31,7 @@ use super::replay::{tempfolder, words};
 /// The drive is painted once (a minute or two) and kept in the cache. With a display a window opens; without one the
 /// screens are saved as PNG files and the alerts printed. A back office runs on this machine; its network is cut in the
 /// middle of the drive and comes back. At the end: what was read against the truth, how fast alerts were, and what
-/// arrived at the office.
+/// arrived at the office. Ends with 1 if a part failed, if most plates were missed, or if something did not arrive.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Demo {
@@ -47,8 +49,6 @@ pub(super) struct Demo {
     small: bool,
 }
 
-/// The seed of the drive that everybody sees.
-const SEED: u64 = 1;
 /// The parts of the drive at which the network is cut and comes back.
 const CUT: (f64, f64) = (0.40, 0.65);
 /// How long the end of the demo waits for the office.
@@ -58,39 +58,6 @@ const LOOK_UP: Duration = Duration::from_millis(100);
 /// The part of the drive after which the patrol screen is saved, once no alert covers it.
 const PATROL: f64 = 0.3;
 
-/// The made-up drive, painted if the cache does not have it.
-pub(super) fn drive(small: bool) -> Result<DriveFiles> {
-    let plan = if small { Plan::sized(SEED, 960, 540) } else { Plan::demo(SEED) };
-    let bar = indicatif::ProgressBar::hidden();
-    bar.set_style(
-        indicatif::ProgressStyle::with_template("painting the drive {bar:40} {pos}/{len} frames, {eta} left")
-            .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()),
-    );
-    let files = drive::render(&plan, &cache()?, &mut |done, total| {
-        if bar.is_hidden() {
-            bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
-        }
-        bar.set_length(total);
-        bar.set_position(done);
-    });
-    bar.finish_and_clear();
-    files
-}
-
-/// Where painted drives are kept.
-fn cache() -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = set("XDG_CACHE_HOME")
-        .or_else(|| Some(set("HOME")?.join(".cache")))
-        .unwrap_or_else(std::env::temp_dir)
-        .join("outrider");
-    std::fs::create_dir_all(&folder).map_err(|error| {
-        Fault::io("cannot make the cache for the drive", &folder, error)
-            .remedy("Set XDG_CACHE_HOME to a folder that can be written")
-    })?;
-    Ok(folder)
-}
-
 /// What the demo notes while the unit runs.
 #[derive(Default)]
 struct Notes {
@@ -98,8 +65,6 @@ struct Notes {
     raised: Vec<String>,
     /// How far the film is, seconds.
     position: f64,
-    /// The alerts raised, to be painted and answered where there is no crew.
-    scenes: Vec<AlertId>,
 }
 
 impl Demo {
@@ -142,6 +107,9 @@ impl Demo {
         }
         let notes = Arc::new(Mutex::new(Notes::default()));
         let noted = notes.clone();
+        // The desk waits for nothing, so neither for a terminal.
+        let (lines, to_print) = channel::<String>();
+        let printer = std::thread::spawn(move || to_print.iter().for_each(|line| println!("{line}")));
         let unit = Unit::start(Parts {
             models: Models::load(None)?,
             config: config.clone(),
@@ -152,7 +120,7 @@ impl Demo {
             screen: Some(handle.clone()),
             touches: Some(touches),
             sounder: None,
-            observer: Box::new(move |told| note(&noted, told)),
+            observer: Box::new(move |told| note(&noted, &lines, told)),
         })?;
 
         let conductor = Conductor {
@@ -163,12 +131,13 @@ impl Demo {
             out: self.out.clone(),
             size: (config.screen.width, config.screen.height),
         };
-        let closed = AtomicBool::new(false);
+        let (closed, finished) = (AtomicBool::new(false), AtomicBool::new(false));
         let outcome = match screen {
             None => conductor.conduct(unit, &mut depot, &handle, true, &closed),
             Some(screen) => std::thread::scope(|scope| {
                 let conducting = scope.spawn(|| {
                     let outcome = conductor.conduct(unit, &mut depot, &handle, false, &closed);
+                    finished.store(!closed.load(Ordering::Relaxed), Ordering::Relaxed);
                     handle.close();
                     outcome
                 });
@@ -178,12 +147,36 @@ impl Demo {
                 Ok(conducting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
             }),
         }?;
+        // The unit is gone, and with it the sender: what is left is printed.
+        let _ = printer.join();
         let notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
-        print_reads(&truth, &notes.rows);
+        let report = report(&truth, &notes.rows);
+        print_reads(&report);
         print_alerts(&notes.raised, &outcome);
-        depot.print(&journal)?;
-        Ok(())
+        let unsent = depot.print(&journal)?;
+        outcome.sound()?;
+        // Whoever closes the window in the middle wants to see no more.
+        if closed.load(Ordering::Relaxed) && !finished.load(Ordering::Relaxed) {
+            Ok(())
+        } else {
+            verdict(&outcome, &report, unsent)
+        }
     }
+}
+
+/// Whether the demo showed what it is to show.
+fn verdict(outcome: &Outcome, report: &Report, unsent: u64) -> Result<()> {
+    let failed = |what: String| Err(Fault::new(Kind::Unavailable, "the demo failed").because(what));
+    if let Some(fault) = outcome.faults.first() {
+        return failed(fault.clone());
+    }
+    if report.captured * 2 < report.passes.len() {
+        return failed(format!("only {} of {} vehicles were captured", report.captured, report.passes.len()));
+    }
+    if unsent > 0 {
+        return failed(format!("{unsent} things did not arrive at the office"));
+    }
+    Ok(())
 }
 
 /// The unit's configuration for the demo.
@@ -216,9 +209,11 @@ const UNIT: &str = "demo-car";
 /// Its list.
 const LIST: &str = "demo";
 
-fn note(notes: &Mutex<Notes>, told: &Told) {
+fn note(notes: &Mutex<Notes>, lines: &Sender<String>, told: &Told) {
     let read = &told.read.read;
-    println!("{}", words(told));
+    // The printer is there until the unit has gone.
+    let say = |line: String| _ = lines.send(line);
+    say(words(told));
     let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
     notes.position = told.t.as_secs_f64();
     notes.rows.push(Row {
@@ -232,14 +227,13 @@ fn note(notes: &Mutex<Notes>, told: &Told) {
         let alert = change.alert();
         match change {
             Change::Raised(_) | Change::Replaced { .. } => {
-                println!("          ALERT ({}): {}", alert.grade.word(), alert.spoken);
+                say(format!("          ALERT ({}): {}", alert.grade.word(), alert.spoken));
                 for doubt in &alert.against {
-                    println!("                 against it: {doubt}");
+                    say(format!("                 against it: {doubt}"));
                 }
                 notes.raised.push(format!("{} {}", alert.grade.word(), alert.headline));
-                notes.scenes.push(alert.id);
             }
-            Change::Withdrawn(_) => println!("          withdrawn: the alert for {} stands no more", alert.text),
+            Change::Withdrawn(_) => say(format!("          withdrawn: the alert for {} stands no more", alert.text)),
             Change::Updated { .. } => {}
         }
     }
@@ -265,13 +259,10 @@ impl Conductor {
         save: bool,
         closed: &AtomicBool,
     ) -> Result<Outcome> {
-        let mut saved = 0;
+        let mut answered = HashSet::new();
         let mut patrol = false;
-        while !unit.is_over() && !closed.load(Ordering::Relaxed) {
-            let (position, scenes) = {
-                let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-                (notes.position / self.seconds, notes.scenes.clone())
-            };
+        while !unit.is_over() && !unit.is_broken() && !closed.load(Ordering::Relaxed) {
+            let position = self.notes.lock().unwrap_or_else(PoisonError::into_inner).position / self.seconds;
             if position > CUT.0 && !depot.was_cut {
                 depot.cut();
                 println!("          -- the network is cut --");
@@ -284,17 +275,18 @@ impl Conductor {
                 self.save(handle, "patrol")?;
                 patrol = true;
             }
-            if save && saved < scenes.len() {
-                let alert = scenes[saved];
-                if handle.latest().alert.is_some_and(|shown| shown.id == alert) {
-                    self.save(handle, &format!("alert-{alert}"))?;
-                }
-                // There is nobody to answer, so the demo's own crew does, and its verdict goes into the journal.
-                println!("          the demo's crew answers alert {alert}: confirmed");
-                let _ = self.touch.send(Touch::Answered(Answer { alert, verdict: Verdict::Confirmed }));
-                saved += 1;
+            if save {
+                self.answer(handle, &mut answered)?;
             }
             self.clock.sleep(LOOK_UP);
+        }
+        if save {
+            // Alerts that came last, or stood behind others.
+            let start = self.clock.now();
+            while handle.latest().waiting > 0 && !unit.is_broken() && self.clock.now().since(start) < PATIENCE {
+                self.answer(handle, &mut answered)?;
+                self.clock.sleep(LOOK_UP);
+            }
         }
         if depot.is_cut() {
             depot.restore()?;
@@ -320,12 +312,34 @@ impl Conductor {
         Ok(unit.stop())
     }
 
+    /// Saves and answers the alert on the screen, if there is one that was not answered yet: there is nobody to do it, so the
+    /// demo's own crew does, and its verdict goes into the journal.
+    fn answer(&self, handle: &Handle, answered: &mut HashSet<AlertId>) -> Result<()> {
+        let view = handle.latest();
+        let Some(shown) = view.alert.as_ref().filter(|shown| !answered.contains(&shown.id)) else { return Ok(()) };
+        let alert = shown.id;
+        self.save_view(&view, &format!("alert-{alert}"))?;
+        let verdict = match shown.standing {
+            Standing::Open => Verdict::Confirmed,
+            Standing::Withdrawn(_) => Verdict::StoodDown,
+        };
+        println!("          the demo's crew answers alert {alert}: {}", verdict.word().to_lowercase());
+        // The unit takes it, or is gone.
+        let _ = self.touch.send(Touch::Answered(Answer { alert, verdict }));
+        answered.insert(alert);
+        Ok(())
+    }
+
     fn save(&self, handle: &Handle, name: &str) -> Result<()> {
-        let picture = paint(&handle.latest(), self.size.0, self.size.1)?;
+        self.save_view(&handle.latest(), name)
+    }
+
+    fn save_view(&self, view: &View, name: &str) -> Result<()> {
+        let picture = paint(view, self.size.0, self.size.1)?;
         let path = self.out.join(format!("{name}.png"));
-        picture.save(&path).map_err(|error| {
-            Fault::new(crate::fault::Kind::Unavailable, "cannot save a screen").at(path.display()).because(error)
-        })
+        picture
+            .save(&path)
+            .map_err(|error| Fault::new(Kind::Unavailable, "cannot save a screen").at(path.display()).because(error))
     }
 }
 
@@ -365,8 +379,10 @@ impl Depot {
         Ok(())
     }
 
-    fn print(&self, journal: &Journal) -> Result<()> {
-        let Some(service) = &self.service else { return Ok(()) };
+    /// Prints what arrived; gives how much did not.
+    fn print(&self, journal: &Journal) -> Result<u64> {
+        let kept = journal.archive().verify()?;
+        let Some(service) = &self.service else { return Ok(kept.unsent) };
         let counts = service.counts()?;
         let car = journal.status();
         println!("\nBack office");
@@ -377,17 +393,15 @@ impl Depot {
                 counts.hits, counts.reads, counts.pictures, counts.duplicates, counts.conflicts
             ),
         }
-        let kept = journal.archive().verify()?;
         println!(
             "  the car's journal: {} records seen, {} committed in {} commits; it holds {} hits, {} versions of reads, {} pictures; {} unsent",
             car.seen, car.committed, car.commits, kept.hits, kept.reads, kept.pictures, kept.unsent
         );
-        Ok(())
+        Ok(kept.unsent)
     }
 }
 
-fn print_reads(truth: &Truth, rows: &[Row]) {
-    let report = drive::report(truth, rows);
+fn print_reads(report: &Report) {
     println!("\nReads against the truth");
     for pass in &report.passes {
         let verdict = if pass.exact {

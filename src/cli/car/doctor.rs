@@ -1,17 +1,21 @@
 //! `outrider doctor`: tries every part that a configuration names.
 
 use std::path::PathBuf;
+use std::sync::mpsc::{self, channel};
+use std::time::Duration;
 
 use crate::alert::{DeviceSounder, Sounder};
 use crate::capture;
-use crate::clock::RealClock;
+use crate::clock::{Clock, RealClock};
 use crate::config::{Config, ReceiverSource};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Hotlist;
+use crate::journal::Archive;
 use crate::recognise::{Models, Stills};
 use crate::sync::identity::Identity;
+use crate::tag::{Counts, Event, Limits, SerialReceiver};
 
-/// Try every part of the unit once: networks, data folder, cameras, receiver, sound, display, identity.
+/// Try every part of the unit once: networks, data folder, journal, hotlist, cameras, receiver, sound, display, identity.
 ///
 /// Example: outrider doctor --config /etc/outrider/car.toml
 ///
@@ -22,6 +26,31 @@ pub(super) struct Doctor {
     /// The configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+}
+
+/// How long a receiver may take to say something: it does so every second.
+const LISTEN: Duration = Duration::from_secs(3);
+const LOOK_UP: Duration = Duration::from_millis(50);
+
+/// Waits for one valid sentence.
+fn listen(receiver: &SerialReceiver, lost: &mpsc::Receiver<Event>, clock: &dyn Clock) -> Result<String> {
+    let start = clock.now();
+    while clock.now().since(start) < LISTEN {
+        if let Ok(Event::Lost(fault)) = lost.try_recv() {
+            return Err(fault);
+        }
+        if receiver.counts().sentences > 0 {
+            return Ok("it sends sentences".to_owned());
+        }
+        clock.sleep(LOOK_UP);
+    }
+    let heard = match receiver.counts() {
+        Counts { refused: 0, skipped_bytes: 0, .. } => "it sends nothing",
+        _ => "what it sends makes no sense",
+    };
+    Err(Fault::new(Kind::Unavailable, "the receiver gives no valid sentence")
+        .because(format!("{heard} within {} s", LISTEN.as_secs()))
+        .remedy("Check its power, its cable and the speed (baud) in the configuration"))
 }
 
 impl Doctor {
@@ -58,6 +87,13 @@ impl Doctor {
                 .map_err(|error| Fault::io("cannot write the data folder", data, error)),
         );
         tell(
+            "journal",
+            Archive::peek(data).map(|unsent| match unsent {
+                None => "there is none yet; the first start makes it".to_owned(),
+                Some(unsent) => format!("it opens; {unsent} things wait for the office"),
+            }),
+        );
+        tell(
             "hotlist",
             Hotlist::open(&data.join("hotlist.redb"), clock.clone()).map(|lists| {
                 let status = lists.status();
@@ -76,15 +112,16 @@ impl Doctor {
                 ReceiverSource::File(path) => std::fs::metadata(path)
                     .map(|_| "the log is there".to_owned())
                     .map_err(|error| Fault::io("cannot read the log", path, error)),
-                ReceiverSource::Serial(path) => serialport::new(path.display().to_string(), receiver.baud)
-                    .open()
-                    .map(|_| "the port opens".to_owned())
-                    .map_err(|error| {
-                        Fault::new(Kind::Unavailable, "cannot open the serial port")
-                            .at(path.display())
-                            .because(error)
-                            .remedy("Check the plug, and that the unit's user is in the group dialout")
-                    }),
+                ReceiverSource::Serial(path) => {
+                    let (events, lost) = channel();
+                    let limits = Limits::from(receiver);
+                    SerialReceiver::start(path, receiver.baud, limits, clock.clone(), move |event| {
+                        // Nobody listens any more once the part is judged.
+                        let _ = events.send(event);
+                    })
+                    .and_then(|serial| listen(&serial, &lost, &*clock))
+                    .map_err(|fault| fault.at(path.display()))
+                }
             };
             tell("receiver", found);
         }

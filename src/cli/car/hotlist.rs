@@ -25,6 +25,9 @@ pub(super) struct Hotlist {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Replace a list by a CSV file: headered columns in any order, or the 16 columns without header
+    ///
+    /// Example: outrider hotlist import --data /var/lib/outrider --list stolen stolen.csv
+    #[command(verbatim_doc_comment)]
     Import {
         /// The list's id
         #[arg(long, value_name = "ID")]
@@ -44,12 +47,18 @@ enum Command {
         file: PathBuf,
     },
     /// The lists, their revisions, entries and age
+    ///
+    /// Example: outrider hotlist status --data /var/lib/outrider
+    #[command(verbatim_doc_comment)]
     Status {
         /// Print JSON lines
         #[arg(long)]
         json: bool,
     },
     /// What the lists say of a VRM
+    ///
+    /// Example: outrider hotlist lookup --data /var/lib/outrider "AB12 CDE"
+    #[command(verbatim_doc_comment)]
     Lookup {
         /// The VRM, spaces or not
         vrm: String,

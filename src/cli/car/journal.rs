@@ -1,11 +1,12 @@
 //! `outrider journal`: the car's own record.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use crate::clock::RealClock;
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
-use crate::journal::Archive;
+use crate::journal::{Archive, Keep};
 use crate::tag::When;
 
 /// Verify, export and purge the journal.
@@ -26,25 +27,43 @@ pub(super) struct Journal {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Decode every record, follow every reference and compare the counters
+    ///
+    /// Example: outrider journal verify --data /var/lib/outrider
+    #[command(verbatim_doc_comment)]
     Verify {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
     /// Write reads, hits, verdicts and faults as JSON lines, or with --out as a folder with pictures
+    ///
+    /// Example: outrider journal export --data /var/lib/outrider --out export
+    #[command(verbatim_doc_comment)]
     Export {
         /// The folder, made; it must not hold an export yet. Left out: JSON lines on standard output
         #[arg(long, value_name = "FOLDER")]
         out: Option<PathBuf>,
     },
-    /// Delete what is beyond its retention; never a hit that the office does not have
+    /// Delete what is beyond its retention; what the office is still to get is kept on
+    ///
+    /// Example: outrider journal purge --data /var/lib/outrider --keep-reads-h 24
+    #[command(verbatim_doc_comment)]
     Purge {
         /// Hours that reads without a hit are kept
-        #[arg(long, default_value_t = config::Journal::default().keep_reads_h)]
+        #[arg(long, value_name = "HOURS", default_value_t = config::Journal::default().keep_reads_h)]
         keep_reads_h: u32,
-        /// Hours that hits are kept once the office has them
-        #[arg(long, default_value_t = config::Journal::default().keep_hits_h)]
+        /// Hours that hits are kept
+        #[arg(long, value_name = "HOURS", default_value_t = config::Journal::default().keep_hits_h)]
         keep_hits_h: u32,
+        /// Hours that anything waits for the office at the longest
+        #[arg(long, value_name = "HOURS", default_value_t = config::Journal::default().keep_unsent_h)]
+        keep_unsent_h: u32,
+        /// Hours that verdicts, faults and notes are kept
+        #[arg(long, value_name = "HOURS", default_value_t = config::Journal::default().keep_events_h)]
+        keep_events_h: u32,
+        /// The car has no office: what was never sent goes by its age too
+        #[arg(long)]
+        no_office: bool,
     },
 }
 
@@ -74,26 +93,32 @@ impl Journal {
                 eprintln!("{lines} lines and their pictures are in {}", folder.display());
             }
             Command::Export { out: None } => {
-                archive.export_jsonl(std::io::stdout().lock())?;
+                let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+                match archive.export_jsonl(&mut out) {
+                    // Nobody listens any more.
+                    Err(fault) if fault.is_broken_pipe() => return Ok(()),
+                    exported => exported?,
+                };
+                crate::cli::printed(out.flush())?;
             }
-            Command::Purge { keep_reads_h, keep_hits_h } => {
+            Command::Purge { keep_reads_h, keep_hits_h, keep_unsent_h, keep_events_h, no_office } => {
                 let utc = RealClock::shared().utc();
-                if utc.timestamp() < EARLIEST {
+                if !archive.believes(utc)? {
                     return Err(Fault::new(Kind::Unavailable, "this machine's clock is wrong, nothing was purged")
-                        .because(format!("it says {}", utc.format("%Y-%m-%d")))
+                        .because(format!(
+                            "it says {}, which is before units existed or before what the journal holds",
+                            utc.format("%Y-%m-%d")
+                        ))
                         .remedy("Set the clock, then try again"));
                 }
-                let purged =
-                    archive.purge(When { utc, trusted: true }, &config::Journal { keep_reads_h, keep_hits_h })?;
+                let hours = config::Journal { keep_reads_h, keep_hits_h, keep_unsent_h, keep_events_h };
+                let purged = archive.purge(When { utc, trusted: false }, &Keep::new(hours, !no_office))?;
                 println!(
-                    "purged {} passes ({} of them never sent) and {} hits",
-                    purged.reads, purged.unsent, purged.hits
+                    "purged {} passes and {} hits ({} of them never sent), and {} events",
+                    purged.reads, purged.hits, purged.unsent, purged.events
                 );
             }
         }
         Ok(())
     }
 }
-
-/// No unit was built before: 2026-01-01, seconds of UTC.
-const EARLIEST: i64 = 1_767_225_600;

@@ -6,9 +6,11 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod config;
+#[cfg(feature = "office")]
 mod demo;
 mod doctor;
 mod evaluate;
+mod film;
 mod hotlist;
 mod journal;
 mod read;
@@ -16,8 +18,12 @@ mod replay;
 mod run;
 
 /// The number plate reader that rides in a patrol car.
+///
+/// Example: outrider demo
+///
+/// See outrider COMMAND --help for the others, each with an example.
 #[derive(Parser)]
-#[command(version, propagate_version = true, arg_required_else_help = true)]
+#[command(version, propagate_version = true, arg_required_else_help = true, verbatim_doc_comment)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -26,6 +32,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Run),
+    #[cfg(feature = "office")]
     Demo(demo::Demo),
     Read(read::Read),
     Replay(replay::Replay),
@@ -42,6 +49,7 @@ pub fn main() -> ExitCode {
     super::log_to_standard_error();
     let result = match Arguments::parse().command {
         Command::Run(command) => command.run(),
+        #[cfg(feature = "office")]
         Command::Demo(command) => command.run(),
         Command::Read(command) => command.run(),
         Command::Replay(command) => command.run(),

@@ -56,11 +56,9 @@ impl Read {
                 people(&mut out, file, &plates, ms)
             };
             match printed {
+                // Nobody listens any more.
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-                Err(error) => {
-                    return Err(Fault::new(Kind::Unavailable, "cannot write to standard output").because(error));
-                }
-                Ok(()) => {}
+                printed => crate::cli::printed(printed)?,
             }
         }
         match unread {

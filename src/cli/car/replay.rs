@@ -118,12 +118,10 @@ impl Replay {
             Ok(())
         });
         let outcome = unit.wait();
-        match printing.join() {
-            Ok(Err(error)) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                return Err(Fault::new(Kind::Unavailable, "cannot write to standard output").because(error));
-            }
-            _ => {}
+        if let Ok(printed) = printing.join() {
+            crate::cli::printed(printed)?;
         }
+        outcome.sound()?;
         if self.realtime {
             for (index, (delivered, dropped)) in outcome.frames.iter().enumerate() {
                 eprintln!("outrider: {}: {delivered} frames, {dropped} dropped", self.sources[index].display());

@@ -1,9 +1,9 @@
 //! `outrider run`: the unit.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::capture::Pace;
@@ -20,9 +20,9 @@ use crate::unit::{Parts, Unit};
 ///
 /// Example: outrider run --config /etc/outrider/car.toml
 ///
-/// Ends with Ctrl-C, as a service manager ends it, or when the window is closed. A camera, receiver, sound card, display
-/// or network that is missing is a fault on the status strip and in the journal; the rest goes on, and the part comes
-/// back by itself.
+/// Ends with Ctrl-C, as a service manager ends it, or when the window is closed. A camera, receiver, sound card or
+/// network that is missing is a fault on the status strip and in the journal; the rest goes on, and the part comes
+/// back by itself. A display that goes away is a fault in the journal, and the unit goes on without.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Run {
@@ -48,14 +48,11 @@ impl Run {
         let asked_to_end = when_asked_to_end()?;
 
         let (touch, touches) = channel();
-        let window = match config.screen.enabled {
-            false => None,
+        let (window, no_display) = match config.screen.enabled {
+            false => (None, None),
             true => match Screen::open(&config.screen, clock.clone(), touch) {
-                Ok(window) => Some(window),
-                Err(fault) => {
-                    eprintln!("outrider: no screen: {fault}");
-                    None
-                }
+                Ok(window) => (Some(window), None),
+                Err(fault) => (None, Some(fault)),
             },
         };
         let (screen, handle) = window.unzip();
@@ -71,25 +68,55 @@ impl Run {
             sounder: None,
             observer: Box::new(|_| {}),
         })?;
-        match (screen, handle) {
-            (Some(screen), Some(handle)) => {
-                let (ended, clock) = (asked_to_end.clone(), clock.clone());
-                std::thread::spawn(move || {
-                    wait(&ended, &*clock);
-                    handle.close();
-                });
-                screen.run()?;
-                asked_to_end.store(true, Ordering::Relaxed);
-            }
-            _ => wait(&asked_to_end, &*clock),
+        if let Some(fault) = no_display {
+            unit.without_display(fault);
         }
-        unit.stop();
-        Ok(())
+        let Some((screen, handle)) = screen.zip(handle) else {
+            wait(&unit, &*clock, || asked_to_end.load(Ordering::Relaxed));
+            return unit.stop().sound();
+        };
+        // The window has this thread; should its display go away, the unit outlives it.
+        let (lost, display) = channel();
+        let (ended, window_lives) = (asked_to_end.clone(), Arc::new(AtomicBool::new(true)));
+        let lives = window_lives.clone();
+        let keeping = std::thread::spawn(move || {
+            wait(&unit, &*clock, || {
+                if let Ok(fault) = display.try_recv() {
+                    handle.forget();
+                    unit.without_display(fault);
+                }
+                ended.load(Ordering::Relaxed)
+            });
+            handle.close();
+            let result = unit.stop().sound();
+            if !lives.load(Ordering::Relaxed) {
+                // The first thread is held by the library of a display that is no more.
+                std::process::exit(crate::cli::report("outrider", result).into());
+            }
+            result
+        });
+        let lost = Mutex::new(lost);
+        let tell = Arc::new(move |fault| {
+            // The receiver is gone only once the unit is.
+            let _ = lost.lock().unwrap_or_else(PoisonError::into_inner).send(fault);
+        });
+        let told = tell.clone();
+        screen.outlive(move |fault| {
+            window_lives.store(false, Ordering::Relaxed);
+            told(fault);
+        });
+        match screen.run() {
+            // The crew has closed the window, or the unit was asked to end.
+            Ok(()) => asked_to_end.store(true, Ordering::Relaxed),
+            Err(fault) => tell(fault),
+        }
+        keeping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
-fn wait(ended: &AtomicBool, clock: &dyn Clock) {
-    while !ended.load(Ordering::Relaxed) {
+/// Waits for the end, which is also when the unit breaks.
+fn wait(unit: &Unit, clock: &dyn Clock, ended: impl Fn() -> bool) {
+    while !ended() && !unit.is_broken() {
         clock.sleep(LOOK_UP);
     }
 }

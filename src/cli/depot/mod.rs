@@ -12,7 +12,7 @@ use crate::office;
 
 /// The back office of Outrider: takes in what cars read, hands them their lists.
 ///
-/// A first office, in order:
+/// Example, a first office in order:
 ///   outrider-office init --data office --name office.example.org
 ///   outrider-office enrol --data office --unit car-01 --out identity-car-01
 ///   outrider-office publish --data office --list stolen stolen.csv
@@ -28,6 +28,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Make an office: its authority, its own identity, its store
+    ///
+    /// Example: outrider-office init --data office --name office.example.org
+    #[command(verbatim_doc_comment)]
     Init {
         /// The office's folder, made if it is not there
         #[arg(long, value_name = "FOLDER")]
@@ -37,6 +40,9 @@ enum Command {
         names: Vec<String>,
     },
     /// Make a car's identity: its certificate and key, and the authority's certificate
+    ///
+    /// Example: outrider-office enrol --data office --unit car-01 --out identity-car-01
+    #[command(verbatim_doc_comment)]
     Enrol {
         /// The office's folder
         #[arg(long, value_name = "FOLDER")]
@@ -49,6 +55,9 @@ enum Command {
         out: PathBuf,
     },
     /// Cut a car off, also in mid-connection
+    ///
+    /// Example: outrider-office revoke --data office --unit car-01
+    #[command(verbatim_doc_comment)]
     Revoke {
         /// The office's folder
         #[arg(long, value_name = "FOLDER")]
@@ -58,6 +67,9 @@ enum Command {
         unit: String,
     },
     /// Serve the cars until asked to end (Ctrl-C)
+    ///
+    /// Example: outrider-office serve --data office --listen 0.0.0.0:4433
+    #[command(verbatim_doc_comment)]
     Serve {
         /// The office's folder
         #[arg(long, value_name = "FOLDER")]
@@ -67,6 +79,9 @@ enum Command {
         listen: SocketAddr,
     },
     /// Publish a list: connected cars get it at once, the others when they connect
+    ///
+    /// Example: outrider-office publish --data office --list stolen stolen.csv
+    #[command(verbatim_doc_comment)]
     Publish {
         /// The office's folder
         #[arg(long, value_name = "FOLDER")]
@@ -81,6 +96,9 @@ enum Command {
         file: PathBuf,
     },
     /// What each unit has sent, and when it was last heard of
+    ///
+    /// Example: outrider-office fleet --data office --json
+    #[command(verbatim_doc_comment)]
     Fleet {
         /// The office's folder
         #[arg(long, value_name = "FOLDER")]

@@ -1,0 +1,412 @@
+//! What joins the rooms, with cameras and recognition that follow a script, on real files.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+
+use chrono::{TimeDelta, Utc};
+use serde_json::Value;
+
+use super::desk::{Tools, Worker};
+use super::eye::{Eye, Recognise};
+use super::*;
+use crate::alert::{Grade, Output};
+use crate::capture::{Event, Frame, Picture};
+use crate::clock::SimulatedClock;
+use crate::config::{self, Receiver as ReceiverConfig, ReceiverSource};
+use crate::hotlist::ImportOptions;
+use crate::plate;
+use crate::recognise::{Character, InView, ReadId, Thumbnail};
+
+fn start() -> DateTime<Utc> {
+    "2026-12-01T10:00:00Z".parse().expect("a time")
+}
+
+fn read(pass: u64, text: &str) -> Read {
+    let picture = Arc::new(Thumbnail { width: 4, height: 2, rgb: vec![90; 24] });
+    let characters = text
+        .chars()
+        .map(|character| {
+            let mut p = [0.0; plate::ALPHABET_SIZE];
+            p[plate::index_of(character).expect("a plate's character")] = 0.99;
+            Character { p }
+        })
+        .collect();
+    Read {
+        id: ReadId { run: 1, pass },
+        camera: "front".into(),
+        text: text.into(),
+        raw: text.into(),
+        confidence: 0.98,
+        characters,
+        first_at: Moment::default(),
+        last_at: Moment::default(),
+        first_seen: Duration::ZERO,
+        last_seen: Duration::from_millis(500),
+        looks: 5,
+        agreeing: 5,
+        corners: [[0.0; 2]; 4],
+        patch: picture.clone(),
+        overview: picture,
+    }
+}
+
+// ---- the desk ----
+
+/// A desk with one list, a journal, and a log of the receiver that tells the time where `timed`.
+struct Bench {
+    folder: tempfile::TempDir,
+    clock: Arc<SimulatedClock>,
+    journal: Arc<Journal>,
+    seen: Arc<Mutex<Vec<(Grade, String)>>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = SimulatedClock::starting(start());
+        let journal = Arc::new(Journal::open(folder.path(), clock.clone()).expect("opened"));
+        Self { folder, clock, journal, seen: Arc::default() }
+    }
+
+    fn worker(&self, list: &str, timed: bool, speaker: Speaker) -> Worker {
+        let clock: Shared = self.clock.clone();
+        let hotlist = Arc::new(Hotlist::open(&self.folder.path().join("hotlist.redb"), clock.clone()).expect("opened"));
+        let options = ImportOptions { produced: Some(start()), ..ImportOptions::default() };
+        hotlist.import("pnc", list.as_bytes(), Path::new("list.csv"), &options).expect("imported");
+        let tagger = if timed {
+            let path = self.folder.path().join("drive.nmea");
+            std::fs::write(&path, crate::tag::sample("100000", 0.0, 6.0)).expect("written");
+            let receiver =
+                ReceiverConfig { source: ReceiverSource::File(path), baud: 9600, stale_s: 2.0, absent_s: 30.0 };
+            Tagger::open(Some(&receiver), Arc::default(), clock.clone(), |_| {}).expect("a log")
+        } else {
+            Tagger::without(clock.clone())
+        };
+        let seen = self.seen.clone();
+        Worker::new(Tools {
+            clock,
+            cameras: vec!["front".into()],
+            counters: vec![Arc::default()],
+            positions: vec![Arc::default()],
+            has_receiver: timed,
+            tagger: Arc::new(tagger),
+            hotlist: Some(hotlist),
+            journal: Some(self.journal.clone()),
+            speaker,
+            screen: None,
+            link: None,
+            observer: Box::new(move |told| {
+                let alerts = told.changes.iter().map(|change| (change.alert().grade, change.alert().doubt.clone()));
+                seen.lock().expect("whole").extend(alerts);
+            }),
+        })
+    }
+
+    /// The journal's lines of one kind.
+    fn lines(&self, kind: &str) -> Vec<Value> {
+        self.journal.flush().expect("on disk");
+        let mut text = Vec::new();
+        self.journal.archive().export_jsonl(&mut text).expect("exported");
+        let lines = String::from_utf8(text).expect("text");
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .filter(|line: &Value| line["kind"] == kind)
+            .collect()
+    }
+}
+
+fn silent() -> Speaker {
+    let off = config::Sound { enabled: false, volume: 0.0 };
+    Speaker::start(&off, SimulatedClock::starting(start()), Box::new(DeviceSounder), |_, _| {}).expect("started")
+}
+
+/// Lets the desk hear `news`, then ends it.
+fn hear(worker: Worker, news: Vec<News>) -> Outcome {
+    let (sender, inbox) = channel();
+    news.into_iter().chain([News::Stop]).for_each(|news| sender.send(news).expect("the desk listens"));
+    worker.run(&inbox)
+}
+
+fn put_out(read: Read) -> News {
+    News::Read(Box::new(read), Duration::from_millis(500))
+}
+
+#[test]
+fn where_the_time_is_not_known_nothing_on_a_list_is_certain() {
+    // By the satellites the entry has expired; the car's clock was never set, and would let it count.
+    let list = "vrm,reason,expires,confirmed\nAB12CDE,stolen,2026-11-30,2026-11-29\nCD34EFG,stolen,,2026-11-29\n";
+    let both = || vec![put_out(read(1, "AB12CDE")), put_out(read(2, "CD34EFG"))];
+    let bench = Bench::new();
+    hear(bench.worker(list, true, silent()), both());
+    let grades: Vec<Grade> = bench.seen.lock().expect("whole").iter().map(|(grade, _)| *grade).collect();
+    assert_eq!(grades, [Grade::Possible, Grade::Certain], "with satellites");
+
+    let bench = Bench::new();
+    bench.clock.jump_to(DateTime::UNIX_EPOCH);
+    hear(bench.worker(list, false, silent()), both());
+    for (grade, doubt) in bench.seen.lock().expect("whole").iter() {
+        assert_eq!(*grade, Grade::Probable);
+        assert!(doubt.contains("time unknown"), "{doubt}");
+    }
+    assert_eq!(bench.seen.lock().expect("whole").len(), 2);
+}
+
+#[test]
+fn a_later_version_of_a_read_that_says_the_same_is_no_second_hit() {
+    let bench = Bench::new();
+    let list = "vrm,reason\nAB12CDE,stolen\n";
+    let versions = ["AB12CDE", "AB12CDE", "AB12CDF", "AB12CDE"].map(|text| put_out(read(1, text)));
+    hear(bench.worker(list, true, silent()), Vec::from(versions));
+    let reads = bench.lines("read");
+    assert_eq!(reads[0]["versions"].as_array().map(Vec::len), Some(3), "every version is kept");
+    assert_eq!(reads[0]["hits"].as_array().map(Vec::len), Some(1));
+
+    // Another vehicle of the same VRM is another hit.
+    let bench = Bench::new();
+    hear(bench.worker(list, true, silent()), vec![put_out(read(1, "AB12CDE")), put_out(read(2, "AB12CDE"))]);
+    assert_eq!(bench.lines("read").iter().filter(|read| !read["hits"].as_array().expect("hits").is_empty()).count(), 2);
+}
+
+/// A sound card that is missing until it is plugged in.
+struct Card(Arc<AtomicBool>);
+
+impl Sounder for Card {
+    fn open(&mut self, _: Box<dyn Fn(String) + Send + Sync>) -> Result<Box<dyn Output>> {
+        struct Mute;
+        impl Output for Mute {
+            fn play(&mut self, _: crate::alert::Playback) {}
+        }
+        match self.0.load(Ordering::Relaxed) {
+            true => Ok(Box::new(Mute)),
+            false => Err(Fault::new(Kind::Unavailable, "there is no sound card")),
+        }
+    }
+}
+
+#[test]
+fn parts_that_fail_and_come_back_are_on_record() {
+    let bench = Bench::new();
+    let plugged = Arc::new(AtomicBool::new(false));
+    let on = config::Sound { enabled: true, volume: 0.5 };
+    let clock: Shared = bench.clock.clone();
+    let speaker = Speaker::start(&on, clock, Box::new(Card(plugged.clone())), |_, _| {}).expect("started");
+    let until = |speaker: &Speaker, fault: bool| {
+        while speaker.state().is_fault() != fault || speaker.state() == crate::alert::SoundState::Opening {
+            std::thread::yield_now();
+        }
+    };
+    until(&speaker, true);
+    let mut worker = bench.worker("vrm,reason\nAB12CDE,stolen\n", true, speaker);
+    let faults =
+        |bench: &Bench, kind: &str, part: &str| bench.lines(kind).iter().filter(|line| line["part"] == part).count();
+    worker.look_round();
+    bench.clock.advance(Duration::from_secs(1));
+    worker.look_round();
+    assert_eq!((faults(&bench, "fault", "sound"), faults(&bench, "back", "sound")), (1, 0));
+    plugged.store(true, Ordering::Relaxed);
+    until(worker.speaker(), false);
+    bench.clock.advance(Duration::from_secs(1));
+    worker.look_round();
+    assert_eq!((faults(&bench, "fault", "sound"), faults(&bench, "back", "sound")), (1, 1));
+
+    hear(worker, vec![News::Display(Fault::new(Kind::Unavailable, "the display has gone"))]);
+    assert_eq!(faults(&bench, "fault", "display"), 1);
+    assert_eq!(bench.lines("fault").len(), 2, "what works says nothing: {:?}", bench.lines("fault"));
+}
+
+#[test]
+fn a_long_run_does_not_grow() {
+    let bench = Bench::new();
+    let worker = bench.worker("vrm,reason\nAB12CDE,stolen\n", true, silent());
+    let lost = (0..500).map(|n| News::Lost(0, Fault::new(Kind::Unavailable, format!("lost {n}")))).collect();
+    let outcome = hear(worker, lost);
+    assert_eq!(outcome.faults.len(), 100);
+    assert_eq!(outcome.faults[0], "lost 0", "the first is the cause");
+}
+
+#[test]
+fn records_that_are_lost_show_on_the_strip() {
+    use crate::journal::Status;
+    use crate::screen::State;
+    let well = board::kept(&Status { committed: 3, ..Status::default() });
+    assert_eq!(well.state, State::Ok);
+    let slow = board::kept(&Status { committed: 3, without_pictures: 2, ..Status::default() });
+    assert_eq!(slow.state, State::Warn);
+    let lost = board::kept(&Status { committed: 3, refused: 7, ..Status::default() });
+    assert!(lost.state == State::Fault && lost.word == "7 lost" && lost.detail.contains("disk"));
+}
+
+// ---- an eye ----
+
+/// Recognition that says one read a frame at its end, and fails where the script says so.
+#[derive(Default)]
+struct Script {
+    frames: u64,
+    unfinished: VecDeque<Read>,
+    fails: Vec<u64>,
+    panics: Option<u64>,
+}
+
+impl Recognise for Script {
+    fn frame(&mut self, _: &Frame, _: &mut dyn FnMut(Read)) -> Result<()> {
+        self.frames += 1;
+        assert_ne!(Some(self.frames), self.panics, "as the script says");
+        if self.fails.contains(&self.frames) {
+            return Err(Fault::new(Kind::Internal, "the network does not fit"));
+        }
+        self.unfinished.push_back(read(self.frames, "AB12CDE"));
+        Ok(())
+    }
+
+    fn end(&mut self, put_out: &mut dyn FnMut(Read)) {
+        self.unfinished.drain(..).for_each(put_out);
+    }
+
+    fn in_view(&self) -> Vec<InView> {
+        Vec::new()
+    }
+
+    fn timings(&self) -> Timings {
+        Timings::default()
+    }
+}
+
+fn frame() -> Event {
+    Event::Frame(Frame {
+        camera: "front".into(),
+        number: 0,
+        at: Moment::default(),
+        time: Duration::ZERO,
+        picture: Picture::owned(2, 2, vec![0; 4]).expect("grey"),
+    })
+}
+
+fn eye(events: Vec<Event>, recogniser: Script, news: Sender<News>) -> Eye<Script> {
+    let mut events = events.into_iter();
+    Eye {
+        index: 0,
+        feed: Box::new(move |_| events.next().unwrap_or(Event::End)),
+        recogniser,
+        position: Arc::new(AtomicU64::new(0)),
+        screen: None,
+        news,
+        stop: Arc::default(),
+    }
+}
+
+/// What the eye says, as letters: Read, Lost, Back, End.
+fn said(events: Vec<Event>, recogniser: Script) -> String {
+    let (sender, news) = channel();
+    eye(events, recogniser, sender).run();
+    news.try_iter()
+        .map(|news| match news {
+            News::Read(..) => 'R',
+            News::Lost(..) => 'L',
+            News::Back(_) => 'B',
+            News::End(..) => 'E',
+            _ => '?',
+        })
+        .collect()
+}
+
+#[test]
+fn what_a_camera_saw_before_it_went_away_is_said_at_once() {
+    let lost = || Event::Lost(Fault::new(Kind::Unavailable, "the cable is out"));
+    assert_eq!(said(vec![frame(), lost(), Event::Back, frame()], Script::default()), "RLBRE");
+    // A camera that is silent, but not long enough to be lost.
+    let quiet = |count| (0..count).map(|_| Event::Quiet);
+    let events: Vec<Event> = [frame()].into_iter().chain(quiet(30)).chain([lost()]).collect();
+    assert_eq!(said(events, Script::default()), "RLE");
+    let (sender, news) = channel();
+    let events: Vec<Event> = [frame()].into_iter().chain(quiet(24)).collect();
+    eye(events, Script::default(), sender).run();
+    assert!(matches!(news.try_recv(), Ok(News::Read(..))));
+}
+
+#[test]
+fn a_camera_whose_pictures_could_not_be_recognised_for_a_while_is_back_with_the_first_that_can() {
+    let script = Script { fails: vec![2, 3], ..Script::default() };
+    assert_eq!(said((0..5).map(|_| frame()).collect(), script), "LBRRRE");
+}
+
+#[test]
+fn a_thread_that_panics_is_no_success() {
+    let (news, inbox) = channel();
+    let broken_eye = eye(vec![frame()], Script { panics: Some(1), ..Script::default() }, news.clone());
+    let mut unit = Unit {
+        eyes: vec![watched(0, broken_eye, news.clone()).expect("started")],
+        news,
+        stop: Arc::default(),
+        keeper: None,
+        desk: Some(thread("desk", || panic!("as the test wants it")).expect("started")),
+        link: None,
+        clock: SimulatedClock::starting(start()),
+        panicked: Vec::new(),
+    };
+    unit.join_eyes();
+    assert!(matches!(inbox.recv(), Ok(News::Lost(0, fault)) if fault.to_string().contains("eye-0")));
+    let outcome = unit.stop();
+    assert_eq!(outcome.panicked, ["eye-0", "desk"]);
+    let fault = outcome.sound().expect_err("broken");
+    assert!(fault.kind() == Kind::Internal && fault.to_string().contains("eye-0, desk"), "{fault}");
+}
+
+#[test]
+fn a_disk_that_hangs_does_not_hold_the_end() {
+    let (news, _inbox) = channel();
+    let (disk, answers) = channel::<()>();
+    let unit = Unit {
+        eyes: Vec::new(),
+        news,
+        stop: Arc::default(),
+        keeper: Some(thread("keeper", move || _ = answers.recv()).expect("started")),
+        desk: Some(thread("desk", Outcome::default).expect("started")),
+        link: None,
+        clock: SimulatedClock::starting(start()),
+        panicked: Vec::new(),
+    };
+    assert!(unit.stop().sound().is_ok(), "it ends without the keeper");
+    drop(disk);
+}
+
+// ---- journal, link and office ----
+
+#[cfg(feature = "office")]
+#[test]
+fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
+    use crate::office::{Received, RedbStore, Store as _};
+    use crate::sync::car::Budget;
+    use crate::sync::{Kind as Sent, Outbox as _};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock: Shared = SimulatedClock::starting(start());
+    let hotlist = Arc::new(Hotlist::open(&folder.path().join("hotlist.redb"), clock.clone()).expect("opened"));
+    let office = RedbStore::open(&folder.path().join("office.redb")).expect("opened");
+    for text in ["AB12CDE", "CD34EFG"] {
+        let journal = Arc::new(Journal::open(folder.path(), clock.clone()).expect("opened"));
+        assert_eq!(journal.run(), 1, "a new file counts from the start");
+        let when = crate::tag::When { utc: start() + TimeDelta::minutes(1), trusted: true };
+        let tagged = TaggedRead { read: read(1, text), when, place: None };
+        journal.record(Record::Read(Box::new(tagged))).expect("taken");
+        journal.flush().expect("on disk");
+        let outbox = outbox::Store { journal: journal.clone(), hotlist: hotlist.clone() };
+        let items = outbox.pending(Budget { items: 100, bytes: 1 << 20 }).expect("read");
+        let keys: Vec<_> = items.iter().map(|item| item.key.clone()).collect();
+        let outcome = office.put(&[Received { unit: "EX-01".into(), items }], start()).expect("stored");
+        assert_eq!((outcome[0].stored, outcome[0].conflicts), (3, 0));
+        outbox.acknowledged(&keys).expect("noted");
+        assert_eq!((outbox.unsent(), journal.status().unsent), (0, 0));
+        drop((outbox, journal));
+        std::fs::remove_file(folder.path().join("journal.redb")).expect("the disk is swapped");
+    }
+    let keys = office.keys("EX-01", Sent::Read).expect("read");
+    let payloads: Vec<_> =
+        keys.iter().map(|key| office.get("EX-01", Sent::Read, key).expect("read").expect("there")).collect();
+    for text in ["AB12CDE", "CD34EFG"] {
+        assert!(payloads.iter().any(|payload| payload.windows(7).any(|bytes| bytes == text.as_bytes())), "{text}");
+    }
+}
