@@ -218,7 +218,7 @@ fn read_prints_a_line_a_picture_as_the_contract_has_it() {
     let numbers = |value: &Value| value.as_array().is_some_and(|all| all.iter().all(Value::is_number));
     assert!(numbers(&plate["box"]) && plate["box"].as_array().map(Vec::len) == Some(4), "{plate}");
     let corners = plate["corners"].as_array().expect("corners");
-    assert!(corners.len() == 4 && corners.iter().all(|corner| numbers(corner)), "{plate}");
+    assert!(corners.len() == 4 && corners.iter().all(numbers), "{plate}");
     let people = printed(&outrider(&["read", &files[0]]));
     assert!(people.contains("frame-1.jpg"), "{people}");
 }

@@ -303,7 +303,7 @@ impl Policy {
             doubt(Grade::Possible, "contradicted".to_owned());
         }
         // A probability that is not a number counts as none.
-        if !(sighting.probability >= self.probable) {
+        if sighting.probability.is_nan() || sighting.probability < self.probable {
             doubt(Grade::Possible, "plate badly read".to_owned());
         } else if sighting.probability < self.certain {
             doubt(Grade::Probable, "plate not surely read".to_owned());

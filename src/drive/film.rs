@@ -75,10 +75,10 @@ pub fn render(plan: &Plan, cache: &Path, progress: &mut dyn FnMut(u64, u64)) -> 
     encode(plan, &scene, &files.video, progress)?;
 
     // Another process may have finished the same drive meanwhile: its files are as good.
-    if let Err(e) = fs::rename(&work.0, &folder) {
-        if !folder.is_dir() {
-            return Err(Fault::io("cannot put the finished demo drive in its place", &folder, e));
-        }
+    if let Err(e) = fs::rename(&work.0, &folder)
+        && !folder.is_dir()
+    {
+        return Err(Fault::io("cannot put the finished demo drive in its place", &folder, e));
     }
     Ok(DriveFiles::within(folder))
 }

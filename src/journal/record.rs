@@ -276,7 +276,7 @@ impl Which {
 /// A record with its pictures compressed: what goes into a transaction. Made outside of it, since it takes time.
 pub(super) enum Prepared {
     Read { read: StoredRead, pictures: Vec<(Which, Vec<u8>)> },
-    Hit(StoredHit),
+    Hit(Box<StoredHit>),
     Event(StoredEvent),
 }
 
@@ -303,7 +303,7 @@ impl Prepared {
                 };
                 Self::Read { read: stored_read(&tagged, journal), pictures }
             }
-            Record::Hit { read, hit } => Self::Hit(stored_hit(&read, &hit, journal)),
+            Record::Hit { read, hit } => Self::Hit(Box::new(stored_hit(&read, &hit, journal))),
             Record::Verdict { read, list, verdict, when } => {
                 event(when, What::Verdict(StoredVerdict { run: read.run, pass: read.pass, list, verdict }))
             }

@@ -321,6 +321,7 @@ fn without_a_receiver_a_system_clock_that_may_be_right_is_enough_for_retention()
 
     // A clock behind what satellites told, or behind an earlier pass, is not believed; nor is one that was never set.
     record_read(&journal, read(1, 2, "CD34EFG", hour(30)));
+    record_read(&journal, read(2, 1, "CD34EFG", system(3)));
     journal.flush().expect("on disk");
     let believes = |when: When| journal.archive().believes(when.utc).expect("read");
     assert!(!believes(hour(29)) && believes(hour(31)));

@@ -58,6 +58,9 @@ pub(crate) async fn serve(office: Arc<Office>, connection: Connection) {
     office.leave(&unit, &connection);
 }
 
+/// What was wanted of a list, and what the store has of it.
+type Piece = (Wanted, Option<Vec<u8>>);
+
 struct Conversation<'a> {
     office: &'a Arc<Office>,
     unit: &'a str,
@@ -66,7 +69,7 @@ struct Conversation<'a> {
     control: Option<Writer>,
     lists_lane: Option<Writer>,
     written: (mpsc::UnboundedSender<Lane>, mpsc::UnboundedReceiver<Lane>),
-    pieces: (mpsc::UnboundedSender<(Wanted, Option<Vec<u8>>)>, mpsc::UnboundedReceiver<(Wanted, Option<Vec<u8>>)>),
+    pieces: (mpsc::UnboundedSender<Piece>, mpsc::UnboundedReceiver<Piece>),
     replies: (mpsc::UnboundedSender<Reply>, mpsc::UnboundedReceiver<Reply>),
 }
 

@@ -19,10 +19,12 @@ use crate::sync::{Item, Kind, Link, LinkState, Outbox, Status};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+type Payloads = BTreeMap<(Kind, Vec<u8>), Vec<u8>>;
+
 /// A journal and hotlist in memory.
 #[derive(Default)]
 struct Memory {
-    unsent: Mutex<BTreeMap<(Kind, Vec<u8>), Vec<u8>>>,
+    unsent: Mutex<Payloads>,
     lists: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
 }
 

@@ -92,7 +92,7 @@ impl Session {
         let kind = match lane {
             Lane::Control => {
                 self.lanes[0].push(bytes);
-                while let Some(message) = self.lanes[0].next::<FromCar>()? {
+                while let Some(message) = self.lanes[0].message::<FromCar>()? {
                     if let Some(message) = message.message {
                         self.hear(message)?;
                     }
@@ -110,7 +110,7 @@ impl Session {
         let decoder = &mut self.lanes[1 + kind as usize];
         decoder.push(bytes);
         let mut items = Vec::new();
-        while let Some(upload) = decoder.next::<Upload>()? {
+        while let Some(upload) = decoder.message::<Upload>()? {
             if kind_of(upload.kind()) != Some(kind) {
                 return Err(Breach::OutOfPlace("an upload on another kind's lane"));
             }

@@ -76,11 +76,13 @@ pub trait Store: Send + Sync {
 
 type Things = TableDefinition<'static, (&'static str, &'static [u8]), &'static [u8]>;
 
+type Beside = (&'static str, u8, &'static [u8], &'static [u8]);
+
 const HITS: Things = TableDefinition::new("hits");
 const READS: Things = TableDefinition::new("reads");
 const PICTURES: Things = TableDefinition::new("pictures");
 /// Unit, kind, key, SHA-256 of the payload: what came under a key that had another content already.
-const BESIDE: TableDefinition<(&str, u8, &[u8], &[u8]), &[u8]> = TableDefinition::new("beside");
+const BESIDE: TableDefinition<Beside, &[u8]> = TableDefinition::new("beside");
 const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
 const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lists");
 const PIECES: TableDefinition<(&str, u64, u64), &[u8]> = TableDefinition::new("list pieces");

@@ -196,12 +196,15 @@ fn image(picture: &Thumbnail) -> Image {
     }
 }
 
+/// What a drawn plate follows from.
+type PlateKey = (String, Option<usize>, u32, bool);
+
 /// Slint pictures of what is on the pages, kept as long as it is there.
 #[derive(Default)]
 struct Pictures {
     /// By address; holding the picture keeps the address its own.
     shown: HashMap<*const Thumbnail, (Arc<Thumbnail>, Image, bool)>,
-    plates: HashMap<(String, Option<usize>, u32, bool), (Image, bool)>,
+    plates: HashMap<PlateKey, (Image, bool)>,
 }
 
 impl Pictures {

@@ -193,7 +193,8 @@ impl AlertWords {
 
 /// A probability in whole percent, never rounded up to certainty; what is not a number is nothing.
 pub(super) fn percent(p: f32) -> String {
-    format!("{:.0} %", (p * 100.0).floor().max(0.0).min(99.0))
+    let p = if p.is_nan() { 0.0 } else { p };
+    format!("{:.0} %", (p * 100.0).floor().clamp(0.0, 99.0))
 }
 
 /// With a capital at its start.

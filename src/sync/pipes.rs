@@ -138,6 +138,7 @@ impl Writer {
     }
 
     /// Bytes that the stream has not taken yet.
+    #[cfg(feature = "office")]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }

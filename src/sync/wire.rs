@@ -263,7 +263,7 @@ impl Decoder {
     }
 
     /// The next complete message, if there is one.
-    pub fn next<M: Message + Default>(&mut self) -> Result<Option<M>, Breach> {
+    pub fn message<M: Message + Default>(&mut self) -> Result<Option<M>, Breach> {
         let waiting = &self.buffer[self.taken..];
         let Some((length, prefix)) = length(waiting).map_err(|()| Breach::Garbled(self.lane))? else { return Ok(None) };
         if length > self.lane.limit() as u64 {
@@ -307,10 +307,10 @@ mod tests {
         for lane in Lane::ALL {
             let mut decoder = Decoder::new(lane);
             decoder.push(&[0xff, 0xff, 0xff, 0xff, 0x0f]);
-            assert_eq!(decoder.next::<Upload>(), Err(Breach::TooLong { lane, length: u64::from(u32::MAX) }));
+            assert_eq!(decoder.message::<Upload>(), Err(Breach::TooLong { lane, length: u64::from(u32::MAX) }));
             let mut decoder = Decoder::new(lane);
             decoder.push(&[0xff; 5]);
-            assert_eq!(decoder.next::<Upload>(), Err(Breach::Garbled(lane)));
+            assert_eq!(decoder.message::<Upload>(), Err(Breach::Garbled(lane)));
         }
     }
 
@@ -332,7 +332,7 @@ mod tests {
         let hello = b"\x13\x0a\x11\x08\x01\x10\x01\x1a\x05EX-01\x22\x04o/01";
         let mut decoder = Decoder::new(Lane::Control);
         decoder.push(hello);
-        let message = decoder.next::<FromCar>().expect("valid").expect("whole");
+        let message = decoder.message::<FromCar>().expect("valid").expect("whole");
         let Some(from_car::Message::Hello(hello)) = message.message else { panic!("a Hello") };
         assert_eq!((hello.oldest, hello.newest, hello.unit.as_str(), hello.program.as_str()), (1, 1, "EX-01", "o/01"));
     }
@@ -343,9 +343,9 @@ mod tests {
         let frames = b"\x05\x9a\x06\x02hi\x07\x12\x05\x0a\x01k\x38\x05";
         let mut decoder = Decoder::new(Lane::Control);
         decoder.push(frames);
-        assert_eq!(decoder.next::<FromOffice>(), Ok(Some(FromOffice { message: None })));
+        assert_eq!(decoder.message::<FromOffice>(), Ok(Some(FromOffice { message: None })));
         let ack = from_office::Message::Ack(Ack { keys: vec![b"k".to_vec()] });
-        assert_eq!(decoder.next::<FromOffice>(), Ok(Some(FromOffice { message: Some(ack) })));
+        assert_eq!(decoder.message::<FromOffice>(), Ok(Some(FromOffice { message: Some(ack) })));
     }
 
     proptest! {
@@ -357,9 +357,9 @@ mod tests {
                     decoder.push(chunk);
                     loop {
                         let next = match lane {
-                            Lane::Control => decoder.next::<FromCar>().map(|m| m.is_some()),
-                            Lane::Lists => decoder.next::<ListPiece>().map(|m| m.is_some()),
-                            _ => decoder.next::<Upload>().map(|m| m.is_some()),
+                            Lane::Control => decoder.message::<FromCar>().map(|m| m.is_some()),
+                            Lane::Lists => decoder.message::<ListPiece>().map(|m| m.is_some()),
+                            _ => decoder.message::<Upload>().map(|m| m.is_some()),
                         };
                         match next {
                             Ok(true) => {}
@@ -391,7 +391,7 @@ mod tests {
                 let (now, later) = rest.split_at((*cut).min(rest.len()));
                 decoder.push(now);
                 rest = later;
-                while let Some(upload) = decoder.next::<Upload>().expect("valid bytes") {
+                while let Some(upload) = decoder.message::<Upload>().expect("valid bytes") {
                     received.push(upload);
                 }
             }

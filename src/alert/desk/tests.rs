@@ -234,7 +234,7 @@ proptest! {
     #[test]
     fn doubt_never_looks_or_sounds_certain(sighting in any_sighting()) {
         let doubtful = sighting.how != How::Exact || sighting.expired || !sighting.against.is_empty() || sighting.utc.is_none()
-            || !(sighting.probability >= 0.9) || sighting.list_age.is_none_or(|age| age > Duration::from_secs(86_400))
+            || sighting.probability.is_nan() || sighting.probability < 0.9 || sighting.list_age.is_none_or(|age| age > Duration::from_secs(86_400))
             || sighting.entry_age.is_some_and(|age| age > Duration::from_secs(90 * 86_400));
         let alert = Policy::default().alert(AlertId(1), read(1), "AB12CDE", &sighting);
         prop_assert_eq!(doubtful, alert.grade != Grade::Certain);

@@ -144,7 +144,7 @@ impl Demo {
                 let ran = screen.run();
                 closed.store(true, Ordering::Relaxed);
                 ran?;
-                Ok(conducting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
+                conducting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             }),
         }?;
         // The unit is gone, and with it the sender: what is left is printed.

@@ -155,3 +155,55 @@ impl Doctor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::clock::SimulatedClock;
+    use crate::tag::Opener;
+
+    /// What the doctor finds on a port that sends `bytes` and then nothing.
+    fn found(bytes: &[u8]) -> Result<String> {
+        struct Port(Cursor<Vec<u8>>, crate::clock::Shared);
+        impl std::io::Read for Port {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                match self.0.read(buffer)? {
+                    0 => {
+                        self.1.sleep(LOOK_UP);
+                        Err(std::io::ErrorKind::TimedOut.into())
+                    }
+                    read => Ok(read),
+                }
+            }
+        }
+        let clock = SimulatedClock::starting(chrono::DateTime::UNIX_EPOCH);
+        let mut port = Some(Port(Cursor::new(bytes.to_vec()), clock.clone()));
+        let opener: Opener = Box::new(move || match port.take() {
+            Some(port) => Ok(Box::new(port)),
+            None => Err(Fault::new(Kind::Missing, "there is no port")),
+        });
+        let (events, lost) = channel();
+        let limits = Limits { stale: Duration::from_secs(2), absent: Duration::from_secs(30) };
+        let receiver = SerialReceiver::start_on(opener, "port".into(), limits, clock.clone(), move |event| {
+            let _ = events.send(event);
+        })?;
+        // The port is read by a thread of its own: what was sent is to be heard before time runs.
+        while !bytes.is_empty() && receiver.counts().sentences == 0 && receiver.counts().skipped_bytes == 0 {
+            std::thread::yield_now();
+        }
+        listen(&receiver, &lost, &*clock)
+    }
+
+    #[test]
+    fn a_receiver_is_well_once_it_says_something_that_makes_sense() {
+        assert!(
+            found(crate::tag::sample("100000", 0.0, 6.0).as_bytes()).is_ok_and(|words| words.contains("sentences"))
+        );
+        let silent = found(b"").expect_err("it says nothing").to_string();
+        assert!(silent.contains("sends nothing"), "{silent}");
+        let noise = found(b"\xe0\x06\xe0\n\xe0\x06\xe0\n").expect_err("noise").to_string();
+        assert!(noise.contains("makes no sense"), "{noise}");
+    }
+}

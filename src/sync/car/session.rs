@@ -150,7 +150,7 @@ impl Session {
         match lane {
             Lane::Control => {
                 self.control.push(bytes);
-                while let Some(message) = self.control.next::<FromOffice>()? {
+                while let Some(message) = self.control.message::<FromOffice>()? {
                     // A message that this version does not know is none of its business.
                     if let Some(message) = message.message {
                         self.hear(message, now)?;
@@ -160,7 +160,7 @@ impl Session {
             }
             Lane::Lists => {
                 self.lists.push(bytes);
-                while let Some(piece) = self.lists.next::<ListPiece>()? {
+                while let Some(piece) = self.lists.message::<ListPiece>()? {
                     self.piece(piece)?;
                 }
                 Ok(())
@@ -360,7 +360,7 @@ impl Session {
 
     /// Hands over the revision being fetched if it is whole.
     fn complete(&mut self) {
-        if !self.downloads.partial.as_ref().is_some_and(|partial| partial.bytes.len() as u64 == partial.offer.size) {
+        if self.downloads.partial.as_ref().is_none_or(|partial| partial.bytes.len() as u64 != partial.offer.size) {
             return;
         }
         let Some(Partial { offer, bytes }) = self.downloads.partial.take() else { return };
