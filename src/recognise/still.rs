@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::Models;
-use super::align::{Aligner, hull};
+use super::align::{Aligned, Aligner, hull};
 use super::ctc::Posterior;
 use super::find::Finder;
 use super::fuse::Fusion;
 use super::glyphs::Reader;
 use super::read::{Character, Corners};
 use crate::capture::Picture;
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::plate;
 
 /// Longer side of the finder's input, pixels.
@@ -28,6 +28,27 @@ const PLATE: f32 = 0.5;
 const UNREADABLE: f32 = 26.0;
 /// Least confidence of a text that is given.
 const TRUSTED: f32 = 0.3;
+
+/// A text that is less sure from one look is looked at again, as little closer and wider as the aligner may be wrong by.
+const DOUBTFUL: f32 = 0.9;
+const CLOSER_AND_WIDER: [[f32; 2]; 2] = [[0.95, 0.93], [1.06, 1.1]];
+
+/// Corners moved away from their middle by factors along the text and across it.
+fn stretched(corners: &Corners, [along, across]: [f32; 2]) -> Corners {
+    let middle = |axis: usize| corners.iter().map(|corner| corner[axis]).sum::<f32>() / 4.0;
+    let half = |a: [usize; 2], b: [usize; 2], axis: usize| {
+        (corners[a[0]][axis] + corners[a[1]][axis] - corners[b[0]][axis] - corners[b[1]][axis]) / 4.0
+    };
+    std::array::from_fn(|index| {
+        std::array::from_fn(|axis| {
+            // A corner is the middle, half the text's direction, half the one across it, and what is left of a trapezium.
+            let (right, down) = (half([1, 2], [0, 3], axis), half([2, 3], [0, 1], axis));
+            let (x, y) = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)][index];
+            let left_over = corners[index][axis] - middle(axis) - x * right - y * down;
+            middle(axis) + x * right * along + y * down * across + left_over
+        })
+    })
+}
 
 /// The box half-way between two.
 fn mean(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
@@ -113,8 +134,17 @@ impl Stills {
             }
             let mut fusion = Fusion::default();
             let two_lines = plate.two_lines > 0.5;
-            fusion.add(1.0, |posterior: &mut Posterior| self.reader.read(luma, &plate, two_lines, posterior))?;
-            let verdict = fusion.verdict();
+            let mut look = |corners: Corners| {
+                let plate = Aligned { corners, ..plate };
+                fusion.add(1.0, |posterior: &mut Posterior| self.reader.read(luma, &plate, two_lines, posterior))?;
+                Ok::<_, Fault>(fusion.verdict())
+            };
+            let mut verdict = look(plate.corners)?;
+            if verdict.as_ref().is_none_or(|verdict| verdict.confidence < DOUBTFUL) {
+                for factors in CLOSER_AND_WIDER {
+                    verdict = look(stretched(&plate.corners, factors))?;
+                }
+            }
             let trusted = verdict.as_ref().is_some_and(|verdict| verdict.confidence >= TRUSTED);
             plates.push(match verdict {
                 Some(verdict) => StillPlate {
@@ -145,5 +175,24 @@ impl Stills {
             }
         };
         Ok(&mut self.finders[index])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretching_keeps_the_middle_and_moves_every_corner_outwards() {
+        let corners = [[10.0, 20.0], [110.0, 10.0], [112.0, 40.0], [12.0, 44.0]];
+        assert_eq!(stretched(&corners, [1.0, 1.0]), corners);
+        let wide = stretched(&corners, [1.2, 1.0]);
+        assert!(wide[0][0] < 10.0 && wide[1][0] > 110.0 && wide[2][0] > 112.0 && wide[3][0] < 12.0);
+        let high = stretched(&corners, [1.0, 1.5]);
+        assert!(high[0][1] < 20.0 && high[1][1] < 10.0 && high[2][1] > 40.0 && high[3][1] > 44.0);
+        for (axis, middle) in [(0, 61.0), (1, 28.5)] {
+            let of = |corners: &Corners| corners.iter().map(|corner| corner[axis]).sum::<f32>() / 4.0;
+            assert!((of(&wide) - middle).abs() < 1e-4 && (of(&high) - middle).abs() < 1e-4);
+        }
     }
 }
