@@ -426,7 +426,6 @@ fn every_command_has_help_with_an_example() {
         "doctor",
         "hotlist",
         "hotlist import",
-        "hotlist apply",
         "hotlist status",
         "hotlist lookup",
         "journal",

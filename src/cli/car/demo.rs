@@ -70,6 +70,9 @@ struct Notes {
 impl Demo {
     pub(super) fn run(self) -> Result<()> {
         let clock = RealClock::shared();
+        if self.headless {
+            self.make_folder()?;
+        }
         let files = drive(self.small)?;
         let truth = std::fs::read_to_string(&files.truth)
             .map_err(|error| Fault::io("cannot read the drive's truth", &files.truth, error))?;
@@ -95,8 +98,7 @@ impl Demo {
         let (screen, shown) = window.unzip();
         let handle = shown.clone().unwrap_or_else(|| Handle::headless(&config.screen, clock.clone()));
         if screen.is_none() {
-            std::fs::create_dir_all(&self.out)
-                .map_err(|error| Fault::io("cannot make the folder for the screens", &self.out, error))?;
+            self.make_folder()?;
         }
         if fetch_lists(&config, &journal, &hotlist, &clock, PATIENCE)? {
             for list in hotlist.status() {
@@ -161,6 +163,13 @@ impl Demo {
         } else {
             verdict(&outcome, &report, unsent)
         }
+    }
+}
+
+impl Demo {
+    fn make_folder(&self) -> Result<()> {
+        std::fs::create_dir_all(&self.out)
+            .map_err(|error| Fault::io("cannot make the folder for the screens", &self.out, error))
     }
 }
 

@@ -36,11 +36,11 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 fn listen(receiver: &SerialReceiver, lost: &mpsc::Receiver<Event>, clock: &dyn Clock) -> Result<String> {
     let start = clock.now();
     while clock.now().since(start) < LISTEN {
-        if let Ok(Event::Lost(fault)) = lost.try_recv() {
-            return Err(fault);
-        }
         if receiver.counts().sentences > 0 {
             return Ok("it sends sentences".to_owned());
+        }
+        if let Ok(Event::Lost(fault)) = lost.try_recv() {
+            return Err(fault);
         }
         clock.sleep(LOOK_UP);
     }
@@ -166,20 +166,18 @@ mod tests {
 
     /// What the doctor finds on a port that sends `bytes` and then nothing.
     fn found(bytes: &[u8]) -> Result<String> {
-        struct Port(Cursor<Vec<u8>>, crate::clock::Shared);
+        struct Port(Cursor<Vec<u8>>);
         impl std::io::Read for Port {
             fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
                 match self.0.read(buffer)? {
-                    0 => {
-                        self.1.sleep(LOOK_UP);
-                        Err(std::io::ErrorKind::TimedOut.into())
-                    }
+                    // Time is the doctor's to spend.
+                    0 => Err(std::io::ErrorKind::TimedOut.into()),
                     read => Ok(read),
                 }
             }
         }
         let clock = SimulatedClock::starting(chrono::DateTime::UNIX_EPOCH);
-        let mut port = Some(Port(Cursor::new(bytes.to_vec()), clock.clone()));
+        let mut port = Some(Port(Cursor::new(bytes.to_vec())));
         let opener: Opener = Box::new(move || match port.take() {
             Some(port) => Ok(Box::new(port)),
             None => Err(Fault::new(Kind::Missing, "there is no port")),
