@@ -64,6 +64,9 @@ pub struct Published {
     pub change: Option<(u64, Vec<u8>)>,
 }
 
+/// What is taken off, and why.
+pub(super) type Removals = Vec<(Mark, String)>;
+
 /// One thing that changes of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Amendment {
@@ -179,7 +182,7 @@ impl Hotlist {
 
     fn apply_change(&self, manifest: Manifest, body: &[u8], held: &Listed) -> Result<Applied> {
         let mut changes = Changes::default();
-        let mut removals: Vec<(Mark, String)> = Vec::new();
+        let mut removals = Removals::new();
         for record in manifest.records(body) {
             match record.map_err(damaged)? {
                 Record::Entry(bytes) => {
@@ -216,7 +219,7 @@ impl Hotlist {
     }
 
     /// Makes the changes in one transaction. `check` sees the new head, its counts filled in, and may add to it or refuse.
-    fn change_list(
+    pub(super) fn change_list(
         &self,
         held: &Listed,
         mut head: ListHead,

@@ -392,3 +392,46 @@ fn a_damaged_store_is_said_moved_aside_and_begun_again() {
     import(&hotlist, "pnc", LIST).expect("imported again");
     assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 2, "the damaged one is kept");
 }
+
+#[test]
+fn the_crews_own_entries_need_a_reason_and_an_end_and_count_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hotlist = Hotlist::open(&folder.path().join("hotlist.redb"), clock()).expect("opened");
+    let now = utc("2026-12-01T10:00:00Z");
+    let later = now + chrono::Duration::hours(8);
+    let entry = |mark: &str, reason: &str, expires| Entry {
+        reason: reason.into(),
+        expires,
+        ..Entry::bare(Mark::parse(mark).expect("a mark"))
+    };
+    for (bad, why) in [
+        (entry("AB12CDE", " ", Some(later)), "no reason"),
+        (entry("AB12CDE", "x", None), "no expiry"),
+        (entry("AB12CDE", "x", Some(now)), "expired already"),
+    ] {
+        let fault = hotlist.add_own(bad, now).expect_err(why);
+        assert!(fault.kind() == Kind::Usage && fault.to_string().contains(why), "{fault}");
+    }
+    assert!(hotlist.status().is_empty());
+    hotlist.add_own(entry("AB12CDE", "made off without paying", Some(later)), now).expect("taken up");
+    let head = hotlist.add_own(entry("XY*", "convoy", Some(later)), now).expect("taken up");
+    assert_eq!((head.id.as_str(), head.count, head.patterns), (OWN, 2, 1));
+    let said = |text: &str| {
+        hotlist.match_read(&read(text), now).iter().map(|hit| hit.entry.reason.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((said("AB12CDE"), said("XY12ABC")), (vec!["made off without paying".into()], vec!["convoy".into()]));
+    // A second one of the same VRM stands beside the first; what has expired goes.
+    let head = hotlist.add_own(entry("AB12CDE", "again", Some(later + chrono::Days::new(1))), now).expect("taken up");
+    assert_eq!(head.count, 3);
+    let head = hotlist.add_own(entry("AB12CDE", "third", Some(later + chrono::Days::new(2))), later).expect("taken up");
+    assert_eq!(head.count, 3);
+    assert!(hotlist.remove_own(&Mark::parse("xy*").expect("a mark"), "stood down", now).expect("removed"));
+    assert!(!hotlist.remove_own(&Mark::parse("xy*").expect("a mark"), "stood down", now).expect("nothing"));
+    assert!(said("XY12ABC").is_empty());
+    assert_eq!(hotlist.standing(OWN, "XY*"), Standing::Gone("stood down".into()));
+
+    let fits = Mark::parse("AB1?CDO").expect("a mark").fitting();
+    assert!(fits("ABI2CD0") && !fits("AB12CDE"));
+    let fits = Mark::parse("AB10CDE").expect("a mark").fitting();
+    assert!(fits("ABIOCDE") && !fits("AB10CD"));
+}

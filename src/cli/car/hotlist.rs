@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::clock::{RealClock, Shared};
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::{Applied, Hotlist as Store, ImportOptions, Precision, Progress, Watch};
+use crate::hotlist::{Applied, Entry, Hotlist as Store, ImportOptions, Mark, Precision, Priority, Progress, Watch};
+use crate::journal::Archive;
 use crate::plate::Vrm;
 use crate::sync::identity::lists_key;
 
@@ -50,6 +52,26 @@ enum Command {
         json: bool,
         /// The file
         file: PathBuf,
+    },
+    /// Take up an entry of the crew's own, and say where the vehicle was seen already
+    Add {
+        /// Why the vehicle is wanted
+        #[arg(long)]
+        reason: String,
+        /// Until when it counts: hours from now ("8h"), or a day ("2026-12-24", its end)
+        #[arg(long, value_name = "WHEN")]
+        expires: String,
+        /// What the crew should do
+        #[arg(long, default_value = "")]
+        action: String,
+        /// How urgent: high, medium or low
+        #[arg(long, default_value = "medium")]
+        priority: String,
+        /// Print JSON: the list, and a line for each vehicle that passed
+        #[arg(long)]
+        json: bool,
+        /// The VRM, or a pattern: ? for one character, * for any number
+        mark: String,
     },
     /// Apply a revision that an office has signed
     Apply {
@@ -100,6 +122,58 @@ impl Hotlist {
                     println!("{}", serde_json::to_string(&report).unwrap_or_default());
                 } else {
                     crate::cli::print_import(&file, &report);
+                }
+            }
+            Command::Add { reason, expires, action, priority, json, mark } => {
+                let wrong = |what: String, remedy: &str| Fault::new(Kind::Usage, what).remedy(remedy);
+                let parsed = Mark::parse(&mark).map_err(|why| {
+                    Fault::new(Kind::Usage, format!("{mark:?} is neither a VRM nor a pattern")).because(why)
+                })?;
+                let now = clock.utc();
+                let expires = until(&expires, now).ok_or_else(|| {
+                    wrong(format!("{expires:?} is not a time"), "Say hours, such as 8h, or a day, such as 2026-12-24")
+                })?;
+                let priority = Priority::parse(&priority)
+                    .ok_or_else(|| wrong(format!("{priority:?} is no priority"), "Use high, medium or low"))?;
+                let fits = parsed.fitting();
+                let entry = Entry {
+                    reason,
+                    action,
+                    priority,
+                    added: Some(now),
+                    confirmed: Some(now),
+                    expires: Some(expires),
+                    ..Entry::bare(parsed)
+                };
+                let list = open(&self.data, clock)?.add_own(entry, now)?;
+                let passed = match Archive::open_existing(&self.data) {
+                    Ok(journal) => journal.passed(fits)?,
+                    Err(fault) if fault.kind() == Kind::Missing => Vec::new(),
+                    Err(fault) => return Err(fault),
+                };
+                if json {
+                    println!("{}", serde_json::to_string(&list).unwrap_or_default());
+                } else {
+                    println!(
+                        "taken up until {}; the crew's list has {} entries",
+                        expires.format("%Y-%m-%d %H:%M UTC"),
+                        list.count
+                    );
+                }
+                for passed in passed {
+                    let time = passed.utc.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+                    if json {
+                        let (lat, lon) = passed.place.unzip();
+                        println!(
+                            "{}",
+                            serde_json::json!({"passed": passed.id.to_string(), "text": passed.text, "utc": time, "camera": passed.camera, "lat": lat, "lon": lon})
+                        );
+                    } else {
+                        let place = passed
+                            .place
+                            .map_or_else(|| "no position".to_owned(), |(lat, lon)| format!("{lat:.5} {lon:.5}"));
+                        println!("passed {time}  {:<10} camera {}  {place}", passed.text, passed.camera);
+                    }
                 }
             }
             Command::Apply { identity, file } => {
@@ -169,6 +243,15 @@ impl Hotlist {
         }
         Ok(())
     }
+}
+
+/// The time that `text` names: hours from `now`, or the end of a day.
+fn until(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    if let Some(hours) = text.strip_suffix('h') {
+        return now.checked_add_signed(chrono::Duration::try_hours(hours.parse().ok()?)?);
+    }
+    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.succ_opt()?;
+    Some(day.and_time(chrono::NaiveTime::MIN).and_utc())
 }
 
 /// What the crew found of a list's hits.
