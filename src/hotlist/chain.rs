@@ -71,7 +71,7 @@ pub(super) type Removals = Vec<(Mark, String)>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Amendment {
     /// Its VRM or pattern has this entry from now on, and those of further amendments of the same; no others.
-    Set(Entry),
+    Set(Box<Entry>),
     /// A VRM or pattern is taken off.
     Remove {
         /// Which.

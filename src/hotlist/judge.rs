@@ -1,13 +1,12 @@
 //! What the crew said of hits: pairs that were wrong are silent for a time, and every list's precision is counted.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use chrono::{DateTime, Utc};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::Serialize;
 
-use super::snapshot::Snapshot;
 use super::store::{Hotlist, begin};
 use crate::fault::{Fault, Result};
 use crate::plate;
@@ -50,7 +49,7 @@ impl Precision {
 }
 
 /// The pairs that are silent.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Silenced(HashMap<(String, String, String), DateTime<Utc>>);
 
 impl Silenced {
@@ -88,8 +87,8 @@ impl Hotlist {
     /// The disk fails; nothing is kept then.
     pub fn judge(&self, list: &str, mark: &str, text: &str, judgement: Judgement, utc: DateTime<Utc>) -> Result<()> {
         let _changing = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.snapshot();
-        let silence = before.list(list).map_or_else(Default::default, |list| list.head.settings.clone()).silence();
+        let silence =
+            self.snapshot().list(list).map_or_else(Default::default, |list| list.head.settings.clone()).silence();
         let until = utc + silence;
         let pair = key(list, mark, text);
         (|| {
@@ -99,16 +98,8 @@ impl Hotlist {
             Ok::<_, redb::Error>(())
         })()
         .map_err(|error| Fault::database("cannot keep what was found of a hit", &self.path, error))?;
-        let mut silenced = Silenced::clone(&before.silenced);
-        silenced.0.retain(|_, until| *until > utc);
-        match judgement {
-            Judgement::True => drop(silenced.0.remove(&pair)),
-            Judgement::False => drop(silenced.0.insert(pair, until)),
-            Judgement::NotFound => {}
-        }
-        let (lists, version) = (before.lists.clone(), before.version);
-        self.swap(Snapshot::of(lists, Arc::new(silenced), version));
-        Ok(())
+        // No list has changed, but what is silent has.
+        self.refresh(Some(""))
     }
 
     /// How often the hits of `list` were what it said, and how many pairs are silent at `utc`.

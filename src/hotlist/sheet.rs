@@ -103,10 +103,13 @@ impl<R: Read> Sheet<R> {
     }
 }
 
+/// Makes a number of the two bytes of UTF-16, whichever comes first.
+type Number = fn([u8; 2]) -> u16;
+
 /// The lines of a file as text: UTF-16 by its byte order mark, else each line UTF-8 if it is, and Latin-1 if not.
 struct Lines<R> {
     reader: BufReader<io::Chain<io::Cursor<Vec<u8>>, R>>,
-    wide: Option<fn([u8; 2]) -> u16>,
+    wide: Option<Number>,
     ahead: VecDeque<String>,
     /// The number of the first line in `ahead`, from 1.
     number: u64,
@@ -117,7 +120,7 @@ impl<R: Read> Lines<R> {
     fn of(mut reader: R) -> io::Result<Self> {
         let mut start = Vec::new();
         reader.by_ref().take(3).read_to_end(&mut start)?;
-        let (mark, wide): (usize, Option<fn([u8; 2]) -> u16>) = match start[..] {
+        let (mark, wide): (usize, Option<Number>) = match start[..] {
             [0xff, 0xfe, ..] => (2, Some(u16::from_le_bytes)),
             [0xfe, 0xff, ..] => (2, Some(u16::from_be_bytes)),
             [0xef, 0xbb, 0xbf] => (3, None),
@@ -177,7 +180,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    fn wide(&mut self, number: fn([u8; 2]) -> u16) -> io::Result<Option<String>> {
+    fn wide(&mut self, number: Number) -> io::Result<Option<String>> {
         let (mut units, mut any) = (Vec::new(), false);
         loop {
             let mut pair = Vec::with_capacity(2);

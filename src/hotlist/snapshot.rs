@@ -19,7 +19,7 @@ use super::traffic::{self, Traffic};
 pub(super) struct Snapshot {
     pub(super) lists: Vec<Listed>,
     pub(super) traffic: Traffic,
-    /// The smallest probability that any list takes for a hit.
+    /// The smallest share of a text that any list makes something of.
     pub(super) least: f32,
     pub(super) silenced: Arc<Silenced>,
     /// Counts the changes of lists since the store was opened.
@@ -46,8 +46,8 @@ pub(super) struct Patterns {
 
 /// VRMs of a list that are looked at to learn what classes of text it holds.
 const SAMPLE: usize = 20_000;
-/// The threshold that texts are searched for where no list has one.
-const LEAST: f32 = 0.3;
+/// Texts are searched down to this share in any case: what is listed beside the likeliest text weighs against it.
+const LEAST: f32 = 0.2;
 
 impl Snapshot {
     pub(super) fn of(lists: Vec<Listed>, silenced: Arc<Silenced>, version: u64) -> Self {
@@ -55,7 +55,12 @@ impl Snapshot {
         for list in &lists {
             listed.add(&list.classes);
         }
-        let least = lists.iter().map(|list| list.head.settings.thresholds.possible).fold(LEAST, f32::min);
+        let least = lists.iter().map(|list| match &list.head.settings {
+            // Here the hit is that it is none of the listed.
+            settings if settings.white => 1.0 - settings.thresholds.possible,
+            settings => settings.thresholds.possible,
+        });
+        let least = least.fold(LEAST, f32::min);
         Self { lists, traffic: Traffic::with_listed(&listed), least, silenced, version }
     }
 

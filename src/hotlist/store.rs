@@ -170,7 +170,8 @@ impl Hotlist {
         self.snapshot().lists.iter().map(|list| ListHead::clone(&list.head)).collect()
     }
 
-    /// Counts the changes of lists since the store was opened: while it stays the same, so does what a read matches.
+    /// Counts the changes of lists and of what was found of their hits since the store was opened: while it stays the same,
+    /// so does what a read matches.
     pub fn version(&self) -> u64 {
         self.snapshot().version
     }
@@ -254,7 +255,9 @@ impl Hotlist {
         self.snapshot().list(id).map(|list| list.head.clone())
     }
 
-    /// Makes the snapshot again from the last commit. Only the `changed` list is read again; `None`: all.
+    /// Makes the snapshot again from the last commit. Only the `changed` list is read again; `None`: all. The others keep
+    /// what is in memory, but their entries are read by the new transaction too: the old one would keep every page that was
+    /// freed since from being used again.
     pub(super) fn refresh(&self, changed: Option<&str>) -> Result<()> {
         let fault = |error| Fault::database("cannot read the hotlist", &self.path, error);
         let old = self.snapshot();
@@ -273,7 +276,12 @@ impl Hotlist {
             let head = head.map_err(|why| self.damaged(why))?;
             let kept = old.list(&id).filter(|_| changed.is_some_and(|changed| changed != id));
             lists.push(match kept {
-                Some(list) => list.clone(),
+                Some(list) => {
+                    let names = Names::of(&id, head.generation);
+                    let blocks = transaction.open_table(Blocks::new(&names.blocks));
+                    let blocks = blocks.map_err(|error| self.unreadable(&id, error.into()))?;
+                    Listed { blocks: Arc::new(blocks), head: Arc::new(head), ..list.clone() }
+                }
                 None => self.load(&transaction, head)?,
             });
         }
@@ -284,10 +292,7 @@ impl Hotlist {
 
     /// Reads one list: its index and its patterns.
     fn load(&self, transaction: &ReadTransaction, head: ListHead) -> Result<Listed> {
-        let fault = |error| match error {
-            redb::Error::TableDoesNotExist(_) => self.damaged(format!("the entries of list {} are missing", head.id)),
-            other => Fault::database("cannot read the hotlist", &self.path, other),
-        };
+        let fault = |error| self.unreadable(&head.id, error);
         let names = Names::of(&head.id, head.generation);
         let table = |error: TableError| fault(error.into());
         let storage = |error: redb::StorageError| fault(error.into());
@@ -314,6 +319,13 @@ impl Hotlist {
             blocks: Arc::new(blocks),
             head: Arc::new(head),
         })
+    }
+
+    fn unreadable(&self, id: &str, error: redb::Error) -> Fault {
+        match error {
+            redb::Error::TableDoesNotExist(_) => self.damaged(format!("the entries of list {id} are missing")),
+            other => Fault::database("cannot read the hotlist", &self.path, other),
+        }
     }
 
     pub(super) fn damaged(&self, why: String) -> Fault {

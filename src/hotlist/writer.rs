@@ -145,20 +145,19 @@ pub(super) fn change(
             None => blocks.iter()?.next().transpose()?.map(owned),
         };
         let (first, held) = block.unzip();
-        let held = held.unwrap_or_default();
-        let next = match first {
-            Some(first) => blocks.range(first + 1..)?.next().transpose()?.map(|(next, _)| next.value()),
-            None => None,
-        };
         let mut entries: BTreeMap<Packed, Vec<Vec<u8>>> = BTreeMap::new();
-        if let Some(first) = first {
-            for entry in block::entries(Packed(first), &held) {
+        if let (Some(first), Some(held)) = (first, &held) {
+            for entry in block::entries(Packed(first), held) {
                 let (key, bytes) = entry.map_err(redb::Error::Corrupted)?;
                 entries.entry(key).or_default().push(bytes.to_vec());
             }
-            blocks.remove(first)?;
         }
-        while let Some((key, new)) = changed.next_if(|(key, _)| next.is_none_or(|next| key.0 < next)) {
+        // Whatever comes up to the block's last VRM belongs into it; the first change does in any case.
+        let last = match held {
+            Some(_) => entries.keys().next_back().copied().max(Some(**key)),
+            None => Some(Packed(u64::MAX)),
+        };
+        while let Some((key, new)) = changed.next_if(|(key, _)| Some(**key) <= last) {
             let before = entries.remove(key).map_or(0, |entries| entries.len());
             count = count.saturating_sub(before as u64) + new.len() as u64;
             if !new.is_empty() {
@@ -173,6 +172,11 @@ pub(super) fn change(
             }
         }
         full.extend(builder.finish());
+        if let Some(first) = first
+            && full.first().is_none_or(|(key, _)| key.0 != first)
+        {
+            blocks.remove(first)?;
+        }
         for (first, block) in full {
             blocks.insert(first.0, &block[..])?;
         }

@@ -164,6 +164,26 @@ impl Worker {
     }
 
     #[cfg(test)]
+    pub(super) fn lists(&self) -> Arc<Hotlist> {
+        self.tools.hotlist.clone().expect("the bench has one")
+    }
+
+    #[cfg(test)]
+    pub(super) fn standing(&self) -> Vec<crate::alert::Standing> {
+        self.desk.queue().iter().map(|alert| alert.standing.clone()).collect()
+    }
+
+    /// Hears the reads that wait in `inbox`.
+    #[cfg(test)]
+    pub(super) fn hear_all(&mut self, inbox: &Receiver<News>) {
+        for news in inbox.try_iter() {
+            if let News::Read(read, t) = news {
+                self.read(*read, t);
+            }
+        }
+    }
+
+    #[cfg(test)]
     pub(super) fn speaker(&self) -> &Speaker {
         &self.tools.speaker
     }
@@ -261,7 +281,7 @@ impl Worker {
     }
 
     /// Withdraws the alerts whose entries are on no list any more, once the lists have changed.
-    fn stand_down(&mut self) {
+    pub(super) fn stand_down(&mut self) {
         let Some(hotlist) = &self.tools.hotlist else { return };
         let version = hotlist.version();
         if version == self.lists {

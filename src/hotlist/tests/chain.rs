@@ -119,7 +119,7 @@ fn what_is_taken_off_stands_no_more_and_a_removal_outranks_an_addition() {
     let entry = |reason| super::super::entry::tests::entry("AB12CDE", reason);
     let amendments = [
         Amendment::Remove { mark: Mark::parse("AB12CDE").expect("a mark"), why: "recovered 14:02".into() },
-        Amendment::Set(entry("again")),
+        Amendment::Set(Box::new(entry("again"))),
     ];
     let (base, change) = world.office.amend("pnc", &amendments, Some(20), &world.key).expect("amended");
     assert_eq!(base, 10);
@@ -131,7 +131,7 @@ fn what_is_taken_off_stands_no_more_and_a_removal_outranks_an_addition() {
     assert!(world.car.version() > version);
     // A change that does not add up is not applied.
     let (_, change) =
-        world.office.amend("pnc", &[Amendment::Set(entry("once more"))], None, &world.key).expect("amended");
+        world.office.amend("pnc", &[Amendment::Set(Box::new(entry("once more")))], None, &world.key).expect("amended");
     world.car.apply(&change, None).expect("applied");
     assert_eq!((world.listed("AB12CDE"), world.car.status()[0].revision), (1, 21));
     let head = ListHead { revision: 30, count: 99, ..world.office.status().remove(0) };

@@ -275,7 +275,7 @@ fn change(
             }
             _ => {
                 let mark = Mark::parse(&made_up::mark(&mut random)).map_err(bad)?;
-                Amendment::Set(Entry { reason: "stolen".into(), ..Entry::bare(mark) })
+                Amendment::Set(Box::new(Entry { reason: "stolen".into(), ..Entry::bare(mark) }))
             }
         });
     }
