@@ -109,7 +109,7 @@ pub enum Layout {
 
 /// Every layout of UK plates as a pattern, likeliest first: the order decides when several fit.
 /// Source: Display of Registration Marks Regulations 2001, schedule 3; the last two from common use.
-const PATTERNS: &[(Layout, &str)] = &[
+pub(crate) const PATTERNS: &[(Layout, &str)] = &[
     (Layout::Current, "AA99AAA"),
     (Layout::Prefix, "A999AAA"),
     (Layout::Prefix, "A99AAA"),

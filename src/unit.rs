@@ -7,6 +7,7 @@
 //! The desk waits for nothing but news: speaker, screen, journal and link each have a queue and a thread of their own.
 
 mod board;
+mod clerk;
 mod desk;
 mod eye;
 mod outbox;
@@ -180,7 +181,11 @@ impl Unit {
         )?;
         let link = match (&config.office, &journal, &hotlist) {
             (Some(office), Some(journal), Some(hotlist)) => {
-                let outbox = Arc::new(outbox::Store { journal: journal.clone(), hotlist: hotlist.clone() });
+                let outbox = Arc::new(outbox::Store {
+                    journal: journal.clone(),
+                    hotlist: hotlist.clone(),
+                    identity: office.identity.clone(),
+                });
                 // Certificates are judged by the satellites' time, where there is one: the system's may never have been set.
                 let clock = Arc::new(SatelliteClock { tagger: tagger.clone(), system: clock.clone() });
                 Some(Arc::new(Link::start(&config.unit, office, outbox, clock)?))
@@ -197,6 +202,7 @@ impl Unit {
                 }
             })?;
         }
+        let clerk = hotlist.clone().map(clerk::Clerk::start).transpose()?;
         let desk = desk::Worker::new(desk::Tools {
             clock: clock.clone(),
             cameras: config.cameras.iter().map(|camera| camera.name.clone()).collect(),
@@ -205,6 +211,7 @@ impl Unit {
             has_receiver: config.receiver.is_some(),
             tagger: tagger.clone(),
             hotlist,
+            clerk,
             journal: journal.clone(),
             speaker,
             screen: screen.clone(),
@@ -350,7 +357,11 @@ pub fn fetch_lists(
     patience: Duration,
 ) -> Result<bool> {
     let Some(office) = &config.office else { return Ok(!hotlist.status().is_empty()) };
-    let outbox = Arc::new(outbox::Store { journal: journal.clone(), hotlist: hotlist.clone() });
+    let outbox = Arc::new(outbox::Store {
+        journal: journal.clone(),
+        hotlist: hotlist.clone(),
+        identity: office.identity.clone(),
+    });
     let _link = Link::start(&config.unit, office, outbox, clock.clone())?;
     let start = clock.now();
     while hotlist.status().is_empty() && clock.now().since(start) < patience {

@@ -576,6 +576,34 @@ fn a_list_with_broken_lines_loads_its_good_ones_and_says_which_are_bad() {
 }
 
 #[test]
+fn the_crews_own_entries_and_what_is_known_of_lists() {
+    let folder = Folder::new();
+    let add = |arguments: &[&str]| {
+        outrider(&[&["hotlist", "add", "--data", folder.text(), "--reason", "made off"], arguments].concat())
+    };
+    refused(&add(&["AB12CDE"]), 2, &["--expires"]);
+    refused(&add(&["--expires", "soon", "AB12CDE"]), 2, &["soon"]);
+    refused(&add(&["--expires", "8h", "A_1"]), 2, &["A_1"]);
+    let added = add(&["--expires", "8h", "AB1? CDE"]);
+    assert!(added.status.success() && printed(&added).contains("1 entries"), "{}", said(&added));
+    let found = outrider(&["hotlist", "lookup", "--data", folder.text(), "--json", "AB12CDE"]);
+    assert!(printed(&found).contains("made off"), "{}", printed(&found));
+
+    let settings = folder.file("settings.toml", "owner = \"RPU\"\ncovert = true\n");
+    let list = folder.file("list.csv", "vrm;reason\nXY34ZZZ;wanted\n");
+    let import = |settings: &str| {
+        outrider(&["hotlist", "import", "--data", folder.text(), "--list", "pnc", "--settings", settings, &list])
+    };
+    refused(&import(&folder.file("bad.toml", "colour = 3\n")), 2, &["bad.toml", "colour"]);
+    assert!(import(&settings).status.success());
+    let status = outrider(&["hotlist", "status", "--data", folder.text(), "--json"]);
+    let lists: Vec<serde_json::Value> =
+        printed(&status).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((lists[0]["id"].as_str(), lists[1]["owner"].as_str()), (Some("crew"), Some("RPU")));
+    assert_eq!(lists[1]["precision"]["true_hits"], 0);
+}
+
+#[test]
 fn the_journal_of_an_empty_folder_is_missing_not_made() {
     let folder = Folder::new();
     refused(&outrider(&["journal", "verify", "--data", folder.text()]), 1, &["journal"]);
@@ -598,5 +626,21 @@ fn an_office_is_made_enrols_and_publishes() {
         assert!(output.status.success(), "{arguments:?}: {}", said(&output));
     }
     assert!(Path::new(&out).join("key.pem").exists());
+
+    // What waits for the service is what a car takes, if the signature is that of its office.
+    let published: Vec<PathBuf> = std::fs::read_dir(folder.path().join("office/inbox"))
+        .expect("an inbox")
+        .map(|file| file.expect("a file").path())
+        .collect();
+    let [revision] = &published[..] else { panic!("{published:?}") };
+    let (car, revision) = (folder.path().join("car").display().to_string(), revision.display().to_string());
+    let apply =
+        |identity: &str, file: &str| outrider(&["hotlist", "apply", "--data", &car, "--identity", identity, file]);
+    refused(&apply(folder.text(), &revision), 1, &["lists.pub", "enrol"]);
+    let mut bytes = std::fs::read(&revision).expect("readable");
+    bytes[30] ^= 1;
+    refused(&apply(&out, &folder.file("forged.list", &bytes)), 1, &["forged.list", "signature"]);
+    let applied = apply(&out, &revision);
+    assert!(applied.status.success() && printed(&applied).contains("1 entries"), "{}", said(&applied));
     refused(&office(&["enrol", "--data", &data, "--unit", "../x", "--out", &out]), 2, &["../x"]);
 }

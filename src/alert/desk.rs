@@ -319,6 +319,10 @@ impl Policy {
         if let Some(age) = sighting.entry_age.filter(|age| *age > self.entry_stale) {
             doubt(Grade::Probable, format!("entry not confirmed for {}", words::ago(age)));
         }
+        if grade > sighting.at_most {
+            grade = sighting.at_most;
+            doubts.push(format!("{} by the list's own measure", grade.word()));
+        }
         (grade, doubts.join("; "))
     }
 

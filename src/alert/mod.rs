@@ -94,6 +94,8 @@ pub struct Sighting {
     pub colour: String,
     /// What speaks against the match, a clause each: "camera saw a white vehicle".
     pub against: Vec<String>,
+    /// The grade that the list's own thresholds give: the alert gets no better one.
+    pub at_most: Grade,
     /// Whether the entry has passed its own expiry date, as far as the unit knows the time.
     pub expired: bool,
     /// Time since the entry was added or last confirmed, if the list says and the unit knows the time.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::Report;
+use crate::hotlist::{Remark, Report, Settings};
 
 /// Prints a line on standard output. In this room it stands for the standard library's macro of the same name, which
 /// panics when whoever reads has gone: `outrider ... | head` is no fault, and the car's work goes on without its listener.
@@ -81,25 +81,39 @@ fn log_to_standard_error() {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
+/// How a list is to be used, from a TOML file.
+fn list_settings(path: &Path) -> Result<Settings> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| Fault::io("cannot read the list's settings", path, error))?;
+    Settings::parse(&text).map_err(|why| {
+        Fault::new(Kind::Config, "not the settings of a list")
+            .at(path.display())
+            .because(why)
+            .remedy("See docs/design/hotlist.md for what can be set")
+    })
+}
+
 /// Lines of an import that people are shown; the rest is counted.
 const REMARKS: usize = 20;
 
 /// Tells people what came of an import: the sum on standard output, bad lines on standard error.
 fn print_import(file: &Path, report: &Report) {
-    for (what, remarks) in [("refused", &report.refused), ("corrected", &report.corrected)] {
+    let tell = |what: &str, remarks: &[Remark], lines: u64| {
         for remark in remarks.iter().take(REMARKS) {
             eprintln!("{}: line {} {what}: {}", file.display(), remark.line, remark.reason);
         }
-        if remarks.len() > REMARKS {
-            eprintln!("{}: {} more lines {what}", file.display(), remarks.len() - REMARKS);
+        if lines > REMARKS as u64 {
+            eprintln!("{}: {} more lines {what}", file.display(), lines - REMARKS as u64);
         }
-    }
+    };
+    tell("refused", &report.refused, report.refused_lines);
+    tell("corrected", &report.corrected, report.corrected_lines);
     println!(
         "{} entries{}, {} lines corrected, {} refused, {} repeated; revision {}",
         report.accepted,
         if report.dry_run { " (nothing was changed)" } else { "" },
-        report.corrected.len(),
-        report.refused.len(),
+        report.corrected_lines,
+        report.refused_lines,
         report.repeated,
         report.revision
     );

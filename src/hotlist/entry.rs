@@ -4,12 +4,13 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use prost::Message;
-use serde::Serialize;
+use prost::encoding;
+use serde::{Deserialize, Serialize};
 
-use crate::plate::Vrm;
+use super::mark::Mark;
 
 /// How urgent an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// For information.
@@ -63,9 +64,8 @@ impl fmt::Display for Priority {
 /// One line of a list. Texts are as the list has them; empty where it says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// The VRM as it is listed.
-    #[serde(serialize_with = "as_text")]
-    pub vrm: Vrm,
+    /// The VRM or pattern as it is listed.
+    pub vrm: Mark,
     /// Why the vehicle is wanted: "stolen".
     pub reason: String,
     /// How urgent.
@@ -78,6 +78,10 @@ pub struct Entry {
     pub model: String,
     /// Colour.
     pub colour: String,
+    /// Class of vehicle: "car", "motorcycle".
+    pub class: String,
+    /// The country that registered it, as on its oval: "GB", "F".
+    pub country: String,
     /// Warning markers.
     pub markers: String,
     /// Who put it on the list.
@@ -94,21 +98,19 @@ pub struct Entry {
     pub extra: Vec<(String, String)>,
 }
 
-fn as_text<S: serde::Serializer>(vrm: &Vrm, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(vrm.as_str())
-}
-
 impl Entry {
-    /// An entry of which nothing but the VRM is known.
-    pub(super) fn bare(vrm: Vrm) -> Self {
+    /// An entry of which nothing but the VRM or pattern is known.
+    pub fn bare(mark: impl Into<Mark>) -> Self {
         Self {
-            vrm,
+            vrm: mark.into(),
             reason: String::new(),
             priority: Priority::default(),
             action: String::new(),
             make: String::new(),
             model: String::new(),
             colour: String::new(),
+            class: String::new(),
+            country: String::new(),
             markers: String::new(),
             source: String::new(),
             added: None,
@@ -119,28 +121,38 @@ impl Entry {
         }
     }
 
-    /// The bytes that are stored and handed down.
+    /// The bytes that are stored and handed down: those of [`Stored`] behind a version byte, written without a copy of
+    /// every text.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let seconds = |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp());
-        let stored = Stored {
-            vrm: self.vrm.as_str().to_owned(),
-            reason: self.reason.clone(),
-            priority: self.priority.number(),
-            action: self.action.clone(),
-            make: self.make.clone(),
-            model: self.model.clone(),
-            colour: self.colour.clone(),
-            markers: self.markers.clone(),
-            source: self.source.clone(),
-            added: seconds(self.added),
-            confirmed: seconds(self.confirmed),
-            expires: seconds(self.expires),
-            note: self.note.clone(),
-            extra: self.extra.iter().flat_map(|(name, text)| [name.clone(), text.clone()]).collect(),
-        };
-        let mut bytes = Vec::with_capacity(1 + stored.encoded_len());
+        let mut bytes = Vec::with_capacity(128);
         bytes.push(VERSION);
-        stored.encode_raw(&mut bytes);
+        let mut text = |tag: u32, text: &str| {
+            if !text.is_empty() {
+                encoding::encode_key(tag, encoding::WireType::LengthDelimited, &mut bytes);
+                encoding::encode_varint(text.len() as u64, &mut bytes);
+                bytes.extend_from_slice(text.as_bytes());
+            }
+        };
+        text(1, self.vrm.as_str());
+        text(2, &self.reason);
+        text(4, &self.action);
+        text(5, &self.make);
+        text(6, &self.model);
+        text(7, &self.colour);
+        text(8, &self.markers);
+        text(9, &self.source);
+        text(13, &self.note);
+        text(15, &self.class);
+        text(16, &self.country);
+        encoding::uint32::encode(3, &self.priority.number(), &mut bytes);
+        for (tag, time) in [(10, self.added), (11, self.confirmed), (12, self.expires)] {
+            if let Some(time) = time {
+                encoding::int64::encode(tag, &time.timestamp(), &mut bytes);
+            }
+        }
+        for text in self.extra.iter().flat_map(|(name, text)| [name, text]) {
+            encoding::string::encode(14, text, &mut bytes);
+        }
         bytes
     }
 
@@ -154,13 +166,15 @@ impl Entry {
         let time = |seconds: Option<i64>| seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         let mut extra = stored.extra.into_iter();
         Ok(Self {
-            vrm: Vrm::parse(&stored.vrm).map_err(|why| format!("an entry's VRM is none: {why}"))?,
+            vrm: Mark::parse(&stored.vrm).map_err(|why| format!("an entry's VRM is none: {why}"))?,
             reason: stored.reason,
             priority: Priority::from_number(stored.priority).ok_or("an entry's priority is none")?,
             action: stored.action,
             make: stored.make,
             model: stored.model,
             colour: stored.colour,
+            class: stored.class,
+            country: stored.country,
             markers: stored.markers,
             source: stored.source,
             added: time(stored.added),
@@ -206,6 +220,10 @@ struct Stored {
     /// Names and texts in turn.
     #[prost(string, repeated, tag = "14")]
     extra: Vec<String>,
+    #[prost(string, tag = "15")]
+    class: String,
+    #[prost(string, tag = "16")]
+    country: String,
 }
 
 #[cfg(test)]
@@ -214,18 +232,31 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     pub(crate) fn entry(vrm: &str, reason: &str) -> Entry {
-        Entry { reason: reason.into(), ..Entry::bare(Vrm::parse(vrm).expect("a VRM")) }
+        Entry { reason: reason.into(), ..Entry::bare(Mark::parse(vrm).expect("a VRM")) }
     }
 
     #[test]
     fn an_entry_survives_being_stored() {
         let full = Entry {
             priority: Priority::High,
+            action: "stop".into(),
+            make: "FORD".into(),
+            model: "FOCUS".into(),
+            colour: "RED".into(),
+            class: "car".into(),
+            country: "GB".into(),
+            markers: "FI".into(),
+            source: "42AB".into(),
+            note: "a\nb".into(),
+            added: DateTime::from_timestamp(-1, 0),
+            confirmed: DateTime::from_timestamp(0, 0),
             expires: DateTime::from_timestamp(1_800_000_000, 0),
             extra: vec![("pnc_id".into(), "7".into()), ("cad".into(), String::new())],
             ..entry("AB12CDE", "stolen")
         };
         assert_eq!(Entry::decode(&full.encode()), Ok(full));
+        let pattern = entry("AB*?", "");
+        assert_eq!(Entry::decode(&pattern.encode()), Ok(pattern));
         assert!(Entry::decode(&[]).is_err());
         assert!(Entry::decode(&[9, 1]).is_err_and(|why| why.contains("version 9")));
     }

@@ -1,19 +1,43 @@
 //! The lists of wanted vehicles that the car carries with it, and what a read means against them.
 //!
-//! A list comes as CSV or as a revision that the back office hands down; either replaces the list whole, in one
-//! transaction, or not at all. Matching holds every listed VRM in memory as a number and asks the disk only for
-//! the entry of a hit.
+//! A list comes as CSV, or as a signed revision that the back office hands down: whole, or as a change of the one before.
+//! Either is applied in one transaction, or not at all, while matching goes on against what was there.
+//!
+//! Matching holds every listed VRM in memory as a number and asks the disk only for the entry of a hit. It weighs every
+//! text that the read's characters allow against all other vehicles (`likely`, `traffic`), and follows all patterns of a
+//! list at once (`patterns`).
 
+mod block;
+mod chain;
 mod entry;
+mod head;
+mod import;
 mod index;
+mod judge;
+mod likely;
+mod mark;
 mod matching;
+mod own;
+mod patterns;
 mod revision;
 mod sheet;
+mod signing;
+mod snapshot;
+mod sort;
 mod store;
 #[cfg(test)]
 mod tests;
+mod traffic;
+mod writer;
 
+pub use chain::{Amendment, Applied, Published};
 pub use entry::{Entry, Priority};
-pub use matching::{Contradiction, Hit, How};
-pub use sheet::{Remark, Sheet};
-pub use store::{Applied, Hotlist, ImportOptions, ListHead, Report};
+pub use head::{Hours, ListHead, Settings, Thresholds};
+pub use import::{ImportOptions, Progress, Report, Watch};
+pub use judge::{Judgement, Precision};
+pub use mark::{Mark, NotAMark, Pattern};
+pub use matching::{Circumstances, Contradiction, Grade, Hit, How, Weakest};
+pub use own::OWN;
+pub use sheet::Remark;
+pub use signing::{SigningKey, VerifyingKey};
+pub use store::{Hotlist, Standing};

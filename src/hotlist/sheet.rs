@@ -1,13 +1,15 @@
-//! Reads a list from CSV, as forces export it: any of four delimiters, several encodings, two layouts, and lines
-//! that are broken.
+//! Reads a list from CSV, as forces export it: any delimiter, several encodings, two layouts, and lines that are broken.
+//! Line by line: of the largest file no more is held than a few lines.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read};
 
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde::Serialize;
 
 use super::entry::{Entry, Priority};
-use crate::plate::Vrm;
+use super::mark::Mark;
 
 /// What was said of one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,18 +20,8 @@ pub struct Remark {
     pub reason: String,
 }
 
-/// What a file holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sheet {
-    /// The good lines, in the file's order.
-    pub entries: Vec<Entry>,
-    /// Good lines of which something could not be used.
-    pub corrected: Vec<Remark>,
-    /// Lines that could not be used.
-    pub refused: Vec<Remark>,
-}
-
-const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
+/// The likelier first: of two that fit alike the first is taken.
+const DELIMITERS: [char; 10] = [',', ';', '\t', '|', ':', '~', '^', '#', '!', '\u{1f}'];
 /// Lines that are looked at to find out the delimiter and the layout.
 const PROBED: usize = 50;
 /// A quoted text may go on over so many lines; a quote that is never closed costs only its own line.
@@ -44,64 +36,188 @@ const HEADERLESS: [&str; 16] = [
     "marking", "cad", "spare_1", "spare_2",
 ];
 
-impl Sheet {
-    /// Reads the bytes of a file. Where a line names no priority, the entry gets `priority`.
-    ///
-    /// # Errors
-    /// A clause saying why no line of it can be read.
-    pub fn read(bytes: &[u8], priority: Priority) -> Result<Self, String> {
-        let text = decode(bytes);
-        if text.trim().is_empty() {
-            return Err("it is empty".into());
-        }
-        let lines: Vec<&str> = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();
-        let layout = Layout::of(&lines)?;
-        let mut sheet = Self::default();
-        let mut next = layout.first;
-        while next < lines.len() {
-            let number = next as u64 + 1;
-            if lines[next].trim().is_empty() {
-                next += 1;
-                continue;
-            }
-            match layout.record(&lines[next..]) {
-                Ok((fields, used)) => {
-                    next += used;
-                    let mut remarks = Vec::new();
-                    match layout.entry(&fields, priority, &mut remarks) {
-                        Ok(entry) => {
-                            sheet.entries.push(entry);
-                            if !remarks.is_empty() {
-                                sheet.corrected.push(Remark { line: number, reason: remarks.join("; ") });
-                            }
-                        }
-                        Err(reason) => sheet.refused.push(Remark { line: number, reason }),
-                    }
-                }
-                Err(reason) => {
-                    next += 1;
-                    sheet.refused.push(Remark { line: number, reason });
-                }
-            }
-        }
-        Ok(sheet)
+/// One record of a file.
+pub(super) enum Row {
+    /// A good line, and what of it could not be used.
+    Entry(Box<Entry>, Option<Remark>),
+    /// A line that cannot be used.
+    Refused(Remark),
+}
+
+/// Why a file is no list.
+pub(super) enum Trouble {
+    /// It cannot be read.
+    Io(io::Error),
+    /// A clause saying what is wrong with it.
+    NoList(String),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }
 
-/// The text of `bytes`: UTF-8 or UTF-16 by their byte order mark, UTF-8 if it is, else Latin-1.
-fn decode(bytes: &[u8]) -> Cow<'_, str> {
-    let wide = |bytes: &[u8], number: fn([u8; 2]) -> u16| {
-        char::decode_utf16(bytes.chunks_exact(2).map(|pair| number([pair[0], pair[1]])))
-            .map(|character| character.unwrap_or(char::REPLACEMENT_CHARACTER))
-            .collect::<String>()
-    };
-    match bytes {
-        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes).into(),
-        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes).into(),
-        [0xef, 0xbb, 0xbf, rest @ ..] | rest => match std::str::from_utf8(rest) {
-            Ok(text) => text.into(),
-            Err(_) => rest.iter().map(|byte| char::from(*byte)).collect::<String>().into(),
-        },
+/// A file whose layout is known.
+pub(super) struct Sheet<R> {
+    lines: Lines<R>,
+    layout: Layout,
+    priority: Priority,
+}
+
+impl<R: Read> Sheet<R> {
+    /// Finds out how the file is made. Where a line names no priority, the entry gets `priority`.
+    pub(super) fn open(reader: R, priority: Priority) -> Result<Self, Trouble> {
+        let mut lines = Lines::of(reader)?;
+        lines.skip_blank()?;
+        lines.fill(PROBED + LONGEST_QUOTE)?;
+        if lines.ahead.is_empty() {
+            return Err(Trouble::NoList("it is empty".into()));
+        }
+        let (layout, header) = Layout::of(&lines.texts(lines.ahead.len())).map_err(Trouble::NoList)?;
+        lines.take(header);
+        Ok(Self { lines, layout, priority })
+    }
+
+    /// The next record; `None` at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<Row>> {
+        self.lines.skip_blank()?;
+        let number = self.lines.number;
+        let Some(first) = self.lines.ahead.front() else { return Ok(None) };
+        let wanted = if first.contains('"') { LONGEST_QUOTE } else { 1 };
+        self.lines.fill(wanted)?;
+        let texts = self.lines.texts(wanted);
+        let mut remarks = Vec::new();
+        let (row, used) = match self.layout.record(&texts) {
+            Ok((fields, used)) => (self.layout.entry(&fields, self.priority, &mut remarks), used),
+            Err(reason) => (Err(reason), 1),
+        };
+        self.lines.take(used);
+        Ok(Some(match row {
+            Ok(entry) => {
+                let remark = (!remarks.is_empty()).then(|| Remark { line: number, reason: remarks.join("; ") });
+                Row::Entry(Box::new(entry), remark)
+            }
+            Err(reason) => Row::Refused(Remark { line: number, reason }),
+        }))
+    }
+}
+
+/// Makes a number of the two bytes of UTF-16, whichever comes first.
+type Number = fn([u8; 2]) -> u16;
+
+/// The lines of a file as text: UTF-16 by its byte order mark, else each line UTF-8 if it is, and Latin-1 if not.
+struct Lines<R> {
+    reader: BufReader<io::Chain<io::Cursor<Vec<u8>>, R>>,
+    wide: Option<Number>,
+    ahead: VecDeque<String>,
+    /// The number of the first line in `ahead`, from 1.
+    number: u64,
+    ended: bool,
+}
+
+impl<R: Read> Lines<R> {
+    fn of(mut reader: R) -> io::Result<Self> {
+        let mut start = Vec::new();
+        reader.by_ref().take(3).read_to_end(&mut start)?;
+        let (mark, wide): (usize, Option<Number>) = match start[..] {
+            [0xff, 0xfe, ..] => (2, Some(u16::from_le_bytes)),
+            [0xfe, 0xff, ..] => (2, Some(u16::from_be_bytes)),
+            [0xef, 0xbb, 0xbf] => (3, None),
+            _ => (0, None),
+        };
+        let reader = BufReader::with_capacity(256 << 10, io::Cursor::new(start.split_off(mark)).chain(reader));
+        Ok(Self { reader, wide, ahead: VecDeque::new(), number: 1, ended: false })
+    }
+
+    /// Reads on until so many lines lie ahead, or the end is reached.
+    fn fill(&mut self, wanted: usize) -> io::Result<()> {
+        while self.ahead.len() < wanted && !self.ended {
+            let line = match self.wide {
+                None => self.narrow()?,
+                Some(number) => self.wide(number)?,
+            };
+            let Some(mut line) = line else {
+                self.ended = true;
+                break;
+            };
+            if line.ends_with('\r') {
+                line.pop();
+            }
+            self.ahead.push_back(line);
+        }
+        Ok(())
+    }
+
+    /// The next line of bytes. Of one that is longer than a line may be only the beginning is kept.
+    fn narrow(&mut self) -> io::Result<Option<String>> {
+        let mut bytes = Vec::with_capacity(128);
+        if self.reader.by_ref().take(LONGEST_LINE as u64 + 2).read_until(b'\n', &mut bytes)? == 0 {
+            return Ok(None);
+        }
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        } else {
+            self.skip_until_newline()?;
+        }
+        Ok(Some(match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => error.into_bytes().into_iter().map(char::from).collect(),
+        }))
+    }
+
+    fn skip_until_newline(&mut self) -> io::Result<()> {
+        loop {
+            let bytes = self.reader.fill_buf()?;
+            let (used, done) = match bytes.iter().position(|byte| *byte == b'\n') {
+                Some(at) => (at + 1, true),
+                None => (bytes.len(), bytes.is_empty()),
+            };
+            self.reader.consume(used);
+            if done {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wide(&mut self, number: Number) -> io::Result<Option<String>> {
+        let (mut units, mut any) = (Vec::new(), false);
+        loop {
+            let mut pair = Vec::with_capacity(2);
+            if self.reader.by_ref().take(2).read_to_end(&mut pair)? < 2 {
+                break;
+            }
+            any = true;
+            match number([pair[0], pair[1]]) {
+                0x0a => break,
+                unit if units.len() <= LONGEST_LINE => units.push(unit),
+                _ => {}
+            }
+        }
+        let text = || char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+        Ok(any.then(text))
+    }
+
+    /// Takes blank lines away, so that one with text is the first ahead, or none is left.
+    fn skip_blank(&mut self) -> io::Result<()> {
+        loop {
+            self.fill(1)?;
+            match self.ahead.front() {
+                Some(line) if line.trim().is_empty() => self.take(1),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn take(&mut self, lines: usize) {
+        let lines = lines.min(self.ahead.len());
+        self.ahead.drain(..lines);
+        self.number += lines as u64;
+    }
+
+    /// The first lines ahead, `wanted` at most.
+    fn texts(&self, wanted: usize) -> Vec<&str> {
+        self.ahead.iter().take(wanted).map(String::as_str).collect()
     }
 }
 
@@ -109,23 +225,65 @@ fn decode(bytes: &[u8]) -> Cow<'_, str> {
 struct Layout {
     delimiter: char,
     /// What each column means.
-    columns: Vec<String>,
-    /// The index of the first line that is not a header.
-    first: usize,
+    columns: Vec<Column>,
+}
+
+/// What a column means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Column {
+    Vrm,
+    Reason,
+    Priority,
+    Action,
+    Make,
+    Model,
+    Colour,
+    Class,
+    Country,
+    Markers,
+    Source,
+    Added,
+    Confirmed,
+    Expires,
+    Note,
+    /// Something else, kept under its name.
+    Other(String),
+}
+
+impl Column {
+    fn named(name: &str) -> Self {
+        match name {
+            "vrm" => Self::Vrm,
+            "reason" => Self::Reason,
+            "priority" => Self::Priority,
+            "action" => Self::Action,
+            "make" => Self::Make,
+            "model" => Self::Model,
+            "colour" => Self::Colour,
+            "class" => Self::Class,
+            "country" => Self::Country,
+            "markers" => Self::Markers,
+            "source" => Self::Source,
+            "added" => Self::Added,
+            "confirmed" => Self::Confirmed,
+            "expires" => Self::Expires,
+            "note" => Self::Note,
+            other => Self::Other(other.to_owned()),
+        }
+    }
 }
 
 impl Layout {
-    fn of(lines: &[&str]) -> Result<Self, String> {
+    /// The layout of a file that begins with these lines, the first of which has text; and how many lines its header takes.
+    fn of(lines: &[&str]) -> Result<(Self, usize), String> {
         let full = || lines.iter().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let Some((header, _)) = full().next() else { return Err("it is empty".into()) };
         for delimiter in DELIMITERS {
-            if let Ok((fields, used)) = split(&lines[header..], delimiter) {
-                let columns: Vec<String> = fields.iter().map(|field| column_name(field)).collect();
-                if columns.iter().filter(|name| *name == "vrm").count() == 1 {
-                    return Ok(Self { delimiter, columns, first: header + used });
-                }
-                if columns.iter().filter(|name| *name == "vrm").count() > 1 {
-                    return Err("its header names the VRM's column twice".into());
+            if let Ok((fields, used)) = split(lines, delimiter) {
+                let columns: Vec<Column> = fields.iter().map(|field| Column::named(&column_name(field))).collect();
+                match columns.iter().filter(|column| **column == Column::Vrm).count() {
+                    0 => {}
+                    1 => return Ok((Self { delimiter, columns }, used)),
+                    _ => return Err("its header names the VRM's column twice".into()),
                 }
             }
         }
@@ -137,10 +295,9 @@ impl Layout {
                 })
                 .count()
         };
-        match DELIMITERS.map(|delimiter| (fitting(delimiter), delimiter)).into_iter().max_by_key(|(lines, _)| *lines) {
-            Some((1.., delimiter)) => {
-                Ok(Self { delimiter, columns: HEADERLESS.map(str::to_owned).to_vec(), first: header })
-            }
+        let fitting = DELIMITERS.map(|delimiter| (fitting(delimiter), delimiter));
+        match fitting.into_iter().rev().max_by_key(|(lines, _)| *lines) {
+            Some((1.., delimiter)) => Ok((Self { delimiter, columns: HEADERLESS.map(Column::named).to_vec() }, 0)),
             _ => Err(
                 "its first line is not a header naming a column \"vrm\", and no line has the 16 columns of the layout \
                  without a header"
@@ -163,43 +320,47 @@ impl Layout {
     }
 
     fn entry(&self, fields: &[Cow<'_, str>], priority: Priority, remarks: &mut Vec<String>) -> Result<Entry, String> {
-        let vrm = self.columns.iter().position(|name| name == "vrm").and_then(|index| fields.get(index));
-        let vrm =
-            Vrm::parse(vrm.map_or("", |field| field.trim())).map_err(|why| format!("its VRM cannot be used: {why}"))?;
+        let vrm = self.columns.iter().position(|column| *column == Column::Vrm).and_then(|index| fields.get(index));
+        let vrm = Mark::parse(vrm.map_or("", |field| field.trim()))
+            .map_err(|why| format!("its VRM cannot be used: {why}"))?;
         let mut entry = Entry { priority, ..Entry::bare(vrm) };
-        for (name, field) in self.columns.iter().zip(fields) {
-            let text = field.trim();
-            let mut date = |place: &mut Option<DateTime<Utc>>, end_of_day: bool| {
-                if !text.is_empty() {
-                    *place = parse_date(text, end_of_day);
-                    if place.is_none() {
-                        remarks.push(format!("{name}: {text:?} is not a date"));
-                    }
-                }
-            };
-            match name.as_str() {
-                "vrm" => {}
-                "added" => date(&mut entry.added, false),
-                "confirmed" => date(&mut entry.confirmed, false),
-                "expires" => date(&mut entry.expires, true),
-                "priority" if text.is_empty() => {}
-                "priority" => match Priority::parse(text) {
-                    Some(priority) => entry.priority = priority,
-                    None => {
-                        remarks.push(format!("priority: {text:?} is none of high, medium, low; {priority} is taken"))
-                    }
-                },
-                "reason" => text.clone_into(&mut entry.reason),
-                "action" => text.clone_into(&mut entry.action),
-                "make" => text.clone_into(&mut entry.make),
-                "model" => text.clone_into(&mut entry.model),
-                "colour" => text.clone_into(&mut entry.colour),
-                "markers" => text.clone_into(&mut entry.markers),
-                "source" => text.clone_into(&mut entry.source),
-                "note" => text.clone_into(&mut entry.note),
-                _ if text.is_empty() => {}
-                _ => entry.extra.push((name.clone(), text.to_owned())),
+        let mut date = |name: &str, text: &str, end_of_day: bool| {
+            let date = parse_date(text, end_of_day);
+            if date.is_none() {
+                remarks.push(format!("{name}: {text:?} is not a date"));
             }
+            date
+        };
+        let mut strange = None;
+        for (column, field) in self.columns.iter().zip(fields) {
+            let text = field.trim();
+            if text.is_empty() {
+                continue;
+            }
+            match column {
+                Column::Vrm => {}
+                Column::Added => entry.added = date("added", text, false),
+                Column::Confirmed => entry.confirmed = date("confirmed", text, false),
+                Column::Expires => entry.expires = date("expires", text, true),
+                Column::Priority => match Priority::parse(text) {
+                    Some(priority) => entry.priority = priority,
+                    None => strange = Some(text.to_owned()),
+                },
+                Column::Reason => text.clone_into(&mut entry.reason),
+                Column::Action => text.clone_into(&mut entry.action),
+                Column::Make => text.clone_into(&mut entry.make),
+                Column::Model => text.clone_into(&mut entry.model),
+                Column::Colour => text.clone_into(&mut entry.colour),
+                Column::Class => text.clone_into(&mut entry.class),
+                Column::Country => text.clone_into(&mut entry.country),
+                Column::Markers => text.clone_into(&mut entry.markers),
+                Column::Source => text.clone_into(&mut entry.source),
+                Column::Note => text.clone_into(&mut entry.note),
+                Column::Other(name) => entry.extra.push((name.clone(), text.to_owned())),
+            }
+        }
+        if let Some(text) = strange {
+            remarks.push(format!("priority: {text:?} is none of high, medium, low; {priority} is taken"));
         }
         Ok(entry)
     }
@@ -219,7 +380,7 @@ fn column_name(header: &str) -> String {
 fn split<'a>(lines: &[&'a str], delimiter: char) -> Result<(Vec<Cow<'a, str>>, usize), String> {
     let Some(first) = lines.first() else { return Err("there is no line".into()) };
     if first.len() > LONGEST_LINE {
-        return Err(format!("it has {} bytes, more than {LONGEST_LINE}", first.len()));
+        return Err(format!("it has more than {LONGEST_LINE} bytes"));
     }
     if !first.contains('"') {
         return Ok((first.split(delimiter).map(Cow::Borrowed).collect(), 1));
@@ -285,11 +446,37 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(text: impl AsRef<[u8]>) -> Sheet {
-        Sheet::read(text.as_ref(), Priority::Medium).expect("a list")
+    /// What a whole file holds.
+    #[derive(Default)]
+    struct Whole {
+        entries: Vec<Entry>,
+        corrected: Vec<Remark>,
+        refused: Vec<Remark>,
     }
 
-    fn vrms(sheet: &Sheet) -> Vec<&str> {
+    fn whole(bytes: &[u8], priority: Priority) -> Result<Whole, String> {
+        let mut whole = Whole::default();
+        let mut sheet = Sheet::open(bytes, priority).map_err(|trouble| match trouble {
+            Trouble::Io(error) => error.to_string(),
+            Trouble::NoList(why) => why,
+        })?;
+        while let Some(row) = sheet.next().map_err(|error| error.to_string())? {
+            match row {
+                Row::Entry(entry, remark) => {
+                    whole.entries.push(*entry);
+                    whole.corrected.extend(remark);
+                }
+                Row::Refused(remark) => whole.refused.push(remark),
+            }
+        }
+        Ok(whole)
+    }
+
+    fn read(text: impl AsRef<[u8]>) -> Whole {
+        whole(text.as_ref(), Priority::Medium).expect("a list")
+    }
+
+    fn vrms(sheet: &Whole) -> Vec<&str> {
         sheet.entries.iter().map(|entry| entry.vrm.as_str()).collect()
     }
 
@@ -340,7 +527,7 @@ mod tests {
     #[test]
     fn broken_lines_are_refused_by_number_and_the_others_load() {
         let sheet = read(
-            "vrm,reason,note\n\nAB12CDE,stolen,x\nAB?2CDE,stolen,x\n,stolen,x\nABCDEFGHIJKLMN,s,x\nCD34EFG,cut\n\
+            "vrm,reason,note\n\nAB12CDE,stolen,x\nAB_2CDE,stolen,x\n,stolen,x\nABCDEFGHIJKLMN,s,x\nCD34EFG,cut\n\
              EF56GHI,\"never closed,x\nGH78IJK,stolen,x\nIJ90KLM,stolen,x,,\nKL12MNO,a,b,c\n",
         );
         assert_eq!(vrms(&sheet), ["AB12CDE", "GH78IJK", "IJ90KLM"]);
@@ -348,7 +535,7 @@ mod tests {
         assert_eq!(
             refused,
             [
-                (4, "its VRM cannot be used: it contains '?', which no plate shows"),
+                (4, "its VRM cannot be used: it contains '_', which no plate shows"),
                 (5, "its VRM cannot be used: it is empty"),
                 (6, "its VRM cannot be used: it has 14 characters, more than 12"),
                 (7, "it has 2 columns where there should be 3"),
@@ -382,7 +569,7 @@ mod tests {
 
     #[test]
     fn delimiters_and_encodings_are_found_out() {
-        for delimiter in [",", ";", "\t", "|"] {
+        for delimiter in [",", ";", "\t", "|", "~", "#"] {
             let text = ["vrm", "make"].join(delimiter) + "\r\n" + &["AB12CDE", "CITRO\u{cb}N"].join(delimiter);
             let latin: Vec<u8> = text.chars().map(|c| c as u8).collect();
             let wide: Vec<u8> = std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
@@ -395,6 +582,22 @@ mod tests {
     }
 
     #[test]
+    fn patterns_classes_and_countries_are_kept() {
+        let sheet = read("vrm,class,country\nab?2*,car,GB\n?*,car,GB\n");
+        assert_eq!(vrms(&sheet), ["AB?2*"]);
+        assert_eq!((sheet.entries[0].class.as_str(), sheet.entries[0].country.as_str()), ("car", "GB"));
+        assert!(sheet.refused[0].reason.contains("names no character"), "{}", sheet.refused[0].reason);
+    }
+
+    #[test]
+    fn a_line_without_end_costs_no_memory_and_only_itself() {
+        let text = format!("vrm,note\nAB12CDE,{}\nCD34EFG,x\n", "x".repeat(10 * LONGEST_LINE));
+        let sheet = read(&text);
+        assert_eq!((vrms(&sheet), sheet.refused[0].line), (vec!["CD34EFG"], 2));
+        assert!(sheet.refused[0].reason.contains("more than"), "{}", sheet.refused[0].reason);
+    }
+
+    #[test]
     fn a_file_that_is_no_list_says_why() {
         for (bytes, why) in [
             (&b""[..], "it is empty"),
@@ -403,7 +606,7 @@ mod tests {
             (b"AB12CDE\nCD34EFG\n", "not a header naming"),
             (b"vrm,plate\nA1,A2\n", "twice"),
         ] {
-            let refused = Sheet::read(bytes, Priority::Medium).expect_err(why);
+            let refused = whole(bytes, Priority::Medium).err().expect(why);
             assert!(refused.contains(why), "{refused}");
         }
     }
@@ -412,7 +615,7 @@ mod tests {
         #[test]
         fn no_bytes_can_break_it(header in prop_oneof![Just(&b"vrm,reason,note\n"[..]), Just(&b""[..])],
                                  bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(b','), Just(b'\n')], 0..2000)) {
-            if let Ok(sheet) = Sheet::read(&[header, &bytes[..]].concat(), Priority::Low) {
+            if let Ok(sheet) = whole(&[header, &bytes[..]].concat(), Priority::Low) {
                 let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 2;
                 prop_assert!(sheet.entries.len() + sheet.refused.len() <= lines);
                 prop_assert!(sheet.refused.is_sorted_by_key(|remark| remark.line));

@@ -9,6 +9,7 @@ mod export;
 mod purge;
 mod queue;
 mod record;
+mod search;
 mod verify;
 mod writer;
 
@@ -21,5 +22,6 @@ pub use archive::Archive;
 pub use purge::{Keep, Purged};
 pub use queue::{Item, ItemKind};
 pub use record::Record;
+pub use search::Passed;
 pub use verify::Verified;
 pub use writer::{Journal, Status};

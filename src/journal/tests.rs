@@ -519,3 +519,23 @@ fn how_fast_reads_are_kept() {
         status.commits
     );
 }
+
+#[test]
+fn passes_are_found_by_what_their_newest_version_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = Journal::open(folder.path(), clock()).expect("opened");
+    record_read(&journal, read(1, 1, "AB12CDF", hour(0)));
+    record_read(&journal, read(1, 1, "AB12CDE", hour(0)));
+    record_read(&journal, read(1, 2, "AB12CDE", hour(1)));
+    record_read(&journal, read(1, 2, "", hour(1)));
+    record_read(&journal, read(1, 3, "ABI2CDE", hour(2)));
+    journal.flush().expect("on disk");
+    let ids = |mark: &str| {
+        let fits = crate::hotlist::Mark::parse(mark).expect("a mark").fitting();
+        let passed = journal.archive().passed(fits).expect("looked through");
+        passed.iter().map(|passed| (passed.id.pass, passed.utc)).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("AB12CDE"), [(1, hour(0).utc), (3, hour(2).utc)]);
+    assert_eq!(ids("AB*DE").len(), 2);
+    assert!(ids("AB12CDF").is_empty(), "an earlier version does not count");
+}

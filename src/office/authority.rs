@@ -12,7 +12,8 @@ use super::files;
 use super::register::{Entry, Register};
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind, Result};
-use crate::sync::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE};
+use crate::hotlist::SigningKey;
+use crate::sync::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, LISTS_FILE};
 use crate::sync::wire::NAME_LIMIT;
 
 /// Days for which the authority is valid: the life of an installation.
@@ -84,8 +85,23 @@ pub fn enrol(data: &Path, unit: &str, out: &Path, clock: &dyn Clock) -> Result<(
     let car = issue(&issuer, Vec::new(), unit, utc, CAR_DAYS, ExtendedKeyUsagePurpose::ClientAuth)?;
     files::make_folder(out)?;
     car.write(out, &authority_pem)?;
+    let lists = format!("{}\n", lists_key(data)?.verifying());
+    files::write_new(&out.join(LISTS_FILE), lists.as_bytes())
+        .map_err(|fault| fault.remedy("Name a folder that holds no identity yet"))?;
     let entry = Entry { unit: unit.to_owned(), issued: utc, expires: utc + Days::new(CAR_DAYS), revoked: None };
     Register::of(data).add(&car.certificate_der, &entry)
+}
+
+/// The key that signs lists; made when it is first asked for, since offices of earlier programs have none.
+pub(crate) fn lists_key(data: &Path) -> Result<SigningKey> {
+    let path = files::lists_key(data);
+    if !path.exists() {
+        files::write_new(&path, &SigningKey::generate()?)?;
+    }
+    let bytes =
+        std::fs::read(&path).map_err(|error| Fault::io("cannot read the key that signs lists", &path, error))?;
+    SigningKey::from_bytes(&bytes)
+        .map_err(|fault| fault.at(path.display()).remedy("Bring the authority's files back from a backup"))
 }
 
 /// Takes every identity of `unit` out of use; a running service cuts the car off within a second or so. Says how
@@ -170,7 +186,8 @@ mod tests {
         init(&data, &["office.example.org".into()], &*clock).expect("made");
         assert_eq!(init(&data, &[], &*clock).map_err(|fault| fault.kind()), Err(Kind::Denied));
         enrol(&data, "EX-01", &folder.path().join("car"), &*clock).expect("enrolled");
-        for key in ["office/authority/key.pem", "office/identity/key.pem", "car/key.pem"] {
+        for key in ["office/authority/key.pem", "office/authority/lists.key", "office/identity/key.pem", "car/key.pem"]
+        {
             let mode = std::fs::metadata(folder.path().join(key)).expect("written").permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{key}");
         }

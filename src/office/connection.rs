@@ -146,7 +146,7 @@ impl<'a> Conversation<'a> {
                 Event::Piece(wanted) => {
                     let (store, pieces) = (Arc::clone(&self.office.store), self.pieces.0.clone());
                     tokio::task::spawn_blocking(move || {
-                        let bytes = store.list_piece(&wanted.list, wanted.revision, wanted.offset);
+                        let bytes = store.list_piece(&wanted.list, wanted.revision, wanted.base, wanted.offset);
                         if let Err(fault) = &bytes {
                             tracing::error!("{fault}");
                         }

@@ -32,6 +32,16 @@ pub(crate) fn store(data: &Path) -> PathBuf {
     data.join("office.redb")
 }
 
+/// The lists as they were published, from which changes are made.
+pub(crate) fn published(data: &Path) -> PathBuf {
+    data.join("lists.redb")
+}
+
+/// The key that signs lists.
+pub(crate) fn lists_key(data: &Path) -> PathBuf {
+    authority(data).join("lists.key")
+}
+
 /// What the service last knew.
 pub(crate) fn status(data: &Path) -> PathBuf {
     data.join("status.json")

@@ -12,9 +12,18 @@ use crate::sync::wire::{LIST_LIMIT, NAME_LIMIT};
 const WAITING: &str = ".list";
 const REFUSED: &str = ".refused";
 
-/// Puts a revision of a list, as the hotlist room exported it, where the service of the office in `data` takes it
-/// within a second, or when it starts next.
+/// Puts a revision of a list, as the hotlist room signed it, where the service of the office in `data` takes it within a
+/// second, or when it starts next.
 pub fn offer_revision(data: &Path, list: &str, revision: u64, bytes: &[u8]) -> Result<()> {
+    offer(data, list, &format!("{list}@{revision}{WAITING}"), bytes)
+}
+
+/// Puts what leads from revision `base` of a list to `revision` there, before the whole list: cars that hold the base get it.
+pub(crate) fn offer_change(data: &Path, list: &str, revision: u64, base: u64, bytes: &[u8]) -> Result<()> {
+    offer(data, list, &format!("{list}@{revision}@{base}{WAITING}"), bytes)
+}
+
+fn offer(data: &Path, list: &str, name: &str, bytes: &[u8]) -> Result<()> {
     check_id(list)?;
     if bytes.len() as u64 > LIST_LIMIT {
         return Err(Fault::new(
@@ -30,7 +39,7 @@ pub fn offer_revision(data: &Path, list: &str, revision: u64, bytes: &[u8]) -> R
     }
     let inbox = files::inbox(data);
     files::make_folder(&inbox)?;
-    files::replace(&inbox.join(format!("{list}@{revision}{WAITING}")), bytes)
+    files::replace(&inbox.join(name), bytes)
 }
 
 /// Refuses a list id that is no plain word.
@@ -59,22 +68,19 @@ pub(crate) fn take(data: &Path, store: &dyn Store) -> Result<bool> {
         if let Some(stem) = name.strip_suffix(WAITING)
             && !name.starts_with('.')
         {
-            let parts = stem
-                .rsplit_once('@')
-                .and_then(|(list, revision)| Some((list.to_owned(), revision.parse::<u64>().ok()?)));
-            waiting.push((parts, path));
+            waiting.push((parts(stem), path));
         }
     }
     if waiting.is_empty() {
         return Ok(false);
     }
-    // Older revisions first, so that the newest is what remains.
+    // Older revisions first, so that the newest is what remains; the change before the whole list that it leads to.
     waiting.sort();
     let known = store.lists()?;
     let mut changed = false;
     for (parts, path) in waiting {
         let refused = match parts {
-            Some((list, revision)) => match take_one(&known, store, &list, revision, &path)? {
+            Some((list, revision, whole)) => match take_one(&known, store, &list, (revision, whole.base()), &path)? {
                 Ok(info) => {
                     tracing::info!(
                         list = info.list,
@@ -87,7 +93,7 @@ pub(crate) fn take(data: &Path, store: &dyn Store) -> Result<bool> {
                 }
                 Err(why) => Some(why),
             },
-            None => Some("its name is not LIST@REVISION.list"),
+            None => Some("its name is neither LIST@REVISION.list nor LIST@REVISION@BASE.list"),
         };
         let done = match refused {
             None => std::fs::remove_file(&path),
@@ -103,18 +109,45 @@ pub(crate) fn take(data: &Path, store: &dyn Store) -> Result<bool> {
     Ok(changed)
 }
 
+/// Whether a file has a whole list or a change of one; changes sort first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Content {
+    ChangeOf(u64),
+    Whole,
+}
+
+impl Content {
+    fn base(self) -> u64 {
+        match self {
+            Self::ChangeOf(base) => base,
+            Self::Whole => 0,
+        }
+    }
+}
+
+/// What a file's name says of it.
+fn parts(stem: &str) -> Option<(String, u64, Content)> {
+    let mut parts = stem.split('@');
+    let (list, revision, base) = (parts.next()?, parts.next()?, parts.next());
+    let content = match base {
+        None => Content::Whole,
+        Some(base) => Content::ChangeOf(base.parse().ok().filter(|base| *base > 0)?),
+    };
+    parts.next().is_none().then_some((list.to_owned(), revision.parse().ok()?, content))
+}
+
 /// The outer result is the office's own trouble, for which the file waits; the inner one is the file's.
 fn take_one(
     known: &[ListInfo],
     store: &dyn Store,
     list: &str,
-    revision: u64,
+    (revision, base): (u64, u64),
     path: &Path,
 ) -> Result<Result<ListInfo, &'static str>> {
     if check_id(list).is_err() {
         return Ok(Err("its name is not that of a list"));
     }
-    if known.iter().any(|info| info.list == list && info.revision >= revision) {
+    if known.iter().any(|info| info.list == list && info.base == 0 && info.revision >= revision) {
         return Ok(Err("this revision or a newer one is published already"));
     }
     let unreadable = |error| Fault::io("cannot read a file of the inbox", path, error);
@@ -122,7 +155,11 @@ fn take_one(
         return Ok(Err("it is too large to be sent to cars"));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
-    store.put_list(list, revision, &bytes).map(Ok)
+    match base {
+        0 => store.put_list(list, revision, &bytes),
+        base => store.put_change(list, revision, base, &bytes),
+    }
+    .map(Ok)
 }
 
 #[cfg(test)]
@@ -149,7 +186,7 @@ mod tests {
 
         offer_revision(data, "stolen", 10, b"again").expect("offered");
         assert!(!take(data, &store).expect("taken"), "a revision never changes");
-        assert_eq!(store.list_piece("stolen", 10, 0).expect("read"), Some(b"ten".to_vec()));
+        assert_eq!(store.list_piece("stolen", 10, 0, 0).expect("read"), Some(b"ten".to_vec()));
         for bad in ["", "../up", "a b", ".hidden"] {
             assert_eq!(offer_revision(data, bad, 1, b"x").map_err(|fault| fault.kind()), Err(Kind::Usage), "{bad}");
         }

@@ -266,6 +266,7 @@ impl Stored {
         let info = |(revision, bytes): &(u64, Vec<u8>)| ListInfo {
             list: LIST.into(),
             revision: *revision,
+            base: 0,
             size: bytes.len() as u64,
             sha256: Sha256::digest(bytes).into(),
         };

@@ -316,7 +316,8 @@ impl Office {
     }
 
     fn write_status(&self) -> Result<()> {
-        let lists = self.lists.borrow().iter().map(|info| (info.list.clone(), info.revision)).collect();
+        let whole = |info: &&ListInfo| info.base == 0;
+        let lists = self.lists.borrow().iter().filter(whole).map(|info| (info.list.clone(), info.revision)).collect();
         self.board.lists(lists);
         if self.board.take_stale() {
             self.board.counts(self.store.count_by_unit()?);

@@ -1,12 +1,13 @@
 //! The office's side of one connection, without input or output: bytes and the time go in, bytes, events and the
 //! next deadline come out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sync::wire::proto::{
-    Ack, FromCar, FromOffice, Kind as WireKind, ListOffer, ListPiece, Upload, Welcome, from_car, from_office,
+    Ack, FromCar, FromOffice, Kind as WireKind, ListOffer, ListPiece, ListWanted, Upload, Welcome, from_car,
+    from_office,
 };
 use crate::sync::wire::{
     Breach, Decoder, Item, KEY_LIMIT, Kind, LISTS_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION, PROGRAM,
@@ -38,6 +39,8 @@ pub struct ListInfo {
     pub list: String,
     /// Which revision.
     pub revision: u64,
+    /// The revision that it changes; 0: it is the whole list.
+    pub base: u64,
     /// Bytes of it.
     pub size: u64,
     /// Hash of them.
@@ -51,8 +54,16 @@ pub(crate) struct Wanted {
     pub list: String,
     /// Which revision.
     pub revision: u64,
+    /// The revision that it changes; 0: it is the whole list.
+    pub base: u64,
     /// From this byte on, one piece at most.
     pub offset: u64,
+}
+
+impl Wanted {
+    fn is_of(&self, info: &ListInfo) -> bool {
+        (&self.list, self.revision, self.base) == (&info.list, info.revision, info.base)
+    }
 }
 
 /// One connection's conversation.
@@ -62,6 +73,9 @@ pub(crate) struct Session {
     greeted: bool,
     lanes: [Decoder; 4],
     held: Option<BTreeMap<String, u64>>,
+    /// Whether the car can use changes, and the lists that it wants whole all the same.
+    changes: bool,
+    whole: BTreeSet<String>,
     offered: BTreeMap<String, ListInfo>,
     wanted: Option<Wanted>,
     list_lane_free: bool,
@@ -78,6 +92,8 @@ impl Session {
             greeted: false,
             lanes: [Lane::Control, Lane::Hits, Lane::Reads, Lane::Pictures].map(Decoder::new),
             held: None,
+            changes: false,
+            whole: BTreeSet::new(),
             offered: BTreeMap::new(),
             wanted: None,
             list_lane_free: true,
@@ -132,12 +148,19 @@ impl Session {
         }
     }
 
-    /// What lists the office has for this car. Offers those that the car does not hold, each revision once.
+    /// What lists the office has for this car: the newest revision of each, and changes. Offers those that the car does not
+    /// hold, each once: as the change that goes on from what it holds, where there is one.
     pub(crate) fn lists(&mut self, lists: &[ListInfo]) {
         let Some(held) = &self.held else { return };
         let news: Vec<ListInfo> = lists
             .iter()
-            .filter(|info| held.get(&info.list).copied().unwrap_or(0) < info.revision)
+            .filter(|info| info.base == 0)
+            .filter_map(|whole| {
+                let held = held.get(&whole.list).copied().unwrap_or(0);
+                let change = lists.iter().find(|info| info.list == whole.list && info.base == held && held != 0);
+                let change = change.filter(|_| self.changes && !self.whole.contains(&whole.list));
+                (held < whole.revision).then(|| change.unwrap_or(whole))
+            })
             .filter(|info| self.offered.get(&info.list) != Some(info))
             .take(LISTS_LIMIT)
             .cloned()
@@ -148,6 +171,7 @@ impl Session {
                 revision: info.revision,
                 size: info.size,
                 sha256: info.sha256.to_vec(),
+                base: info.base,
             }));
             self.offered.insert(info.list.clone(), info);
         }
@@ -171,14 +195,14 @@ impl Session {
             self.list_lane_free = true;
             return;
         };
-        let size =
-            self.offered.get(&wanted.list).filter(|info| info.revision == wanted.revision).map_or(0, |info| info.size);
+        let size = self.offered.get(&wanted.list).filter(|info| wanted.is_of(info)).map_or(0, |info| info.size);
         let end = wanted.offset + bytes.len() as u64;
         if end < size && !bytes.is_empty() {
             self.wanted = Some(Wanted { offset: end, ..wanted.clone() });
         }
         let mut frame = Vec::with_capacity(bytes.len() + 128);
-        encode(&ListPiece { list: wanted.list, revision: wanted.revision, offset: wanted.offset, bytes }, &mut frame);
+        let Wanted { list, revision, base, offset } = wanted;
+        encode(&ListPiece { list, revision, offset, bytes, base }, &mut frame);
         self.out.push_back((Lane::Lists, frame));
     }
 
@@ -231,15 +255,19 @@ impl Session {
                 if holding.lists.len() > LISTS_LIMIT || holding.lists.iter().any(|held| held.list.len() > NAME_LIMIT) {
                     return Err(Breach::OutOfPlace("more lists than a car takes"));
                 }
+                self.changes = holding.changes;
+                self.whole = holding.lists.iter().filter(|held| held.whole).map(|held| held.list.clone()).collect();
                 let held: Vec<_> = holding.lists.into_iter().map(|held| (held.list, held.revision)).collect();
                 self.held = Some(held.iter().cloned().collect());
                 self.events.push_back(Event::Holding(held));
             }
             from_car::Message::ListWanted(wanted) => {
                 // Only what was offered can be wanted; an older offer has been overtaken by a newer one.
+                let ListWanted { list, revision, offset, base } = wanted;
+                let wanted = Wanted { list, revision, base, offset };
                 let known = self.offered.get(&wanted.list);
-                if known.is_some_and(|info| info.revision == wanted.revision && wanted.offset <= info.size) {
-                    self.wanted = Some(Wanted { list: wanted.list, revision: wanted.revision, offset: wanted.offset });
+                if known.is_some_and(|info| wanted.is_of(info) && wanted.offset <= info.size) {
+                    self.wanted = Some(wanted);
                     self.next_piece();
                 }
             }
@@ -269,5 +297,72 @@ fn kind_of(kind: WireKind) -> Option<Kind> {
         WireKind::Read => Some(Kind::Read),
         WireKind::Picture => Some(Kind::Picture),
         WireKind::Unspecified => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::wire::proto::{Held, Hello, Holding, ListWanted};
+
+    fn info(revision: u64, base: u64) -> ListInfo {
+        ListInfo { list: "pnc".into(), revision, base, size: 10, sha256: [revision as u8; 32] }
+    }
+
+    fn say(session: &mut Session, message: from_car::Message) {
+        let mut bytes = Vec::new();
+        encode(&FromCar { message: Some(message) }, &mut bytes);
+        session.receive(Lane::Control, &bytes).expect("in place");
+    }
+
+    /// The revisions and bases that are offered to a car that holds this.
+    fn offered(session: &mut Session, held: u64, whole: bool, changes: bool, lists: &[ListInfo]) -> Vec<(u64, u64)> {
+        let lists_held = vec![Held { list: "pnc".into(), revision: held, whole }];
+        say(session, from_car::Message::Holding(Holding { lists: lists_held, changes }));
+        session.lists(lists);
+        let mut decoder = Decoder::new(Lane::Control);
+        while let Some((_, bytes)) = session.transmit() {
+            decoder.push(&bytes);
+        }
+        let mut offers = Vec::new();
+        while let Some(message) = decoder.message::<FromOffice>().expect("whole") {
+            if let Some(from_office::Message::ListOffer(offer)) = message.message {
+                offers.push((offer.revision, offer.base));
+            }
+        }
+        offers
+    }
+
+    fn session() -> Session {
+        let mut session = Session::open("EX-01", Moment::default());
+        let hello =
+            Hello { oldest: OLDEST_VERSION, newest: NEWEST_VERSION, unit: "EX-01".into(), program: String::new() };
+        say(&mut session, from_car::Message::Hello(hello));
+        session
+    }
+
+    #[test]
+    fn a_change_is_offered_to_whom_it_serves_and_the_whole_list_to_the_others() {
+        let lists = [info(30, 0), info(20, 10), info(30, 20)];
+        assert_eq!(offered(&mut session(), 0, false, true, &lists), [(30, 0)]);
+        assert_eq!(offered(&mut session(), 5, false, true, &lists), [(30, 0)]);
+        assert_eq!(offered(&mut session(), 10, false, false, &lists), [(30, 0)], "a car that knows no changes");
+        assert_eq!(offered(&mut session(), 30, false, true, &lists), []);
+        // Link by link along the chain.
+        let mut session = session();
+        assert_eq!(offered(&mut session, 10, false, true, &lists), [(20, 10)]);
+        assert_eq!(offered(&mut session, 10, false, true, &lists), [], "offered once");
+        assert_eq!(offered(&mut session, 20, false, true, &lists), [(30, 20)]);
+        let wanted = ListWanted { list: "pnc".into(), revision: 30, offset: 0, base: 20 };
+        say(&mut session, from_car::Message::ListWanted(wanted));
+        let pieces: Vec<u64> = std::iter::from_fn(|| session.event())
+            .filter_map(|event| match event {
+                Event::Piece(wanted) => Some(wanted.base),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(pieces, [20]);
+        // The change could not be used.
+        assert_eq!(offered(&mut session, 20, true, true, &lists), [(30, 0)]);
     }
 }

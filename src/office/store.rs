@@ -68,10 +68,13 @@ pub trait Store: Send + Sync {
     fn beside(&self, unit: &str, kind: Kind, key: &[u8]) -> Result<Vec<Vec<u8>>>;
     /// Stores a revision of a list in place of the one before.
     fn put_list(&self, list: &str, revision: u64, bytes: &[u8]) -> Result<ListInfo>;
-    /// The lists and their revisions.
+    /// Stores what leads from revision `base` of a list to `revision`; of older changes the last few dozen are kept.
+    fn put_change(&self, list: &str, revision: u64, base: u64, bytes: &[u8]) -> Result<ListInfo>;
+    /// The newest revision of each list, and the changes that are kept.
     fn lists(&self) -> Result<Vec<ListInfo>>;
-    /// A piece of a revision; `None` if the revision is not there (any more). At most [`PIECE`] bytes.
-    fn list_piece(&self, list: &str, revision: u64, offset: u64) -> Result<Option<Vec<u8>>>;
+    /// A piece of a revision, or of what leads to it from `base` (0: the whole list); `None` if it is not there (any more).
+    /// At most [`PIECE`] bytes.
+    fn list_piece(&self, list: &str, revision: u64, base: u64, offset: u64) -> Result<Option<Vec<u8>>>;
 }
 
 type Things = TableDefinition<'static, (&'static str, &'static [u8]), &'static [u8]>;
@@ -86,6 +89,12 @@ const BESIDE: TableDefinition<Beside, &[u8]> = TableDefinition::new("beside");
 const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
 const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lists");
 const PIECES: TableDefinition<(&str, u64, u64), &[u8]> = TableDefinition::new("list pieces");
+/// The same for changes, by list and the revision that they go on from.
+const CHANGES: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("changes");
+const CHANGE_PIECES: TableDefinition<(&str, u64, u64), &[u8]> = TableDefinition::new("change pieces");
+
+/// Changes of a list that are kept: a car that missed more gets the whole list.
+const CHANGES_KEPT: usize = 48;
 
 /// Each thing is kept as: this version byte, the time of arrival (milliseconds since 1970, big-endian), the payload.
 const VERSION: u8 = 1;
@@ -124,6 +133,8 @@ impl RedbStore {
             transaction.open_table(UNITS)?;
             transaction.open_table(LISTS)?;
             transaction.open_table(PIECES)?;
+            transaction.open_table(CHANGES)?;
+            transaction.open_table(CHANGE_PIECES)?;
             Ok(transaction.commit()?)
         });
         made.map_err(|error| self.broken(error))?;
@@ -248,6 +259,7 @@ impl Store for RedbStore {
         let info = ListInfo {
             list: list.to_owned(),
             revision,
+            base: 0,
             size: bytes.len() as u64,
             sha256: Sha256::digest(bytes).into(),
         };
@@ -267,29 +279,68 @@ impl Store for RedbStore {
         Ok(info)
     }
 
+    fn put_change(&self, list: &str, revision: u64, base: u64, bytes: &[u8]) -> Result<ListInfo> {
+        let info = ListInfo {
+            list: list.to_owned(),
+            revision,
+            base,
+            size: bytes.len() as u64,
+            sha256: Sha256::digest(bytes).into(),
+        };
+        self.with(|database| {
+            let transaction = database.begin_write()?;
+            {
+                let mut changes = transaction.open_table(CHANGES)?;
+                let mut pieces = transaction.open_table(CHANGE_PIECES)?;
+                changes.insert((list, base), encoded(&StoredList::from(&info))?.as_slice())?;
+                pieces.retain_in((list, base, 0)..=(list, base, u64::MAX), |_, _| false)?;
+                for (index, piece) in (0u64..).zip(bytes.chunks(PIECE)) {
+                    pieces.insert((list, base, index), piece)?;
+                }
+                // Revisions grow, so that the oldest changes are the first.
+                let kept: Vec<u64> = changes
+                    .range((list, 0)..=(list, u64::MAX))?
+                    .map(|change| Ok(change?.0.value().1))
+                    .collect::<Result<_, redb::Error>>()?;
+                for old in &kept[..kept.len().saturating_sub(CHANGES_KEPT)] {
+                    changes.remove((list, *old))?;
+                    pieces.retain_in((list, *old, 0)..=(list, *old, u64::MAX), |_, _| false)?;
+                }
+            }
+            transaction.commit()?;
+            Ok(())
+        })?;
+        Ok(info)
+    }
+
     fn lists(&self) -> Result<Vec<ListInfo>> {
         self.with(|database| {
-            let lists = database.begin_read()?.open_table(LISTS)?;
+            let transaction = database.begin_read()?;
+            let lists = transaction.open_table(LISTS)?;
             let mut infos = Vec::new();
             for list in lists.iter()? {
                 let (list, value) = list?;
                 let stored: StoredList = decoded(Some(value.value().to_vec()))?;
-                infos.push(ListInfo {
-                    list: list.value().to_owned(),
-                    revision: stored.revision,
-                    size: stored.size,
-                    sha256: stored.sha256,
-                });
+                infos.push(stored.info(list.value(), 0));
+            }
+            for change in transaction.open_table(CHANGES)?.iter()? {
+                let (key, value) = change?;
+                let stored: StoredList = decoded(Some(value.value().to_vec()))?;
+                let (list, base) = key.value();
+                infos.push(stored.info(list, base));
             }
             Ok(infos)
         })
     }
 
-    fn list_piece(&self, list: &str, revision: u64, offset: u64) -> Result<Option<Vec<u8>>> {
+    fn list_piece(&self, list: &str, revision: u64, base: u64, offset: u64) -> Result<Option<Vec<u8>>> {
         self.with(|database| {
-            let pieces = database.begin_read()?.open_table(PIECES)?;
+            let transaction = database.begin_read()?;
             let (index, within) = (offset / PIECE as u64, (offset % PIECE as u64) as usize);
-            let piece = pieces.get((list, revision, index))?;
+            let piece = match base {
+                0 => transaction.open_table(PIECES)?.get((list, revision, index))?,
+                _ => transaction.open_table(CHANGE_PIECES)?.get((list, base, index))?,
+            };
             Ok(piece.and_then(|piece| piece.value().get(within..).map(<[u8]>::to_vec)))
         })
     }
@@ -317,6 +368,12 @@ struct StoredList {
     revision: u64,
     size: u64,
     sha256: [u8; 32],
+}
+
+impl StoredList {
+    fn info(self, list: &str, base: u64) -> ListInfo {
+        ListInfo { list: list.to_owned(), revision: self.revision, base, size: self.size, sha256: self.sha256 }
+    }
 }
 
 impl From<&ListInfo> for StoredList {
@@ -394,13 +451,21 @@ mod tests {
         for start in [0, 5, PIECE - 1, PIECE, PIECE * 2 + 76] {
             let mut got = bytes[..start].to_vec();
             while let Some(piece) =
-                store.list_piece("stolen", 2, got.len() as u64).expect("read").filter(|p| !p.is_empty())
+                store.list_piece("stolen", 2, 0, got.len() as u64).expect("read").filter(|p| !p.is_empty())
             {
                 got.extend(piece);
             }
             assert!(got == bytes, "from {start}");
         }
-        assert_eq!(store.list_piece("stolen", 1, 0).expect("read"), None, "the older revision is gone");
+        assert_eq!(store.list_piece("stolen", 1, 0, 0).expect("read"), None, "the older revision is gone");
+
+        for base in 2..60 {
+            store.put_change("stolen", base + 1, base, format!("change of {base}").as_bytes()).expect("stored");
+        }
+        let bases: Vec<u64> = store.lists().expect("read").iter().map(|info| info.base).collect();
+        assert_eq!(bases, std::iter::once(0).chain(60 - CHANGES_KEPT as u64..60).collect::<Vec<_>>());
+        assert_eq!(store.list_piece("stolen", 60, 59, 0).expect("read"), Some(b"change of 59".to_vec()));
+        assert_eq!(store.list_piece("stolen", 3, 2, 0).expect("read"), None, "an old change is gone");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use rustls::time_provider::TimeProvider;
 
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
+use crate::hotlist::VerifyingKey;
 use crate::sync::wire::ALPN;
 
 /// The authority that signs every identity.
@@ -21,6 +22,8 @@ pub const AUTHORITY_FILE: &str = "ca.pem";
 pub const CERTIFICATE_FILE: &str = "cert.pem";
 /// This side's private key.
 pub const KEY_FILE: &str = "key.pem";
+/// The key that checks the office's lists, as hexadecimal digits.
+pub const LISTS_FILE: &str = "lists.pub";
 
 /// A keep-alive keeps the path open through the modem's and the network's address translation.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -91,6 +94,19 @@ impl Identity {
         roots.add(self.authority.clone()).map_err(unusable)?;
         Ok(roots)
     }
+}
+
+/// The key in the folder of an identity with which the office's lists are checked.
+///
+/// # Errors
+/// There is none, as in identities of earlier programs; or the file is damaged.
+pub fn lists_key(folder: &Path) -> Result<VerifyingKey> {
+    let path = folder.join(LISTS_FILE);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Fault::io("cannot read the key that checks the office's lists", &path, error)
+            .remedy("Enrol the car again with outrider-office enrol, and copy the whole folder to it")
+    })?;
+    VerifyingKey::parse(&text).map_err(|fault| fault.at(path.display()))
 }
 
 /// Transport settings of either side, for so many streams that the other side may open.

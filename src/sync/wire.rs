@@ -321,8 +321,13 @@ mod tests {
             let upload = Upload { kind: 3, key: vec![7; KEY_LIMIT], payload: vec![9; lane.payload_limit()] };
             assert!(upload.encoded_len() <= lane.limit());
         }
-        let piece =
-            ListPiece { list: "x".repeat(NAME_LIMIT), revision: u64::MAX, offset: LIST_LIMIT, bytes: vec![1; PIECE] };
+        let piece = ListPiece {
+            list: "x".repeat(NAME_LIMIT),
+            revision: u64::MAX,
+            offset: LIST_LIMIT,
+            bytes: vec![1; PIECE],
+            base: u64::MAX,
+        };
         assert!(piece.encoded_len() <= Lane::Lists.limit());
     }
 

@@ -7,11 +7,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::board::Board;
+use super::clerk::Clerk;
 use super::{News, Observer, Outcome, Told};
-use crate::alert::{Alert, AlertId, Change, Desk, How, Policy, Sighting, Speaker};
+use crate::alert::{Alert, AlertId, Change, Desk, Grade, How, Policy, Sighting, Speaker};
 use crate::capture::Counters;
 use crate::clock::{Moment, Shared};
-use crate::hotlist::{self, Contradiction, Hit, Hotlist, Priority};
+use crate::hotlist::{self, Circumstances, Contradiction, Hit, Hotlist, Priority, Standing};
 use crate::journal::{Journal, Record};
 use crate::recognise::{Read, ReadId};
 use crate::screen::{Handle, ReadLine, Touch};
@@ -52,6 +53,7 @@ pub(super) struct Tools {
     pub(super) has_receiver: bool,
     pub(super) tagger: Arc<Tagger>,
     pub(super) hotlist: Option<Arc<Hotlist>>,
+    pub(super) clerk: Option<Clerk>,
     pub(super) journal: Option<Arc<Journal>>,
     pub(super) speaker: Speaker,
     pub(super) screen: Option<Handle>,
@@ -78,6 +80,8 @@ pub(super) struct Worker {
     /// Parts that had failed when they were last looked at.
     failed: BTreeSet<String>,
     looked: Option<Moment>,
+    /// The version of the lists that the alerts were last held against.
+    lists: u64,
     outcome: Outcome,
 }
 
@@ -92,6 +96,7 @@ impl Worker {
             frames: vec![(0, 0); tools.cameras.len()],
             ..Outcome::default()
         };
+        let lists = tools.hotlist.as_ref().map_or(0, |hotlist| hotlist.version());
         Self {
             desk: Desk::new(Policy::default()),
             board,
@@ -100,6 +105,7 @@ impl Worker {
             recorded: VecDeque::new(),
             failed: BTreeSet::new(),
             looked: None,
+            lists,
             outcome,
             tools,
         }
@@ -144,6 +150,7 @@ impl Worker {
                 Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            self.stand_down();
         }
         for (frames, counters) in self.outcome.frames.iter_mut().zip(&self.tools.counters) {
             *frames = (counters.delivered(), counters.dropped());
@@ -154,6 +161,26 @@ impl Worker {
             self.fault(fault.to_string());
         }
         self.outcome
+    }
+
+    #[cfg(test)]
+    pub(super) fn lists(&self) -> Arc<Hotlist> {
+        self.tools.hotlist.clone().expect("the bench has one")
+    }
+
+    #[cfg(test)]
+    pub(super) fn standing(&self) -> Vec<crate::alert::Standing> {
+        self.desk.queue().iter().map(|alert| alert.standing.clone()).collect()
+    }
+
+    /// Hears the reads that wait in `inbox`.
+    #[cfg(test)]
+    pub(super) fn hear_all(&mut self, inbox: &Receiver<News>) {
+        for news in inbox.try_iter() {
+            if let News::Read(read, t) = news {
+                self.read(*read, t);
+            }
+        }
     }
 
     #[cfg(test)]
@@ -188,10 +215,16 @@ impl Worker {
     fn read(&mut self, read: Read, t: Duration) {
         let tagged = self.tools.tagger.tag(read);
         let hits = match &self.tools.hotlist {
-            Some(hotlist) if !tagged.read.text.is_empty() => hotlist.match_read(&tagged.read, tagged.when.utc),
+            Some(hotlist) if !tagged.read.text.is_empty() => {
+                let place = tagged.place.as_ref().map(|place| (place.lat, place.lon));
+                let circumstances = Circumstances { utc: tagged.when.utc, place, ..Circumstances::default() };
+                hotlist.match_at(&tagged.read, &circumstances)
+            }
             _ => Vec::new(),
         };
-        let sightings: Vec<Sighting> = hits.iter().map(|hit| sighting(&tagged, hit)).collect();
+        // Of a covert list, or of a pair that was judged wrong, the car says nothing; journal and office get it all.
+        let told: Vec<&Hit> = hits.iter().filter(|hit| !hit.is_silent()).collect();
+        let sightings: Vec<Sighting> = told.iter().map(|hit| sighting(&tagged, hit)).collect();
         let now = self.tools.clock.now();
         let changes = self.desk.take(tagged.read.id, &tagged.read.text, &sightings, now);
         for change in &changes {
@@ -214,7 +247,7 @@ impl Worker {
                 });
             }
         }
-        self.on_reel(&tagged, !hits.is_empty());
+        self.on_reel(&tagged, !told.is_empty());
         self.show();
         self.record(Record::Read(Box::new(tagged.clone())));
         for hit in &hits {
@@ -247,6 +280,24 @@ impl Worker {
         is_new
     }
 
+    /// Withdraws the alerts whose entries are on no list any more, once the lists have changed.
+    pub(super) fn stand_down(&mut self) {
+        let Some(hotlist) = &self.tools.hotlist else { return };
+        let version = hotlist.version();
+        if version == self.lists {
+            return;
+        }
+        self.lists = version;
+        for alert in self.desk.queue() {
+            if alert.standing == crate::alert::Standing::Open
+                && let Some((list, mark)) = alert.entry.split_once('/')
+                && let Standing::Gone(why) = hotlist.standing(list, mark)
+            {
+                self.desk.withdraw(&alert.entry, &why);
+            }
+        }
+    }
+
     fn on_reel(&mut self, tagged: &TaggedRead, hit: bool) {
         let read = &tagged.read;
         let kept = self.reel.iter().position(|(id, _)| *id == read.id);
@@ -277,6 +328,9 @@ impl Worker {
         match touch {
             Touch::Answered(answer) => {
                 if let Some(alert) = self.desk.answer(answer.alert, answer.verdict) {
+                    if let Some(clerk) = &self.tools.clerk {
+                        clerk.answered(Arc::clone(&alert), answer.verdict, self.when().utc);
+                    }
                     self.record(Record::Verdict {
                         read: alert.read,
                         list: alert.entry.split('/').next().unwrap_or_default().to_owned(),
@@ -370,6 +424,15 @@ fn sighting(tagged: &TaggedRead, hit: &Hit) -> Sighting {
         model: entry.model.clone(),
         colour: entry.colour.clone(),
         against: hit.against.iter().filter(counts).map(ToString::to_string).collect(),
+        at_most: match hit.grade {
+            // Lowered only by an age that an unknown time makes up.
+            hotlist::Grade::Possible if hit.against.iter().find(counts).is_none() && !hit.against.is_empty() => {
+                Grade::Probable
+            }
+            hotlist::Grade::Certain => Grade::Certain,
+            hotlist::Grade::Probable => Grade::Probable,
+            hotlist::Grade::Possible => Grade::Possible,
+        },
         expired: hit.against.iter().any(|c| matches!(c, Contradiction::Expired { .. })),
         entry_age: entry
             .confirmed

@@ -1,16 +1,20 @@
 //! What the link to the office uploads from and downloads to: journal and hotlist behind one trait.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::fault::Result;
 use crate::hotlist::Hotlist;
 use crate::journal::{ItemKind, Journal};
 use crate::sync::car::{Budget, Revision};
+use crate::sync::identity;
 use crate::sync::{Item, Kind, Outbox};
 
 pub(super) struct Store {
     pub(super) journal: Arc<Journal>,
     pub(super) hotlist: Arc<Hotlist>,
+    /// The folder with this car's identity, which has the key that lists are checked with.
+    pub(super) identity: PathBuf,
 }
 
 impl Outbox for Store {
@@ -43,6 +47,8 @@ impl Outbox for Store {
     }
 
     fn apply_list(&self, revision: &Revision) -> Result<()> {
-        self.hotlist.apply(&revision.bytes).map(|_| ())
+        // Read each time: a car that is enrolled again gets a new one.
+        self.hotlist.trust(vec![identity::lists_key(&self.identity)?]);
+        self.hotlist.apply(&revision.bytes, Some(&revision.list)).map(|_| ())
     }
 }

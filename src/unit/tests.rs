@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::desk::{Tools, Worker};
 use super::eye::{Eye, Recognise};
 use super::*;
-use crate::alert::{Grade, Output};
+use crate::alert::{AlertId, Grade, Output, Verdict};
 use crate::capture::{Event, Frame, Picture};
 use crate::clock::SimulatedClock;
 use crate::config::{self, Receiver as ReceiverConfig, ReceiverSource};
@@ -93,6 +93,7 @@ impl Bench {
             positions: vec![Arc::default()],
             has_receiver: timed,
             tagger: Arc::new(tagger),
+            clerk: Some(super::clerk::Clerk::start(hotlist.clone()).expect("started")),
             hotlist: Some(hotlist),
             journal: Some(self.journal.clone()),
             speaker,
@@ -153,6 +154,41 @@ fn where_the_time_is_not_known_nothing_on_a_list_is_certain() {
         assert!(doubt.contains("time unknown"), "{doubt}");
     }
     assert_eq!(bench.seen.lock().expect("whole").len(), 2);
+}
+
+#[test]
+fn what_the_crew_finds_of_a_hit_reaches_the_lists_and_a_wrong_pair_is_silent() {
+    let bench = Bench::new();
+    let list = "vrm,reason\nAB12CDE,stolen\n";
+    let answer = |verdict| News::Touch(Touch::Answered(crate::screen::Answer { alert: AlertId(1), verdict }));
+    let seen = |text: &str| put_out(read(1, text));
+    hear(bench.worker(list, true, silent()), vec![seen("AB12CDE"), answer(Verdict::WrongVehicle)]);
+    assert_eq!(bench.seen.lock().expect("whole").len(), 1);
+    let hotlist = Hotlist::open(&bench.folder.path().join("hotlist.redb"), bench.clock.clone()).expect("opened");
+    let precision = hotlist.precision("pnc", start()).expect("read");
+    assert_eq!((precision.true_hits, precision.false_hits, precision.silenced), (0, 1, 1));
+    drop(hotlist);
+    // The pair is silent from now on, but on record.
+    hear(bench.worker(list, true, silent()), vec![put_out(read(2, "AB12CDE"))]);
+    assert_eq!(bench.seen.lock().expect("whole").len(), 1, "the crew hears nothing of it");
+    assert_eq!(bench.lines("read").iter().filter(|read| !read["hits"].as_array().expect("hits").is_empty()).count(), 2);
+}
+
+#[test]
+fn an_alert_whose_entry_is_taken_off_its_list_is_withdrawn() {
+    let bench = Bench::new();
+    let mut worker = bench.worker("vrm,reason\nAB12CDE,stolen\nCD34EFG,x\n", true, silent());
+    let (sender, inbox) = channel();
+    sender.send(put_out(read(1, "AB12CDE"))).expect("taken");
+    drop(sender);
+    let hotlist = worker.lists();
+    worker.hear_all(&inbox);
+    assert_eq!(worker.standing(), [crate::alert::Standing::Open]);
+    let options = ImportOptions { produced: Some(start()), ..ImportOptions::default() };
+    hotlist.import("pnc", &b"vrm,reason\nCD34EFG,x\n"[..], Path::new("list.csv"), &options).expect("imported");
+    worker.stand_down();
+    let why = "taken off pnc at revision 2".to_owned();
+    assert_eq!(worker.standing(), [crate::alert::Standing::Withdrawn(why)]);
 }
 
 #[test]
@@ -393,7 +429,8 @@ fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
         let tagged = TaggedRead { read: read(1, text), when, place: None };
         journal.record(Record::Read(Box::new(tagged))).expect("taken");
         journal.flush().expect("on disk");
-        let outbox = outbox::Store { journal: journal.clone(), hotlist: hotlist.clone() };
+        let outbox =
+            outbox::Store { journal: journal.clone(), hotlist: hotlist.clone(), identity: folder.path().to_owned() };
         let items = outbox.pending(Budget { items: 100, bytes: 1 << 20 }).expect("read");
         let keys: Vec<_> = items.iter().map(|item| item.key.clone()).collect();
         let outcome = office.put(&[Received { unit: "EX-01".into(), items }], start()).expect("stored");

@@ -29,6 +29,7 @@ fn sure(entry: &str, seconds: u64) -> Sighting {
         model: "FOCUS".to_owned(),
         colour: "SILVER".to_owned(),
         against: Vec::new(),
+        at_most: Grade::Certain,
         expired: false,
         entry_age: Some(Duration::from_secs(86_400 * 3)),
         list_age: Some(Duration::from_secs(7_200)),

@@ -1,5 +1,10 @@
 //! `outrider bench`: measurements that print ratios against something in the same run.
 
+mod confusions;
+mod hotlist;
+mod made_up;
+mod simulation;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +23,7 @@ use crate::recognise::{Models, Network, Passes, Recogniser, Role, Timings};
 ///
 ///   pipeline   where the time of a video goes: decode, find, read, follow, rest (ms a frame), frames a second, dropped
 ///              frames, peak memory; as a ratio to the video's own speed
+///   hotlist    a made-up list of so many entries: import, size, start-up, matching, changes; the same in SQLite
 ///   kernels    each layer of the networks in GFLOP/s, against the machine's own 1024-cubed matrix product
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -37,6 +43,30 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// A made-up list, imported, opened, matched and changed, beside SQLite
+    Hotlist {
+        /// How many entries
+        #[arg(long, value_name = "N", default_value_t = 100_000)]
+        entries: u64,
+        /// Also simulate 100,000 reads and tell by threshold what is found and what is wrong
+        #[arg(long)]
+        simulate: bool,
+        /// Where the lists are made, some 500 bytes an entry; default: the system's folder for such files
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+        /// Print one JSON object on standard output and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+    /// What the reader takes characters for, on labelled photographs; prints what the simulation draws from
+    Confusions {
+        /// The part of the sets that is read
+        #[arg(long, default_value = "val")]
+        split: String,
+        /// Files of labels, one JSON line a picture
+        #[arg(required = true, value_name = "LABELS")]
+        labels: Vec<PathBuf>,
+    },
     /// The networks' layers, and what the machine can do
     Kernels {
         /// Print one JSON object on standard output and nothing else
@@ -55,6 +85,10 @@ impl Bench {
                 };
                 pipeline(video, json)
             }
+            What::Hotlist { entries, simulate, folder, json } => {
+                hotlist::run(&hotlist::Options { entries: entries.max(1000), simulate, folder, json })
+            }
+            What::Confusions { split, labels } => confusions::run(&labels, &split),
             What::Kernels { json } => kernels(json),
         }
     }

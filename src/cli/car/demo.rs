@@ -366,7 +366,7 @@ impl Depot {
         let folder = scratch.join("office");
         office::init(&folder, &["127.0.0.1".to_owned(), "localhost".to_owned()], &*clock)?;
         office::enrol(&folder, UNIT, &scratch.join("identity"), &*clock)?;
-        office::publish(&folder, LIST, list, false, clock.clone())?;
+        office::publish(&folder, LIST, list, None, false, clock.clone())?;
         let service = office::Service::start(&folder, SocketAddr::from(([127, 0, 0, 1], 0)), clock.clone())?;
         let address = service.address();
         Ok(Self { folder, service: Some(service), address, was_cut: false, clock })

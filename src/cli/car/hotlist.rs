@@ -1,11 +1,17 @@
 //! `outrider hotlist`: the lists that the car carries.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::clock::{RealClock, Shared};
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::{Hotlist as Store, ImportOptions};
+use crate::hotlist::{Applied, Entry, Hotlist as Store, ImportOptions, Mark, Precision, Priority, Progress, Watch};
+use crate::journal::Archive;
 use crate::plate::Vrm;
+use crate::sync::identity::lists_key;
 
 /// Import, apply, list and look up hotlists.
 ///
@@ -32,6 +38,12 @@ enum Command {
         /// The list's id
         #[arg(long, value_name = "ID")]
         list: String,
+        /// Its name for people; default: as before
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// How it is to be used, TOML: owner, priority, thresholds, covert, hours, area ...; default: as before
+        #[arg(long, value_name = "FILE")]
+        settings: Option<PathBuf>,
         /// Only report what the file holds
         #[arg(long)]
         dry_run: bool,
@@ -41,8 +53,31 @@ enum Command {
         /// The file
         file: PathBuf,
     },
-    /// Apply a revision that an office exported
+    /// Take up an entry of the crew's own, and say where the vehicle was seen already
+    Add {
+        /// Why the vehicle is wanted
+        #[arg(long)]
+        reason: String,
+        /// Until when it counts: hours from now ("8h"), or a day ("2026-12-24", its end)
+        #[arg(long, value_name = "WHEN")]
+        expires: String,
+        /// What the crew should do
+        #[arg(long, default_value = "")]
+        action: String,
+        /// How urgent: high, medium or low
+        #[arg(long, default_value = "medium")]
+        priority: String,
+        /// Print JSON: the list, and a line for each vehicle that passed
+        #[arg(long)]
+        json: bool,
+        /// The VRM, or a pattern: ? for one character, * for any number
+        mark: String,
+    },
+    /// Apply a revision that an office has signed
     Apply {
+        /// The folder with this car's identity, which has the office's key
+        #[arg(long, value_name = "FOLDER")]
+        identity: PathBuf,
         /// The revision's file
         file: PathBuf,
     },
@@ -72,38 +107,111 @@ impl Hotlist {
     pub(super) fn run(self) -> Result<()> {
         let clock = RealClock::shared();
         match self.command {
-            Command::Import { list, dry_run, json, file } => {
+            Command::Import { list, name, settings, dry_run, json, file } => {
                 let source = std::fs::File::open(&file)
                     .map_err(|error| Fault::io("cannot read the list", &file, error).remedy("Name a CSV file"))?;
-                let options = ImportOptions { dry_run, ..ImportOptions::default() };
-                let report = open(&self.data, clock)?.import(&list, source, &file, &options)?;
+                let size = source.metadata().map_or(0, |data| data.len());
+                let settings = settings.as_deref().map(crate::cli::list_settings).transpose()?;
+                let bar = bar(size);
+                let watch = Some(watch(bar.clone()));
+                let options = ImportOptions { name, settings, dry_run, watch, ..ImportOptions::default() };
+                let report = open(&self.data, clock)?.import(&list, bar.wrap_read(source), &file, &options);
+                bar.finish_and_clear();
+                let report = report?;
                 if json {
                     println!("{}", serde_json::to_string(&report).unwrap_or_default());
                 } else {
                     crate::cli::print_import(&file, &report);
                 }
             }
-            Command::Apply { file } => {
+            Command::Add { reason, expires, action, priority, json, mark } => {
+                let wrong = |what: String, remedy: &str| Fault::new(Kind::Usage, what).remedy(remedy);
+                let parsed = Mark::parse(&mark).map_err(|why| {
+                    Fault::new(Kind::Usage, format!("{mark:?} is neither a VRM nor a pattern")).because(why)
+                })?;
+                let now = clock.utc();
+                let expires = until(&expires, now).ok_or_else(|| {
+                    wrong(format!("{expires:?} is not a time"), "Say hours, such as 8h, or a day, such as 2026-12-24")
+                })?;
+                let priority = Priority::parse(&priority)
+                    .ok_or_else(|| wrong(format!("{priority:?} is no priority"), "Use high, medium or low"))?;
+                let fits = parsed.fitting();
+                let entry = Entry {
+                    reason,
+                    action,
+                    priority,
+                    added: Some(now),
+                    confirmed: Some(now),
+                    expires: Some(expires),
+                    ..Entry::bare(parsed)
+                };
+                let list = open(&self.data, clock)?.add_own(entry, now)?;
+                let passed = match Archive::open_existing(&self.data) {
+                    Ok(journal) => journal.passed(fits)?,
+                    Err(fault) if fault.kind() == Kind::Missing => Vec::new(),
+                    Err(fault) => return Err(fault),
+                };
+                if json {
+                    println!("{}", serde_json::to_string(&list).unwrap_or_default());
+                } else {
+                    println!(
+                        "taken up until {}; the crew's list has {} entries",
+                        expires.format("%Y-%m-%d %H:%M UTC"),
+                        list.count
+                    );
+                }
+                for passed in passed {
+                    let time = passed.utc.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+                    if json {
+                        let (lat, lon) = passed.place.unzip();
+                        println!(
+                            "{}",
+                            serde_json::json!({"passed": passed.id.to_string(), "text": passed.text, "utc": time, "camera": passed.camera, "lat": lat, "lon": lon})
+                        );
+                    } else {
+                        let place = passed
+                            .place
+                            .map_or_else(|| "no position".to_owned(), |(lat, lon)| format!("{lat:.5} {lon:.5}"));
+                        println!("passed {time}  {:<10} camera {}  {place}", passed.text, passed.camera);
+                    }
+                }
+            }
+            Command::Apply { identity, file } => {
                 let bytes =
                     std::fs::read(&file).map_err(|error| Fault::io("cannot read the revision", &file, error))?;
-                let applied = open(&self.data, clock)?.apply(&bytes)?;
-                println!("{applied:?}");
+                let store = open(&self.data, clock)?;
+                store.trust(vec![lists_key(&identity)?]);
+                match store.apply(&bytes, None).map_err(|fault| fault.at(file.display()))? {
+                    Applied::Replaced { list, revision, count } => {
+                        println!("{list} is replaced: revision {revision}, {count} entries");
+                    }
+                    Applied::Changed { list, revision, count, changed } => {
+                        println!("{list} is changed in {changed} places: revision {revision}, {count} entries");
+                    }
+                    Applied::Held { list, revision } => println!("{list} is at revision {revision} already"),
+                }
             }
             Command::Status { json } => {
                 let now = clock.utc();
-                for list in open(&self.data, clock)?.status() {
+                let store = open(&self.data, clock)?;
+                for list in store.status() {
+                    let precision = store.precision(&list.id, now)?;
                     if json {
-                        println!("{}", serde_json::to_string(&list).unwrap_or_default());
-                    } else {
-                        println!(
-                            "{:<20} revision {:<14} {:>9} entries  produced {}  {} old",
-                            list.id,
-                            list.revision,
-                            list.count,
-                            list.produced.format("%Y-%m-%d %H:%M"),
-                            crate::alert::ago(list.age(now))
-                        );
+                        let mut line = serde_json::to_value(&list).unwrap_or_default();
+                        line["precision"] = serde_json::to_value(precision).unwrap_or_default();
+                        println!("{line}");
+                        continue;
                     }
+                    println!(
+                        "{:<20} revision {:<14} {:>9} entries  produced {}  {} old  {}{}",
+                        list.id,
+                        list.revision,
+                        list.count,
+                        list.produced.format("%Y-%m-%d %H:%M"),
+                        crate::alert::ago(list.age(now)),
+                        judged(&precision),
+                        if list.settings.covert { "  covert" } else { "" },
+                    );
                 }
             }
             Command::Lookup { vrm, json } => {
@@ -135,6 +243,43 @@ impl Hotlist {
         }
         Ok(())
     }
+}
+
+/// The time that `text` names: hours from `now`, or the end of a day.
+fn until(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    if let Some(hours) = text.strip_suffix('h') {
+        return now.checked_add_signed(chrono::Duration::try_hours(hours.parse().ok()?)?);
+    }
+    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.succ_opt()?;
+    Some(day.and_time(chrono::NaiveTime::MIN).and_utc())
+}
+
+/// What the crew found of a list's hits.
+fn judged(precision: &Precision) -> String {
+    let Precision { true_hits, false_hits, not_found, silenced } = *precision;
+    match precision.share() {
+        None if not_found == 0 => "no hit judged".to_owned(),
+        None => format!("{not_found} hits not found"),
+        Some(share) => format!(
+            "{:.0} % of hits true ({true_hits} true, {false_hits} false, {not_found} not found; {silenced} pairs silent)",
+            share * 100.0
+        ),
+    }
+}
+
+/// A bar on standard error, where that is a terminal.
+fn bar(bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:<24} {wide_bar} {bytes}/{total_bytes} {eta}");
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message("reading")
+}
+
+/// Shows on `bar` what comes after reading.
+fn watch(bar: ProgressBar) -> Watch {
+    Watch(Arc::new(move |progress| {
+        if let Progress::Stored(stored, of) = progress {
+            bar.set_message(format!("storing, {} %", stored * 100 / of.max(1)));
+        }
+    }))
 }
 
 fn open(data: &Path, clock: Shared) -> Result<Store> {

@@ -43,7 +43,12 @@ impl Run {
             Fault::io("cannot make the data folder", &config.data, error)
                 .remedy("Name a folder that the unit's user can write as `data` in the configuration")
         })?;
-        let hotlist = Arc::new(Hotlist::open(&config.data.join("hotlist.redb"), clock.clone())?);
+        // A car goes out with a damaged hotlist all the same: the office sends its lists again.
+        let (hotlist, damage) = Hotlist::open_or_replace(&config.data.join("hotlist.redb"), clock.clone())?;
+        if let Some(fault) = damage {
+            tracing::error!("{fault}");
+        }
+        let hotlist = Arc::new(hotlist);
         let journal = Arc::new(Journal::open(&config.data, clock.clone())?);
         let asked_to_end = when_asked_to_end()?;
 

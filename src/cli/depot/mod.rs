@@ -89,6 +89,9 @@ enum Command {
         /// The list's id: letters, digits, '-', '_'
         #[arg(long, value_name = "ID")]
         list: String,
+        /// How the list is to be used, TOML: owner, thresholds, covert, hours, area ...; default: as before
+        #[arg(long, value_name = "FILE")]
+        settings: Option<PathBuf>,
         /// Only report what the file holds
         #[arg(long)]
         dry_run: bool,
@@ -141,8 +144,9 @@ fn run(command: Command) -> Result<()> {
                 println!("serving on {address} (UDP)");
             })?;
         }
-        Command::Publish { data, list, dry_run, file } => {
-            let report = office::publish(&data, &list, &file, dry_run, clock)?;
+        Command::Publish { data, list, settings, dry_run, file } => {
+            let settings = settings.as_deref().map(super::list_settings).transpose()?;
+            let report = office::publish(&data, &list, &file, settings, dry_run, clock)?;
             super::print_import(&file, &report);
         }
         Command::Fleet { data, json } => {

@@ -70,12 +70,16 @@ pub(crate) struct Downloads {
     stale: Option<Partial>,
     /// Offers that turned out to be unusable; asking again would bring the same bytes.
     refused: HashSet<Offer>,
+    /// Lists of which a change was unusable: they are wanted whole.
+    whole: HashSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Offer {
     list: String,
     revision: u64,
+    /// 0: a whole list.
+    base: u64,
     size: u64,
     sha256: [u8; 32],
 }
@@ -230,10 +234,15 @@ impl Session {
 
     /// A revision was applied, or could not be; `held` is what the car holds now.
     pub(crate) fn list_done(&mut self, applied: bool, held: Vec<(String, u64)>) {
-        if let Some(offer) = self.applying.take()
-            && !applied
-        {
-            self.downloads.refused.insert(offer);
+        if let Some(offer) = self.applying.take() {
+            if applied {
+                self.downloads.whole.remove(&offer.list);
+            } else {
+                if offer.base != 0 {
+                    self.downloads.whole.insert(offer.list.clone());
+                }
+                self.downloads.refused.insert(offer);
+            }
         }
         self.held = held.into_iter().collect();
         self.say_held();
@@ -306,7 +315,7 @@ impl Session {
         if offer.list.is_empty() || offer.list.len() > NAME_LIMIT || offer.size > LIST_LIMIT {
             return Err(Breach::OutOfPlace("an offer of a list that cannot be carried"));
         }
-        let offer = Offer { list: offer.list, revision: offer.revision, size: offer.size, sha256 };
+        let offer = Offer { list: offer.list, revision: offer.revision, base: offer.base, size: offer.size, sha256 };
         // An older revision would take back what the crew was told to look for.
         let held = self.held.get(&offer.list).copied().unwrap_or(0);
         if offer.revision <= held || self.downloads.refused.contains(&offer) || self.applying.as_ref() == Some(&offer) {
@@ -340,14 +349,21 @@ impl Session {
         }
         let offset = self.downloads.partial.as_ref().map_or(0, |partial| partial.bytes.len() as u64);
         self.fetching = true;
-        self.say(from_car::Message::ListWanted(ListWanted { list: offer.list, revision: offer.revision, offset }));
+        self.say(from_car::Message::ListWanted(ListWanted {
+            list: offer.list,
+            revision: offer.revision,
+            offset,
+            base: offer.base,
+        }));
         self.complete();
     }
 
     fn piece(&mut self, piece: ListPiece) -> Result<(), Breach> {
         let Some(partial) = self.downloads.partial.as_mut().filter(|_| self.fetching) else { return Ok(()) };
         // What is left on the lane of a revision that is no longer wanted is let go.
-        if partial.offer.list != piece.list || partial.offer.revision != piece.revision {
+        if (&partial.offer.list, partial.offer.revision, partial.offer.base)
+            != (&piece.list, piece.revision, piece.base)
+        {
             return Ok(());
         }
         if piece.offset != partial.bytes.len() as u64 || piece.offset + piece.bytes.len() as u64 > partial.offer.size {
@@ -380,8 +396,13 @@ impl Session {
     }
 
     fn say_held(&mut self) {
-        let lists = self.held.iter().map(|(list, revision)| Held { list: list.clone(), revision: *revision }).collect();
-        self.say(from_car::Message::Holding(Holding { lists }));
+        let held = |(list, revision): (&String, &u64)| Held {
+            list: list.clone(),
+            revision: *revision,
+            whole: self.downloads.whole.contains(list),
+        };
+        let lists = self.held.iter().map(held).collect();
+        self.say(from_car::Message::Holding(Holding { lists, changes: true }));
     }
 
     fn say(&mut self, message: from_car::Message) {

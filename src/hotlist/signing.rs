@@ -1,0 +1,110 @@
+//! Who signs lists, and whose signature a car believes.
+
+use ring::rand::SystemRandom;
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+
+use crate::fault::{Fault, Kind, Result};
+
+/// Bytes of a signature.
+pub(super) const SIGNATURE: usize = 64;
+/// What is signed begins with this, so that no other use of the key makes a signature that counts here.
+const CONTEXT: &[u8] = b"outrider list manifest\0";
+
+/// The office's key: signs revisions of lists.
+pub struct SigningKey(Ed25519KeyPair);
+
+/// Whose signature is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VerifyingKey([u8; 32]);
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKey")
+    }
+}
+
+impl SigningKey {
+    /// Makes a new key; gives the bytes to keep it as (PKCS #8), which are a secret.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub fn generate() -> Result<Vec<u8>> {
+        Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+            .map(|bytes| bytes.as_ref().to_vec())
+            .map_err(|_| Fault::new(Kind::Internal, "cannot make a key: the system gives no randomness"))
+    }
+
+    /// The key in bytes that [`Self::generate`] gave.
+    ///
+    /// # Errors
+    /// The bytes are damaged or another sort of key.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Ed25519KeyPair::from_pkcs8(bytes)
+            .map(Self)
+            .map_err(|error| Fault::new(Kind::Damaged, "not a key that signs lists").because(error.to_string()))
+    }
+
+    /// The key that checks what this one signs.
+    pub fn verifying(&self) -> VerifyingKey {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(self.0.public_key().as_ref());
+        VerifyingKey(bytes)
+    }
+
+    pub(super) fn sign(&self, manifest: &[u8]) -> [u8; SIGNATURE] {
+        let mut signature = [0; SIGNATURE];
+        signature.copy_from_slice(self.0.sign(&[CONTEXT, manifest].concat()).as_ref());
+        signature
+    }
+}
+
+impl VerifyingKey {
+    /// Reads a key from its 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// The text is something else.
+    pub fn parse(text: &str) -> Result<Self> {
+        let refuse = || {
+            Fault::new(Kind::Damaged, "not a key that checks lists")
+                .because("it is not 64 hexadecimal digits")
+                .remedy("Copy the file lists.pub of the office's identity again")
+        };
+        let text = text.trim();
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(refuse());
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| refuse())?;
+        }
+        Ok(Self(bytes))
+    }
+
+    pub(super) fn verifies(&self, manifest: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.0).verify(&[CONTEXT, manifest].concat(), signature).is_ok()
+    }
+}
+
+impl std::fmt::Display for VerifyingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_key_and_the_very_bytes_verify() {
+        let key = SigningKey::from_bytes(&SigningKey::generate().expect("made")).expect("a key");
+        let other = SigningKey::from_bytes(&SigningKey::generate().expect("made")).expect("a key");
+        let signature = key.sign(b"manifest");
+        let written = VerifyingKey::parse(&format!("{}\n", key.verifying())).expect("a key");
+        assert_eq!(written, key.verifying());
+        assert!(written.verifies(b"manifest", &signature));
+        assert!(!written.verifies(b"manifesT", &signature) && !other.verifying().verifies(b"manifest", &signature));
+        assert!(VerifyingKey::parse("x").is_err() && VerifyingKey::parse(&"zz".repeat(32)).is_err());
+        assert!(SigningKey::from_bytes(b"no key").is_err());
+    }
+}
