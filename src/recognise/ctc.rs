@@ -199,7 +199,7 @@ impl Posterior {
         let log = |t: usize, state: usize| self.steps[t][glyph(state)].max(1e-12).ln();
         value[0] = log(0, 0);
         value[1] = log(0, 1);
-        for t in 1..steps {
+        for (t, from) in from.iter_mut().enumerate().skip(1) {
             for state in (0..states).rev() {
                 let mut origin = state;
                 if state > 0 && value[state - 1] > value[origin] {
@@ -208,7 +208,7 @@ impl Posterior {
                 if state > 1 && state % 2 == 1 && glyph(state) != glyph(state - 2) && value[state - 2] > value[origin] {
                     origin = state - 2;
                 }
-                from[t][state] = origin as u8;
+                from[state] = origin as u8;
                 value[state] = value[origin] + log(t, state);
             }
         }

@@ -68,10 +68,7 @@ impl Fusion {
 
     /// Adds a look that `read` writes; `weight` is 0 to 1.
     pub(super) fn add<E>(&mut self, weight: f32, read: impl FnOnce(&mut Posterior) -> Result<(), E>) -> Result<(), E> {
-        let mut evidence = match self.spare.pop() {
-            Some(evidence) => evidence,
-            None => Evidence::default(),
-        };
+        let mut evidence = self.spare.pop().unwrap_or_default();
         read(&mut evidence.posterior)?;
         evidence.weight = weight;
         evidence.posterior.search(&mut self.best, &mut self.scratch);

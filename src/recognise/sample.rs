@@ -16,7 +16,7 @@ pub(super) fn scale(luma: Plane, width: usize, height: usize, dst: &mut [f32], p
     }
     if width > luma.width || height > luma.height {
         enlarge(luma, width, height, dst, pitch);
-    } else if luma.width % width == 0 && luma.height % height == 0 {
+    } else if luma.width.is_multiple_of(width) && luma.height.is_multiple_of(height) {
         shrink_whole(luma, width, height, dst, pitch, scratch);
     } else {
         shrink(luma, width, height, dst, pitch, scratch);

@@ -155,8 +155,8 @@ fn light(picture: &Picture) -> &'static str {
         }
     }
     match sum / count.max(1) {
-        ..50 => "night",
-        ..85 => "dim",
+        0..50 => "night",
+        50..85 => "dim",
         _ => "day",
     }
 }
