@@ -1,7 +1,7 @@
 //! Pictures in: cameras, files and network streams through GStreamer.
 //!
 //! [`open`] gives a [`Feed`] of one configured camera: a live one is watched and brought back whenever it fails, a
-//! file is played by the clock or as fast as it is fetched. [`still`] decodes one picture file. [`region_rgb`] gives
+//! file is played by the clock or as fast as it is fetched. [`still()`] decodes one picture file. [`region_rgb`] gives
 //! colour to the parts of a picture that people look at; recognition works on the decoder's own planes.
 
 mod feed;

@@ -111,7 +111,7 @@ struct Filter {
 }
 
 impl Filter {
-    /// Bits a member: with [`PROBES`] of them set, some 2 strangers in 1000 pass.
+    /// Bits a member: with `PROBES` of them set, some 2 strangers in 1000 pass.
     const BITS: usize = 14;
     const PROBES: u32 = 6;
 

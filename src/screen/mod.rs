@@ -1,7 +1,7 @@
 //! The only room that knows Slint.
 //!
 //! The unit builds a [`View`] and hands it over through a [`Handle`]; the newest one wins and nobody waits. Where there is a
-//! display a [`Screen`] shows it and sends what is touched; where there is none, [`paint`] draws the same pages as pictures.
+//! display a [`Screen`] shows it and sends what is touched; where there is none, [`paint()`] draws the same pages as pictures.
 
 mod display;
 mod face;

@@ -100,7 +100,7 @@ impl Handle {
         self.0.wake();
     }
 
-    /// The newest view, with the newest picture of each camera in it: what [`paint`](super::paint) needs.
+    /// The newest view, with the newest picture of each camera in it: what [`paint`](super::paint()) needs.
     pub fn latest(&self) -> View {
         let news = self.0.news();
         let mut view = news.view.as_deref().cloned().unwrap_or_default();
