@@ -383,6 +383,14 @@ fn the_lists_and_their_age_are_shown() {
     assert!(lists[0]["revision"].is_u64() && lists[0]["produced"].is_string(), "{}", lists[0]);
     let people = printed(&outrider(&["hotlist", "status", "--data", folder.text()]));
     assert!(people.contains("pnc") && people.contains("2 entries"), "{people}");
+
+    // In a folder without lists nobody is told that a vehicle is on none.
+    let empty = Folder::new();
+    for command in [vec!["status"], vec!["lookup", "AB12CDE"]] {
+        let output = outrider(&[&["hotlist", "--data", empty.text()], &command[..]].concat());
+        refused(&output, 1, &["no lists", "--data"]);
+        assert!(printed(&output).is_empty() && !empty.path().join("hotlist.redb").exists());
+    }
 }
 
 #[test]
@@ -428,6 +436,13 @@ fn every_command_has_help_with_an_example() {
         "hotlist import",
         "hotlist status",
         "hotlist lookup",
+        "hotlist add",
+        "hotlist apply",
+        "bench",
+        "bench pipeline",
+        "bench hotlist",
+        "bench confusions",
+        "bench kernels",
         "journal",
         "journal verify",
         "journal export",

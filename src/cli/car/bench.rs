@@ -24,6 +24,7 @@ use crate::recognise::{Models, Network, Passes, Recogniser, Role, Timings};
 ///   pipeline   where the time of a video goes: decode, find, read, follow, rest (ms a frame), frames a second, dropped
 ///              frames, peak memory; as a ratio to the video's own speed
 ///   hotlist    a made-up list of so many entries: import, size, start-up, matching, changes; the same in SQLite
+///   confusions what the reader takes characters for, on labelled photographs
 ///   kernels    each layer of the networks in GFLOP/s, against the machine's own 1024-cubed matrix product
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -35,6 +36,9 @@ pub(super) struct Bench {
 #[derive(clap::Subcommand)]
 enum What {
     /// Where the time of a video goes
+    ///
+    /// Example: outrider bench pipeline --video drive.mp4 --json
+    #[command(verbatim_doc_comment)]
     Pipeline {
         /// The video; default: the made-up drive
         #[arg(long, value_name = "FILE")]
@@ -44,6 +48,9 @@ enum What {
         json: bool,
     },
     /// A made-up list, imported, opened, matched and changed, beside SQLite
+    ///
+    /// Example: outrider bench hotlist --entries 5000000 --simulate --json
+    #[command(verbatim_doc_comment)]
     Hotlist {
         /// How many entries
         #[arg(long, value_name = "N", default_value_t = 100_000)]
@@ -59,6 +66,9 @@ enum What {
         json: bool,
     },
     /// What the reader takes characters for, on labelled photographs; prints what the simulation draws from
+    ///
+    /// Example: outrider bench confusions --split val labels.jsonl
+    #[command(verbatim_doc_comment)]
     Confusions {
         /// The part of the sets that is read
         #[arg(long, default_value = "val")]
@@ -68,6 +78,9 @@ enum What {
         labels: Vec<PathBuf>,
     },
     /// The networks' layers, and what the machine can do
+    ///
+    /// Example: outrider bench kernels --json
+    #[command(verbatim_doc_comment)]
     Kernels {
         /// Print one JSON object on standard output and nothing else
         #[arg(long)]

@@ -74,6 +74,9 @@ enum Command {
         mark: String,
     },
     /// Apply a revision that an office has signed
+    ///
+    /// Example: outrider hotlist apply --data /var/lib/outrider --identity identity-car-01 stolen.list
+    #[command(verbatim_doc_comment)]
     Apply {
         /// The folder with this car's identity, which has the office's key
         #[arg(long, value_name = "FOLDER")]
@@ -193,7 +196,7 @@ impl Hotlist {
             }
             Command::Status { json } => {
                 let now = clock.utc();
-                let store = open(&self.data, clock)?;
+                let store = existing(&self.data, clock)?;
                 for list in store.status() {
                     let precision = store.precision(&list.id, now)?;
                     if json {
@@ -217,7 +220,7 @@ impl Hotlist {
             Command::Lookup { vrm, json } => {
                 let parsed = Vrm::parse(&vrm)
                     .map_err(|why| Fault::new(Kind::Usage, format!("{vrm:?} is not a VRM")).because(why))?;
-                let found = open(&self.data, clock)?.lookup(&parsed)?;
+                let found = existing(&self.data, clock)?.lookup(&parsed)?;
                 for (list, entry) in &found {
                     if json {
                         println!("{}", serde_json::json!({"list": list.id, "revision": list.revision, "entry": entry}));
@@ -282,7 +285,21 @@ fn watch(bar: ProgressBar) -> Watch {
     }))
 }
 
+/// The lists' file in the data folder.
+const FILE: &str = "hotlist.redb";
+
 fn open(data: &Path, clock: Shared) -> Result<Store> {
     std::fs::create_dir_all(data).map_err(|error| Fault::io("cannot make the data folder", data, error))?;
-    Store::open(&data.join("hotlist.redb"), clock)
+    Store::open(&data.join(FILE), clock)
+}
+
+/// The lists in `data`, which must be there: an empty store made in a wrong folder would say of every vehicle that nobody
+/// looks for it.
+fn existing(data: &Path, clock: Shared) -> Result<Store> {
+    if !data.join(FILE).exists() {
+        return Err(Fault::new(Kind::Missing, "there are no lists here")
+            .at(data.display())
+            .remedy("Name the unit's data folder with --data, or import a list first"));
+    }
+    open(data, clock)
 }
