@@ -18,6 +18,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// A box that is certain: x, y, width, height.
+    pub(super) fn at([x, y, w, h]: [f32; 4]) -> Self {
+        Self { x, y, w, h, score: 1.0 }
+    }
+
     /// Area of the intersection over area of the union.
     pub(super) fn overlap(&self, other: &Found) -> f32 {
         let side = |a: f32, aw: f32, b: f32, bw: f32| ((a + aw).min(b + bw) - a.max(b)).max(0.0);

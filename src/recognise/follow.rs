@@ -28,8 +28,8 @@ const DISMISSED_FOR: u64 = 6;
 /// Least score of a box that is looked at closely.
 const FOUND: f32 = 0.25;
 /// Least probability of being a plate for a new track, and for going on with an old one.
-const NEW_PLATE: f32 = 0.6;
-const SAME_PLATE: f32 = 0.4;
+const NEW_PLATE: f32 = 0.8;
+const SAME_PLATE: f32 = 0.5;
 /// Overlap from which a box and a track, or two tracks, are one vehicle.
 const SAME_PLACE: f32 = 0.25;
 /// Overlap from which a box that was dismissed is where it was.
@@ -50,6 +50,8 @@ const ILLEGIBLE: f32 = 0.03;
 const TRIED: u32 = 5;
 const TRY_LARGER: f32 = 1.2;
 const TRY_EVERY: u32 = 10;
+/// Such a track is looked at in one frame of so many.
+const GLANCE_EVERY: u64 = 4;
 /// A read is put out as soon as it is this sure, from at least so many looks.
 const SURE: f32 = 0.93;
 const SURE_LOOKS: u32 = 3;
@@ -279,7 +281,7 @@ impl Recogniser {
         let luma = frame.picture.luma();
         let between = !self.frames.is_multiple_of(FIND_EVERY);
         for track in &mut self.tracks {
-            if track.looks >= KNOWN_LOOKS && !between {
+            if track.looks >= KNOWN_LOOKS && (!between || track.glanced_at(self.frames)) {
                 continue;
             }
             let predicted = track.predicted(frame.time);
@@ -295,7 +297,10 @@ impl Recogniser {
     /// A box that the finder gave: a track's plate, or a new one.
     fn meet(&mut self, frame: &Frame, found: &Found) -> Result<()> {
         let known = self.tracks.iter().position(|track| track.found(frame.time).overlap(found) > SAME_PLACE);
-        if known.is_some_and(|index| self.frames - self.tracks[index].frame < FIND_EVERY) {
+        if known.is_some_and(|index| {
+            let track = &self.tracks[index];
+            self.frames - track.frame < FIND_EVERY || track.glanced_at(self.frames)
+        }) {
             return Ok(());
         }
         let frames = self.frames;
@@ -492,9 +497,13 @@ impl Track {
         [cx - w * grown / 2.0, cy - h * grown / 2.0, w * grown, h * grown]
     }
 
+    /// Whether nothing legible has been seen of it and it was looked at a short while before frame `number`.
+    fn glanced_at(&self, number: u64) -> bool {
+        self.in_vain >= TRIED && number - self.frame < GLANCE_EVERY
+    }
+
     fn found(&self, time: Duration) -> Found {
-        let [x, y, w, h] = self.predicted(time);
-        Found { x, y, w, h, score: 1.0 }
+        Found::at(self.predicted(time))
     }
 
     /// Whether a plate that was found near the prediction can be this one.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Models;
 use super::align::{Aligned, Aligner, hull};
 use super::ctc::Posterior;
-use super::find::Finder;
+use super::find::{Finder, Found};
 use super::fuse::Fusion;
 use super::glyphs::Reader;
 use super::read::{Character, Corners};
@@ -16,9 +16,11 @@ use crate::plate;
 /// Longer side of the finder's input, pixels.
 const FINDER_INPUT: usize = 640;
 /// Least score of a box that is looked at closely. Low, because the aligner and the reader are better judges.
-const FOUND: f32 = 0.08;
+const FOUND: f32 = 0.12;
 /// Boxes that score less and hold nothing that looks like a plate close up are left out.
-const LISTED: f32 = 0.12;
+const LISTED: f32 = 0.15;
+/// Boxes in which the aligner sees plates that overlap more are one plate; the finder's surest stays.
+const SAME: f32 = 0.5;
 /// Plates narrower than this, in pixels, are where the aligner says: the finder sees too little of them. Of larger ones the
 /// mean of the two is nearer the truth than either.
 const NARROW: f32 = 48.0;
@@ -27,10 +29,12 @@ const PLATE: f32 = 0.5;
 /// Plates narrower than this, in pixels, are told but not read: nothing in them is legible.
 const UNREADABLE: f32 = 26.0;
 /// Least confidence of a text that is given.
-const TRUSTED: f32 = 0.3;
+const TRUSTED: f32 = 0.4;
 
-/// A text that is less sure from one look is looked at again, as little closer and wider as the aligner may be wrong by.
-const DOUBTFUL: f32 = 0.9;
+/// A text between these from one look is looked at again, as little closer and wider as the aligner may be wrong by. Looks at one
+/// picture share their errors, so the further ones weigh less.
+const DOUBTFUL: std::ops::Range<f32> = 0.1..0.9;
+const FURTHER: f32 = 0.5;
 const CLOSER_AND_WIDER: [[f32; 2]; 2] = [[0.95, 0.93], [1.06, 1.1]];
 
 /// Corners moved away from their middle by factors along the text and across it.
@@ -116,6 +120,7 @@ impl Stills {
         let finder = self.finder(picture)?;
         let found = finder.find(luma, FOUND)?.to_vec();
         let mut plates: Vec<StillPlate> = Vec::new();
+        let mut places: Vec<Found> = Vec::new();
         for found in &found {
             let coarse = [found.x, found.y, found.w, found.h];
             let first = self.aligner.align(luma, coarse)?;
@@ -125,6 +130,11 @@ impl Stills {
                 }
                 continue;
             }
+            let place = Found::at(hull(&first.corners));
+            if places.iter().any(|surer| surer.overlap(&place) > SAME) {
+                continue;
+            }
+            places.push(place);
             // A second look from where the first says that the plate is.
             let plate = self.aligner.align(luma, hull(&first.corners))?;
             let bounds = if found.w < NARROW { hull(&plate.corners) } else { mean(coarse, hull(&first.corners)) };
@@ -134,15 +144,15 @@ impl Stills {
             }
             let mut fusion = Fusion::default();
             let two_lines = plate.two_lines > 0.5;
-            let mut look = |corners: Corners| {
+            let mut look = |corners: Corners, weight: f32| {
                 let plate = Aligned { corners, ..plate };
-                fusion.add(1.0, |posterior: &mut Posterior| self.reader.read(luma, &plate, two_lines, posterior))?;
+                fusion.add(weight, |posterior: &mut Posterior| self.reader.read(luma, &plate, two_lines, posterior))?;
                 Ok::<_, Fault>(fusion.verdict())
             };
-            let mut verdict = look(plate.corners)?;
-            if verdict.as_ref().is_none_or(|verdict| verdict.confidence < DOUBTFUL) {
+            let mut verdict = look(plate.corners, 1.0)?;
+            if verdict.as_ref().is_some_and(|verdict| DOUBTFUL.contains(&verdict.confidence)) {
                 for factors in CLOSER_AND_WIDER {
-                    verdict = look(stretched(&plate.corners, factors))?;
+                    verdict = look(stretched(&plate.corners, factors), FURTHER)?;
                 }
             }
             let trusted = verdict.as_ref().is_some_and(|verdict| verdict.confidence >= TRUSTED);
