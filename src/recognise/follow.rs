@@ -32,12 +32,15 @@ const NEW_PLATE: f32 = 0.8;
 const SAME_PLATE: f32 = 0.5;
 /// Overlap from which a box and a track, or two tracks, are one vehicle.
 const SAME_PLACE: f32 = 0.25;
+/// How far, in plate widths, a plate may be from where it must be by now: while it has been seen once, and later.
+const UNKNOWN_MOTION: f32 = 1.2;
+const KNOWN_MOTION: f32 = 0.7;
 /// Overlap from which a box that was dismissed is where it was.
 const STILL_THERE: f32 = 0.6;
 /// A track ends after this long without a look.
 const LOST_AFTER: Duration = Duration::from_millis(350);
 /// Height of characters in pixels: below the first they are not read, from the second on a look counts whole.
-const LEGIBLE: (f32, f32) = (5.5, 15.0);
+const LEGIBLE: (f32, f32) = (5.5, 22.0);
 /// So many looks of a vehicle are read whatever they show.
 const FIRST_LOOKS: u32 = 5;
 /// A look that shows the plate this much larger than the last one that was read is read.
@@ -296,7 +299,11 @@ impl Recogniser {
 
     /// A box that the finder gave: a track's plate, or a new one.
     fn meet(&mut self, frame: &Frame, found: &Found) -> Result<()> {
-        let known = self.tracks.iter().position(|track| track.found(frame.time).overlap(found) > SAME_PLACE);
+        let known = self
+            .tracks
+            .iter()
+            .position(|track| track.found(frame.time).overlap(found) > SAME_PLACE)
+            .or_else(|| self.lost_track_near(frame.time, found));
         if known.is_some_and(|index| {
             let track = &self.tracks[index];
             self.frames - track.frame < FIND_EVERY || track.glanced_at(self.frames)
@@ -326,6 +333,14 @@ impl Recogniser {
         });
         self.timings.readings += u64::from(self.tracks[index].look(&plate, frame, frames, &mut self.reader)?);
         Ok(())
+    }
+
+    /// The track that lost its plate in the last frames and is nearest to a box of its size: a vehicle that passes close by
+    /// moves on by more than its plate's height from frame to frame.
+    fn lost_track_near(&self, time: Duration, found: &Found) -> Option<usize> {
+        let lost = self.tracks.iter().enumerate().filter(|(_, track)| self.frames - track.frame >= FIND_EVERY);
+        let near = lost.map(|(index, track)| (index, track.reach(time, found))).filter(|(_, reach)| *reach < 1.0);
+        near.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| index)
     }
 
     /// Puts out what has become sure, ends what has gone, joins what turned out to be one.
@@ -464,17 +479,22 @@ impl Recogniser {
 
 impl Track {
     fn new(plate: &Aligned, frame: &Frame) -> Self {
+        let (seen, at) = (frame.time, frame.at);
+        Self { at: seen, first_seen: seen, first_at: at, last_at: at, ..Self::starting(plate.corners) }
+    }
+
+    fn starting(corners: Corners) -> Self {
         Self {
-            corners: plate.corners,
-            first_corners: plate.corners,
-            state: state(&plate.corners),
+            corners,
+            first_corners: corners,
+            state: state(&corners),
             change: [0.0; 3],
-            at: frame.time,
+            at: Duration::ZERO,
             frame: 0,
             looks: 0,
-            first_seen: frame.time,
-            first_at: frame.at,
-            last_at: frame.at,
+            first_seen: Duration::ZERO,
+            first_at: Moment::default(),
+            last_at: Moment::default(),
             fusion: Fusion::default(),
             said: None,
             settled: 0,
@@ -504,6 +524,16 @@ impl Track {
 
     fn found(&self, time: Duration) -> Found {
         Found::at(self.predicted(time))
+    }
+
+    /// How far a box is from where the plate must be by now, 1 being as far as it can have got; infinite for a box of another
+    /// size.
+    fn reach(&self, time: Duration, found: &Found) -> f32 {
+        let [x, y, w, h] = self.predicted(time);
+        let (far_x, far_y) = (found.x + found.w / 2.0 - x - w / 2.0, found.y + found.h / 2.0 - y - h / 2.0);
+        let reach = if self.looks < 2 { UNKNOWN_MOTION } else { KNOWN_MOTION };
+        let alike = (0.6..1.67).contains(&(found.w / w.max(1.0))) && (0.5..2.0).contains(&(found.h / h.max(1.0)));
+        if alike { far_x.hypot(far_y) / (reach * w.max(1.0)) } else { f32::INFINITY }
     }
 
     /// Whether a plate that was found near the prediction can be this one.
@@ -684,6 +714,21 @@ mod tests {
         assert!(!same_vehicle("A1", "B1", true, false), "of two characters one is half the text");
         let at = |x: f32| [[x, 0.0], [x + 50.0, 0.0], [x + 50.0, 10.0], [x, 10.0]];
         assert_eq!(apart(&at(0.0), &at(100.0)), 2.0);
+    }
+
+    #[test]
+    fn a_plate_that_races_by_is_met_again_and_another_is_not_taken_for_it() {
+        let frame = |x: f32| Corners::from([[x, 0.0], [x + 100.0, 0.0], [x + 100.0, 20.0], [x, 20.0]]);
+        let mut track = Track::starting(frame(0.0));
+        let at = |x: f32, y: f32, w: f32| Found::at([x, y, w, w / 5.0]);
+        let soon = Duration::from_millis(66);
+        assert!(track.reach(soon, &at(70.0, 40.0, 110.0)) < 1.0, "where it goes is not known yet");
+        assert!(track.reach(soon, &at(300.0, 0.0, 100.0)) > 1.0, "too far");
+        assert!(track.reach(soon, &at(0.0, 0.0, 40.0)).is_infinite(), "another size");
+        track.looks = 5;
+        track.change = [1000.0, 0.0, 0.0];
+        assert!(track.reach(soon, &at(66.0, 0.0, 100.0)) < 0.1, "where it must be");
+        assert!(track.reach(soon, &at(-40.0, 0.0, 100.0)) > 1.0, "behind");
     }
 
     #[test]
