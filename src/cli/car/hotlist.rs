@@ -54,6 +54,9 @@ enum Command {
         file: PathBuf,
     },
     /// Take up an entry of the crew's own, and say where the vehicle was seen already
+    ///
+    /// Example: outrider hotlist add --data /var/lib/outrider --reason "made off without paying" --expires 12h AB12CDE
+    #[command(verbatim_doc_comment)]
     Add {
         /// Why the vehicle is wanted
         #[arg(long)]
