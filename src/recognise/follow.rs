@@ -258,9 +258,10 @@ impl Recogniser {
         self.past.clear();
     }
 
-    /// The plates in view.
+    /// The plates in view: what was seen more than once and shows characters.
     pub fn in_view(&self) -> impl Iterator<Item = InView> {
-        self.tracks.iter().map(|track| InView { corners: track.corners, text: track.text.clone() })
+        let shown = self.tracks.iter().filter(|track| track.looks > 1 && track.in_vain == 0);
+        shown.map(|track| InView { corners: track.corners, text: track.text.clone() })
     }
 
     /// Where the time went so far.
@@ -591,14 +592,15 @@ impl Track {
         }
     }
 
-    /// Keeps the patch and the overview of the largest look so far.
+    /// Keeps the patch and the overview of the largest look so far that shows the plate whole.
     fn keep_pictures(&mut self, picture: &Picture) {
         let height = character_height(&self.corners, false);
-        let better = self.pictures.as_ref().is_none_or(|kept| height > kept.height * 1.2);
+        let [x, y, w, h] = hull(&self.corners);
+        let whole = x >= 0.0 && y >= 0.0 && x + w <= picture.width() as f32 && y + h <= picture.height() as f32;
+        let better = self.pictures.as_ref().is_none_or(|kept| whole && height > kept.height * 1.2);
         if !better || height < LEGIBLE.0 {
             return;
         }
-        let [x, y, w, h] = hull(&self.corners);
         let patch = thumbnail(picture, [x - 0.08 * w, y - 0.15 * h, 1.16 * w, 1.3 * h], PATCH);
         let wide = 5.0 * w.max(1.5 * h);
         let high = wide * OVERVIEW.1 as f32 / OVERVIEW.0 as f32;
