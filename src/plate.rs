@@ -3,7 +3,11 @@
 //! In the prescribed UK font `0` and `O` are one glyph, and so are `1` and `I`: only the layout tells
 //! them apart. [`fold`] makes texts comparable whatever was chosen, [`settle`] chooses by layout.
 
+mod abroad;
+
 use std::fmt;
+
+pub use abroad::lands;
 
 /// Number of characters that a plate can show.
 pub const ALPHABET_SIZE: usize = 36;
@@ -200,6 +204,17 @@ pub fn layout(text: &str) -> Option<(Layout, String)> {
         }
     }
     as_it_stands
+}
+
+/// The country (ISO 3166-1 alpha-2) whose plates look like `text`, where only one's do. A UK layout counts as the UK's, whoever
+/// else has it, because that is where the car patrols.
+pub fn country(text: &str) -> Option<&'static str> {
+    if layout(text).is_some() {
+        return Some("GB");
+    }
+    let mut lands = lands(text);
+    let first = lands.next()?;
+    lands.next().is_none().then_some(first)
 }
 
 /// `text` with 0/O and 1/I as its UK layout has them; unchanged where no UK layout fits.

@@ -4,7 +4,9 @@ A network is a list of operations (docs/design/models.md). `Net` trains that lis
 writes weights and graph into one safetensors file, `run_graph` is the plain reference interpreter of such a file.
 """
 import json
+import multiprocessing
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -230,3 +232,22 @@ class Average:
                 self.state[k].lerp_(v, 1 - d)
             else:
                 self.state[k].copy_(v)
+
+
+# ---------------------------------------------------------------- samples
+
+def ahead(kind, *how):
+    """Endless batches of `kind(*how)`, as tensors, drawn by a process of its own so that the trainer does not wait for them; in
+    an order that `how` settles."""
+    queue = multiprocessing.Queue(8)
+    multiprocessing.Process(target=draw, args=(queue, kind, how), daemon=True).start()
+    while True:
+        yield tuple(map(torch.from_numpy, queue.get()))
+
+
+def draw(queue, kind, how):
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    samples = kind(*how)
+    while True:
+        queue.put(tuple(t.numpy() for t in samples.batch()))

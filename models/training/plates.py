@@ -118,6 +118,8 @@ ABROAD = {
     "PL": (("LL NNNNN", "LLL NNNN", "LL NNNNL", "LLL LNNN"), ((520, 114),), 80, 0.55, "left"),
     "BE": (("N-LLL-NNN", "LLL-NNN"), ((520, 110),), 75, 0.55, "left"),
     "IE": (("NN-L-NNNN", "NNN-L-NNNN", "NN-LL-NNNN", "NN-L-NNNNN", "NNN-LL-NNNN"), ((520, 110),), 70, 0.5, "left"),
+    "AT": (("LL:NNNLL", "L:NNNNNL", "LL:NLLL", "L:NNNNLL", "LL:NNLLL", "LL:NNNNL"), ((520, 120),), 67, 0.6, "left"),
+    "CH": ((":LL NNNNNN", ":LL NNNNN:", ":LL:NNNN", "LL:NNNNNN", ":LL NN:", ":LL NNN"), ((500, 110), (300, 160)), 65, 0.58, ""),
     "SE": (("LLL NNN", "LLL NNL"), ((520, 110),), 77, 0.55, "left"),
     "EU": (("LL-NNNN", "LLL NNN", "LL NN NNN", "LL NNNNN", "NN-LL-NN", "LL NNNN LL", "LLLNNN", "NN LLL NNN", "LL-NNN LL", "LNNNLL NN", "LNNNLL NNN", "LL NNNNNN"), ((520, 112),), 75, 0.56, "left"),
     "US": (("NLLLNNN", "LLL NNNN", "LLL-NNN", "LLL NNN", "NNN LLL", "NNN-LLL", "NLL NNN", "LNN NNN", "LLLNN", "LLL-NNNN", "LLLL", "LLLLLL", "LLLLLLL", "LLNNNNN", "LL NNNN", "NNNNNN"), ((305, 152),), 66, 0.46, ""),
@@ -126,7 +128,7 @@ ABROAD = {
     "AS": (("NNNNN", "L NNNNN", "NNN-NN-NNN", "NN-NNN-NN", "LL NN LL NNNN", "LLL NNNN", "LL-NNNN", "L NNNN", "NNLNNNNN", "LLNNNN"), ((520, 110), (440, 140)), 78, 0.5, ""),
     "ANY": (("LLLLLLL", "LNLNLNL", "NLNLNL", "NNNNNNN", "LLLLLL", "LNNLLN", "LLLNLLL", "NLLLLN"), ((520, 110), (400, 110), (305, 152)), 75, 0.52, ""),
 }
-WEIGHTS = {"DE": 20, "NL": 5, "FR": 6, "ES": 6, "IT": 4, "RO": 14, "CZ": 3, "PL": 3, "BE": 2, "IE": 3, "SE": 2, "EU": 8, "US": 18, "AU": 8, "BR": 4, "AS": 6, "ANY": 12}
+WEIGHTS = {"DE": 20, "NL": 5, "FR": 6, "ES": 6, "IT": 4, "RO": 14, "CZ": 3, "PL": 3, "BE": 2, "IE": 3, "AT": 4, "CH": 3, "SE": 2, "EU": 8, "US": 18, "AU": 8, "BR": 4, "AS": 6, "ANY": 12}
 
 
 # ---------------------------------------------------------------- the flat plate
@@ -251,10 +253,19 @@ def shift_blank(r, text):
     return bare[:i] + " " + bare[i:]
 
 
+def edged(r, text):
+    """The text with I or 1 at an end, where the edge of a plate is easily taken for one, and one for the edge."""
+    k = r.choice((0, -1, -1))
+    thin = "1" if text[k].isdigit() else "I"
+    return thin + text[1:] if k == 0 else text[:-1] + thin
+
+
 def draw_abroad(r, n):
     land = r.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     patterns, sizes, ch, wide, side = ABROAD[land]
     text = fill(r, r.choice(patterns))
+    if r.random() < 0.15:
+        text = edged(r, text)
     W, H = r.choice(sizes)
     W, H = W * r.uniform(0.94, 1.06), H * r.uniform(0.92, 1.1)
     lines, two = [text], False

@@ -11,7 +11,6 @@ import collections
 import difflib
 import itertools
 import math
-import multiprocessing
 import pathlib
 import random
 import time
@@ -25,7 +24,7 @@ from safetensors.torch import save_file
 import plates
 import plates_real
 from aligner import jitter
-from common import Average, Graph, Net, export, gflop, load, take_up
+from common import Average, Graph, Net, ahead, export, gflop, load, take_up
 
 W, H, POSITIONS = 128, 32, 64
 DRAWN, REAL = 20, 12                                                     # samples of each kind in a batch
@@ -157,23 +156,6 @@ class Samples:
         return torch.from_numpy(np.stack([a for a, _ in rows]))[:, None], torch.tensor([c for t in codes for c in t]), torch.tensor([len(t) for t in codes])
 
 
-def draw_ahead(queue, data, aligner, seed):
-    """A process of its own draws batches, so that the trainer does not wait for them."""
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    samples = Samples(data, aligner, seed)
-    while True:
-        queue.put(tuple(t.numpy() for t in samples.batch()))
-
-
-def batches(a, seed):
-    """Endless batches, in an order that the seed settles."""
-    queue = multiprocessing.Queue(8)
-    multiprocessing.Process(target=draw_ahead, args=(queue, a.data, a.aligner, seed), daemon=True).start()
-    while True:
-        yield tuple(map(torch.from_numpy, queue.get()))
-
-
 # ---------------------------------------------------------------- training
 
 def train(a):
@@ -187,7 +169,7 @@ def train(a):
         net.load_state_dict(s["net"]), opt.load_state_dict(s["opt"])
         ema.state, ema.n, spent, n = s["ema"], s["n"], 0.0 if a.again else s["spent"], s["n"]
         a.start = None
-    data = batches(a, a.seed * 1000 + n)
+    data = ahead(Samples, a.data, a.aligner, a.seed * 1000 + n)
     if a.start:
         take_up(net, a.start, torch.cat([next(data)[0] for _ in range(16)]))
         ema.state, n = {k: v.detach().clone() for k, v in net.state_dict().items()}, a.steps

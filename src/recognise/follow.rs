@@ -45,8 +45,11 @@ const LEGIBLE: (f32, f32) = (5.5, 22.0);
 const FIRST_LOOKS: u32 = 5;
 /// A look that shows the plate this much larger than the last one that was read is read.
 const GROWN: f32 = 1.06;
-/// So many looks in a row that say the same surely settle a text.
+/// So many looks in a row that say the same surely settle a text. From then on it is read when the plate has grown so much, and
+/// every so manieth look, in case another vehicle has taken the place.
 const SETTLED: u32 = 4;
+const SETTLED_GROWN: f32 = 1.15;
+const SETTLED_EVERY: u32 = 8;
 /// Below this confidence nothing legible has been seen; a track that was read so often without more is read again only when
 /// it shows the plate so much larger, or at every so manieth look.
 const ILLEGIBLE: f32 = 0.03;
@@ -478,6 +481,11 @@ impl Recogniser {
     }
 }
 
+/// Whether a plate of width and height `expected` can be `seen` a few frames later.
+fn of_a_size(expected: [f32; 2], seen: [f32; 2]) -> bool {
+    (0.6..1.67).contains(&(seen[0] / expected[0].max(1.0))) && (0.5..2.0).contains(&(seen[1] / expected[1].max(1.0)))
+}
+
 impl Track {
     fn new(plate: &Aligned, frame: &Frame) -> Self {
         let (seen, at) = (frame.time, frame.at);
@@ -533,15 +541,14 @@ impl Track {
         let [x, y, w, h] = self.predicted(time);
         let (far_x, far_y) = (found.x + found.w / 2.0 - x - w / 2.0, found.y + found.h / 2.0 - y - h / 2.0);
         let reach = if self.looks < 2 { UNKNOWN_MOTION } else { KNOWN_MOTION };
-        let alike = (0.6..1.67).contains(&(found.w / w.max(1.0))) && (0.5..2.0).contains(&(found.h / h.max(1.0)));
-        if alike { far_x.hypot(far_y) / (reach * w.max(1.0)) } else { f32::INFINITY }
+        if of_a_size([w, h], [found.w, found.h]) { far_x.hypot(far_y) / (reach * w.max(1.0)) } else { f32::INFINITY }
     }
 
     /// Whether a plate that was found near the prediction can be this one.
     fn plausible(&self, plate: &Aligned, [x, y, w, h]: [f32; 4]) -> bool {
         let [px, py, pw, ph] = hull(&plate.corners);
         let far = ((px + pw / 2.0 - x - w / 2.0) / w).abs().max(((py + ph / 2.0 - y - h / 2.0) / h.max(w / 4.0)).abs());
-        far < 0.8 && (0.6..1.67).contains(&(pw / w.max(1.0))) && (0.5..2.0).contains(&(ph / h.max(1.0)))
+        far < 0.8 && of_a_size([w, h], [pw, ph])
     }
 
     /// Takes in a look in the camera's frame of that number: where the plate is now, and what it says. Tells whether it
@@ -563,10 +570,10 @@ impl Track {
         self.looks += 1;
         let weight = trust(plate);
         // Reading costs three times as much as following: the first looks are read, then those that show more than the
-        // last one did, and every second; of a text that has settled, every fourth; of what stays illegible, few.
+        // last one did, and every second; of a text that has settled and of what stays illegible, few.
         let height = character_height(&plate.corners, false);
         let due = if self.settled >= SETTLED {
-            self.looks.is_multiple_of(4)
+            height > self.read_height * SETTLED_GROWN || self.looks.is_multiple_of(SETTLED_EVERY)
         } else if self.in_vain >= TRIED {
             height > self.read_height * TRY_LARGER || self.looks.is_multiple_of(TRY_EVERY)
         } else {

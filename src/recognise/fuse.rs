@@ -228,24 +228,30 @@ const LOOKS_AT_BEST: f32 = 400.0;
 /// plates.
 fn weighed(confidence: f32, text: &str) -> f32 {
     // A nought may be an O and a one an I, unless the layout says which.
-    let digits = text.bytes().filter(|c| matches!(c, b'2'..=b'9')).count();
-    let numbers = text.bytes().filter(u8::is_ascii_digit).count();
-    let kind = match (numbers, text.len()) {
-        (n, all) if n == all => {
+    let surely_digits = text.bytes().any(|c| matches!(c, b'2'..=b'9'));
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let uk = digits > 0 && plate::layout(text).is_some();
+    let abroad = plate::lands(text).next().is_some();
+    let kind = match text.len() {
+        all if all == digits => {
             if all == 5 {
                 0.01
             } else {
                 0.001
             }
         }
-        (1.., _) if plate::layout(text).is_some() => 1.0,
-        _ if digits == 0 => 0.001,
-        _ => 0.3,
+        _ if uk => 1.0,
+        _ if abroad && surely_digits => 0.6,
+        _ if abroad => 0.05,
+        _ if surely_digits => 0.3,
+        _ => 0.001,
     };
     let length = match text.len() {
         0..=3 => 0.02,
+        4 if !uk && abroad => 0.2,
         4 => 0.1,
         5..=8 => 1.0,
+        _ if abroad => 0.6,
         _ => 0.02,
     };
     let odds = (confidence / (1.0 - confidence).max(1e-6)).min(LOOKS_AT_BEST) * kind * length;
@@ -311,6 +317,8 @@ mod tests {
         assert!(sure("AB12CDE") > 0.99 && sure("HHAB123") > 0.98);
         assert!(sure("BUSES") < 0.5 && sure("292") < 0.1 && sure("EXPRESS") < 0.5 && sure("HARB0UR") < 0.5);
         assert!(sure("A1") > 0.5, "short marks exist");
+        assert!(sure("WL1GJG") > 0.9 && sure("X052EH163") > 0.9 && sure("9953ZM76") > 0.9, "plates of other countries");
+        assert!(sure("1234567890") < 0.1 && sure("EX1T") < 0.8);
     }
 
     #[test]

@@ -25,7 +25,7 @@ const SAME: f32 = 0.5;
 /// mean of the two is nearer the truth than either.
 const NARROW: f32 = 48.0;
 /// Least probability of being a plate.
-const PLATE: f32 = 0.5;
+const PLATE: f32 = 0.35;
 /// Plates narrower than this, in pixels, are told but not read: nothing in them is legible.
 const UNREADABLE: f32 = 26.0;
 /// Least confidence of a text that is given.
@@ -158,7 +158,7 @@ impl Stills {
             let trusted = verdict.as_ref().is_some_and(|verdict| verdict.confidence >= TRUSTED);
             plates.push(match verdict {
                 Some(verdict) => StillPlate {
-                    country: (trusted && plate::layout(&verdict.text).is_some()).then_some("GB"),
+                    country: if trusted { plate::country(&verdict.text) } else { None },
                     text: if trusted { verdict.text } else { String::new() },
                     raw: verdict.raw,
                     confidence: verdict.confidence,
