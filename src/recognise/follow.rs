@@ -28,8 +28,8 @@ const DISMISSED_FOR: u64 = 6;
 /// Least score of a box that is looked at closely.
 const FOUND: f32 = 0.25;
 /// Least probability of being a plate for a new track, and for going on with an old one.
-const NEW_PLATE: f32 = 0.8;
-const SAME_PLATE: f32 = 0.5;
+const NEW_PLATE: f32 = 0.6;
+const SAME_PLATE: f32 = 0.4;
 /// Overlap from which a box and a track, or two tracks, are one vehicle.
 const SAME_PLACE: f32 = 0.25;
 /// How far, in plate widths, a plate may be from where it must be by now: while it has been seen once, and later.
