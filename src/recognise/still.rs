@@ -21,9 +21,6 @@ const FOUND: f32 = 0.12;
 const LISTED: f32 = 0.15;
 /// Boxes in which the aligner sees plates that overlap more are one plate; the finder's surest stays.
 const SAME: f32 = 0.5;
-/// Plates narrower than this, in pixels, are where the aligner says: the finder sees too little of them. Of larger ones the
-/// mean of the two is nearer the truth than either.
-const NARROW: f32 = 48.0;
 /// Least probability of being a plate.
 const PLATE: f32 = 0.35;
 /// Plates narrower than this, in pixels, are told but not read: nothing in them is legible.
@@ -52,11 +49,6 @@ fn stretched(corners: &Corners, [along, across]: [f32; 2]) -> Corners {
             middle(axis) + x * right * along + y * down * across + left_over
         })
     })
-}
-
-/// The box half-way between two.
-fn mean(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-    std::array::from_fn(|side| (a[side] + b[side]) / 2.0)
 }
 
 /// A plate in a still picture.
@@ -137,7 +129,7 @@ impl Stills {
             places.push(place);
             // A second look from where the first says that the plate is.
             let plate = self.aligner.align(luma, hull(&first.corners))?;
-            let bounds = if found.w < NARROW { hull(&plate.corners) } else { mean(coarse, hull(&first.corners)) };
+            let bounds = hull(&plate.corners);
             if found.w < UNREADABLE {
                 plates.push(StillPlate::unread(bounds));
                 continue;
