@@ -202,6 +202,16 @@ pub fn layout(text: &str) -> Option<(Layout, String)> {
     as_it_stands
 }
 
+/// The country that a plate of this text is from, as on its oval, where its layout tells: only the seven places of the
+/// current, prefix and suffix marks do. The shorter and dateless layouts are those of other countries too (ABC 123 is
+/// Swedish, B AB 1234 German), and a text of no UK layout may be a misread one.
+pub fn country(text: &str) -> Option<&'static str> {
+    match layout(text)? {
+        (Layout::Current | Layout::Prefix | Layout::Suffix, settled) if settled.len() == 7 => Some("GB"),
+        _ => None,
+    }
+}
+
 /// `text` with 0/O and 1/I as its UK layout has them; unchanged where no UK layout fits.
 pub fn settle(text: &str) -> String {
     layout(text).map_or_else(|| text.to_owned(), |(_, settled)| settled)
@@ -250,6 +260,16 @@ mod tests {
             ("K1NGO0", "K1NGO0"),
         ] {
             assert_eq!(settle(raw), settled, "{raw}");
+        }
+    }
+
+    #[test]
+    fn the_country_is_told_by_layouts_that_no_other_country_has() {
+        for text in ["AB12CDE", "ABI2CDE", "A123BCD", "ABC123D"] {
+            assert_eq!(country(text), Some("GB"), "{text}");
+        }
+        for text in ["BAB1234", "ABC123", "1234AB", "AA123AA", "A12BCD", ""] {
+            assert_eq!(country(text), None, "{text}");
         }
     }
 
