@@ -7,6 +7,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Priority;
+use super::own::OWN;
 
 /// What is known of a list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -200,8 +201,12 @@ mod clock_time {
 }
 
 impl ListHead {
-    /// Time since the list was produced; zero if that lies ahead of `utc`.
+    /// Time since the list was produced; zero if that lies ahead of `utc`, and for the crew's own list, which is kept here and
+    /// whose entries all have an end.
     pub fn age(&self, utc: DateTime<Utc>) -> Duration {
+        if self.id == OWN {
+            return Duration::ZERO;
+        }
         (utc - self.produced).to_std().unwrap_or_default()
     }
 }

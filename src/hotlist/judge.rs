@@ -23,8 +23,10 @@ pub(super) const PRECISION: TableDefinition<&str, (u64, u64, u64)> = TableDefini
 pub enum Judgement {
     /// The listed vehicle.
     True,
-    /// Not the listed vehicle, or an entry that no longer holds.
+    /// Not the listed vehicle.
     False,
+    /// The listed vehicle, but the entry no longer holds: as false as the other, and for the list's owner to mend.
+    Outdated,
     /// The vehicle could not be found.
     NotFound,
 }
@@ -171,7 +173,7 @@ fn write(
             right += 1;
             silenced.remove(pair)?;
         }
-        Judgement::False => {
+        Judgement::False | Judgement::Outdated => {
             wrong += 1;
             silenced.insert(pair, until.timestamp())?;
         }

@@ -92,7 +92,7 @@ struct StoredFound {
     mark: String,
     #[prost(string, tag = "3")]
     text: String,
-    /// 1 true, 2 false, 3 not found.
+    /// 1 true, 2 false, 3 not found, 4 outdated.
     #[prost(uint32, tag = "4")]
     judgement: u32,
 }
@@ -111,6 +111,7 @@ impl Statement {
                     Judgement::True => 1,
                     Judgement::False => 2,
                     Judgement::NotFound => 3,
+                    Judgement::Outdated => 4,
                 },
             }),
         };
@@ -141,6 +142,7 @@ impl Statement {
                     1 => Judgement::True,
                     2 => Judgement::False,
                     3 => Judgement::NotFound,
+                    4 => Judgement::Outdated,
                     _ => return Err("it judges a hit in a way that this program does not know".into()),
                 },
             },
@@ -277,6 +279,7 @@ mod tests {
             found(Judgement::True),
             found(Judgement::False),
             found(Judgement::NotFound),
+            found(Judgement::Outdated),
         ] {
             let statement = Statement { utc, said };
             assert_eq!(Statement::decode(&statement.encode()), Ok(statement));

@@ -449,6 +449,12 @@ fn the_crews_own_entries_need_a_reason_and_an_end_and_count_at_once() {
         hotlist.match_read(&read(text), now).iter().map(|hit| hit.entry.reason.clone()).collect::<Vec<_>>()
     };
     assert_eq!((said("AB12CDE"), said("XY12ABC")), (vec!["made off without paying".into()], vec!["convoy".into()]));
+    // An entry for a month is as fresh on the last day: nobody has to bring the crew's list up to date.
+    let long = entry("EF56GHI", "banned driver", Some(now + chrono::Days::new(30)));
+    hotlist.add_own(long, now).expect("taken up");
+    let hit = hotlist.match_read(&read("EF56GHI"), now + chrono::Days::new(29)).remove(0);
+    assert_eq!((hit.against, hit.list_age), (vec![], Duration::ZERO));
+    assert!(hotlist.remove_own(&Mark::parse("EF56GHI").expect("a mark"), "done", now).expect("removed"));
     // A second one of the same VRM stands beside the first; what has expired goes.
     let head = hotlist.add_own(entry("AB12CDE", "again", Some(later + chrono::Days::new(1))), now).expect("taken up");
     assert_eq!(head.count, 3);

@@ -222,7 +222,7 @@ impl Crews {
             let line = match &stated.statement {
                 Err(why) => json!({"said": "unknown", "why": why}),
                 Ok(statement) => match &statement.said {
-                    Said::Found { judgement, .. } if *judgement != Judgement::False && !self.all => continue,
+                    Said::Found { judgement: Judgement::True | Judgement::NotFound, .. } if !self.all => continue,
                     Said::Found { list, mark, text, judgement } => {
                         json!({"said": "found", "list": list, "vrm": mark, "read_as": text, "found": judgement})
                     }
@@ -257,6 +257,7 @@ impl Crews {
                     match judgement {
                         Judgement::True => "right",
                         Judgement::False => "wrong",
+                        Judgement::Outdated => "the entry is out of date",
                         Judgement::NotFound => "not found",
                     }
                 ),
