@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 
 use chrono::{DateTime, Utc};
 use prost::Message;
-use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::entry::Entry;
 use super::judge::Judgement;
@@ -195,10 +195,15 @@ impl Hotlist {
     /// # Errors
     /// The store cannot be read.
     pub fn unstated(&self) -> Result<u64> {
-        let stored = self.stated.lock().unwrap_or_else(PoisonError::into_inner).len() as u64;
-        (|| Ok::<_, redb::Error>(self.database.begin_read()?.open_table(STATEMENTS)?.len()?))()
-            .map(|kept| kept.saturating_sub(stored))
-            .map_err(|error| Fault::database("cannot read what the crew makes known", &self.path, error))
+        let stored = self.stated.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (|| {
+            let mut count = 0;
+            for row in self.database.begin_read()?.open_table(STATEMENTS)?.iter()? {
+                count += u64::from(!stored.contains(&row?.0.value()));
+            }
+            Ok::<_, redb::Error>(count)
+        })()
+        .map_err(|error| Fault::database("cannot read what the crew makes known", &self.path, error))
     }
 
     /// The office has stored these; keys of anything else are passed over. Waits for no disk: should the unit end before

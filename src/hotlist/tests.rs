@@ -506,6 +506,10 @@ fn what_the_crew_makes_known_is_kept_until_the_office_has_it() {
     let hotlist = Hotlist::open(&path, clock()).expect("opened");
     assert_eq!(hotlist.statements(10).expect("read").into_iter().map(|(key, _)| key).collect::<Vec<_>>(), keys);
     hotlist.stated(&keys[..2]);
+    // The next one lets go of what the office has stored; neither is counted twice.
+    hotlist.judge("pnc", "AB12CDE", "AB12CDE", Judgement::Outdated, now).expect("kept");
+    assert_eq!((said(&hotlist).len(), hotlist.unstated().expect("read")), (2, 2));
+    hotlist.stated(&[hotlist.statements(9).expect("read")[1].0.clone()]);
     assert_eq!(hotlist.tidy_statements(now).expect("tidied"), 0);
     drop(hotlist);
     let hotlist = Hotlist::open(&path, clock()).expect("opened");

@@ -555,8 +555,8 @@ fn what_a_crew_makes_known_reaches_the_office_and_what_that_makes_of_it_the_car(
     };
     until("the list", &|| hotlist.status().iter().any(|list| list.id == "pnc" && list.count == 2));
 
-    // The crew takes up an entry, and finds a hit wrong.
-    let now = clock.utc();
+    // The crew takes up an entry, and finds a hit wrong. Entries know whole seconds.
+    let now = DateTime::from_timestamp(clock.utc().timestamp(), 0).expect("a time");
     let entry = Entry {
         reason: "made off".into(),
         expires: Some(now + chrono::Days::new(1)),
