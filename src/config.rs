@@ -33,6 +33,9 @@ pub struct Config {
     /// What the journal keeps, and how long.
     #[serde(default)]
     pub journal: Journal,
+    /// Who is on board, as far as lists ask.
+    #[serde(default)]
+    pub crew: Crew,
     /// The back office; without one the unit works alone.
     pub office: Option<Office>,
     /// Where the networks are; default: the ones that are part of the program.
@@ -136,8 +139,10 @@ impl Default for Screen {
 pub struct Journal {
     /// Reads without a hit and their pictures, hours; longer while the back office does not have them.
     pub keep_reads_h: u32,
-    /// Hits and their pictures, hours; longer while the back office does not have them.
+    /// Hits and their pictures, hours; longer while the back office does not have them. A list may ask for less.
     pub keep_hits_h: u32,
+    /// What a list may ask for at the most, hours; default: no more than `keep_hits_h`.
+    pub longest_hits_h: Option<u32>,
     /// The longest that anything waits for the back office, hours. Beyond it, it is taken away unsent, and that is a fault.
     pub keep_unsent_h: u32,
     /// Verdicts, faults and notes, hours.
@@ -146,8 +151,23 @@ pub struct Journal {
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { keep_reads_h: 24, keep_hits_h: 168, keep_unsent_h: 720, keep_events_h: 2160 }
+        Self { keep_reads_h: 24, keep_hits_h: 168, longest_hits_h: None, keep_unsent_h: 720, keep_events_h: 2160 }
     }
+}
+
+impl Journal {
+    /// How long a hit is kept whose list asks for `asked` hours.
+    pub fn hits_h(&self, asked: Option<u32>) -> u32 {
+        asked.map_or(self.keep_hits_h, |asked| asked.min(self.longest_hits_h.unwrap_or(self.keep_hits_h)))
+    }
+}
+
+/// Who is on board.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Crew {
+    /// Their roles: a list that names an audience is covert where none of it is on board.
+    pub roles: Vec<String>,
 }
 
 /// The back office.
@@ -249,8 +269,19 @@ impl Config {
                 return Err(format!("{name} is {hours}, must be 1 to {LONGEST_H} hours (ten years)"));
             }
         }
-        if keep.keep_unsent_h < keep.keep_reads_h.max(keep.keep_hits_h) {
-            return Err("keep_unsent_h must not be less than keep_reads_h and keep_hits_h".into());
+        if let Some(longest) = keep.longest_hits_h
+            && !(keep.keep_hits_h..=LONGEST_H).contains(&longest)
+        {
+            return Err(format!(
+                "longest_hits_h is {longest}, must be keep_hits_h ({}) to {LONGEST_H} hours",
+                keep.keep_hits_h
+            ));
+        }
+        if keep.keep_unsent_h < keep.keep_reads_h.max(keep.longest_hits_h.unwrap_or(keep.keep_hits_h)) {
+            return Err("keep_unsent_h must not be less than keep_reads_h, keep_hits_h and longest_hits_h".into());
+        }
+        if self.crew.roles.iter().any(|role| role.trim().is_empty() || role.len() > LONGEST_ROLE) {
+            return Err(format!("a role of the crew must have 1 to {LONGEST_ROLE} characters"));
         }
         if !(0.0..=1.0).contains(&self.sound.volume) {
             return Err(format!("volume is {}, must be 0 to 1", self.sound.volume));
@@ -297,6 +328,8 @@ impl Camera {
 
 /// Serial speeds that exist.
 const BAUD: std::ops::RangeInclusive<u32> = 300..=4_000_000;
+/// The longest name of a role, bytes.
+const LONGEST_ROLE: usize = 64;
 /// The longest that anything is kept, hours.
 const LONGEST_H: u32 = 87_600;
 
@@ -358,6 +391,15 @@ mod tests {
     }
 
     #[test]
+    fn a_list_asks_for_less_or_for_as_much_as_is_allowed() {
+        let mut keep = Journal::default();
+        let asked = |keep: &Journal| [None, Some(12), Some(500)].map(|asked| keep.hits_h(asked));
+        assert_eq!(asked(&keep), [168, 12, 168]);
+        keep.longest_hits_h = Some(336);
+        assert_eq!(asked(&keep), [168, 12, 336]);
+    }
+
+    #[test]
     fn nonsense_is_refused_with_its_name() {
         for (extra, named) in [
             ("[sound]\nvolumme = 1.0\n", "volumme"),
@@ -371,6 +413,9 @@ mod tests {
             ("[journal]\nkeep_reads_h = 0\n", "keep_reads_h is 0"),
             ("[journal]\nkeep_hits_h = 4294967295\n", "keep_hits_h is 4294967295"),
             ("[journal]\nkeep_reads_h = 721\n", "keep_unsent_h"),
+            ("[journal]\nlongest_hits_h = 100\n", "longest_hits_h is 100, must be keep_hits_h (168)"),
+            ("[journal]\nlongest_hits_h = 721\n", "keep_unsent_h"),
+            ("[crew]\nroles = [\" \"]\n", "a role of the crew"),
             ("[receiver]\nsource = { serial = \"/dev/ttyUSB0\" }\nstale_s = 9.0\nabsent_s = 1.0\n", "absent_s"),
         ] {
             let why = Config::parse(&format!("{SMALLEST}{extra}")).expect_err(extra);

@@ -206,15 +206,25 @@ pub fn layout(text: &str) -> Option<(Layout, String)> {
     as_it_stands
 }
 
-/// The country (ISO 3166-1 alpha-2) whose plates look like `text`, where only one's do. A UK layout counts as the UK's, whoever
-/// else has it, because that is where the car patrols.
-pub fn country(text: &str) -> Option<&'static str> {
+/// The country (ISO 3166-1 alpha-2) that a plate of this text is most likely from: the UK where a UK layout fits, whoever else
+/// has it, because that is where the car patrols; another where only its layouts fit. To be shown, not to be held against a hit:
+/// that is [`country`].
+pub fn likely_country(text: &str) -> Option<&'static str> {
     if layout(text).is_some() {
         return Some("GB");
     }
     let mut lands = lands(text);
     let first = lands.next()?;
     lands.next().is_none().then_some(first)
+
+/// The country that a plate of this text is from, as on its oval, where its layout tells: only the seven places of the
+/// current, prefix and suffix marks do. The shorter and dateless layouts are those of other countries too (ABC 123 is
+/// Swedish, B AB 1234 German), and a text of no UK layout may be a misread one.
+pub fn country(text: &str) -> Option<&'static str> {
+    match layout(text)? {
+        (Layout::Current | Layout::Prefix | Layout::Suffix, settled) if settled.len() == 7 => Some("GB"),
+        _ => None,
+    }
 }
 
 /// `text` with 0/O and 1/I as its UK layout has them; unchanged where no UK layout fits.
@@ -265,6 +275,16 @@ mod tests {
             ("K1NGO0", "K1NGO0"),
         ] {
             assert_eq!(settle(raw), settled, "{raw}");
+        }
+    }
+
+    #[test]
+    fn the_country_is_told_by_layouts_that_no_other_country_has() {
+        for text in ["AB12CDE", "ABI2CDE", "A123BCD", "ABC123D"] {
+            assert_eq!(country(text), Some("GB"), "{text}");
+        }
+        for text in ["BAB1234", "ABC123", "1234AB", "AA123AA", "A12BCD", ""] {
+            assert_eq!(country(text), None, "{text}");
         }
     }
 

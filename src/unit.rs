@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::alert::{Change, DeviceSounder, Sounder, Speaker};
 use crate::capture::{self, Counters, Pace};
@@ -33,7 +33,7 @@ use crate::journal::{Journal, Keep, Record};
 use crate::recognise::{Models, Passes, Read, Recogniser, Timings};
 use crate::screen::{Handle, Touch};
 use crate::sync::{Link, LinkState};
-use crate::tag::{self, TaggedRead, Tagger};
+use crate::tag::{self, TaggedRead, Tagger, When};
 
 pub use desk::Latency;
 
@@ -181,11 +181,7 @@ impl Unit {
         )?;
         let link = match (&config.office, &journal, &hotlist) {
             (Some(office), Some(journal), Some(hotlist)) => {
-                let outbox = Arc::new(outbox::Store {
-                    journal: journal.clone(),
-                    hotlist: hotlist.clone(),
-                    identity: office.identity.clone(),
-                });
+                let outbox = Arc::new(outbox::Store::new(journal, hotlist, office, &config.data)?);
                 // Certificates are judged by the satellites' time, where there is one: the system's may never have been set.
                 let clock = Arc::new(SatelliteClock { tagger: tagger.clone(), system: clock.clone() });
                 Some(Arc::new(Link::start(&config.unit, office, outbox, clock)?))
@@ -203,12 +199,14 @@ impl Unit {
             })?;
         }
         let clerk = hotlist.clone().map(clerk::Clerk::start).transpose()?;
+        let lists = hotlist.clone();
         let desk = desk::Worker::new(desk::Tools {
             clock: clock.clone(),
             cameras: config.cameras.iter().map(|camera| camera.name.clone()).collect(),
             counters,
             positions: positions.clone(),
             has_receiver: config.receiver.is_some(),
+            roles: config.crew.roles.clone(),
             tagger: tagger.clone(),
             hotlist,
             clerk,
@@ -235,8 +233,17 @@ impl Unit {
         }
         let ends = clock.clone();
         let keeper = journal.map(|journal| {
-            let (stop, keep) = (stop.clone(), Keep::new(config.journal.clone(), config.office.is_some()));
-            thread("keeper", move || keep_house(&journal, &keep, &tagger, &*clock, &stop))
+            let house = House {
+                journal,
+                hotlist: lists,
+                keep: Keep::new(config.journal.clone(), config.office.is_some()),
+                // Without an office there is nobody to tell what the crew makes known.
+                statements_h: config.office.as_ref().map_or(0, |_| config.journal.keep_unsent_h),
+                tagger,
+                clock,
+                stop: stop.clone(),
+            };
+            thread("keeper", move || house.keep())
         });
         let keeper = keeper.transpose()?;
         Ok(Self { news, stop, eyes, keeper, desk: Some(desk), link, clock: ends, panicked: Vec::new() })
@@ -357,11 +364,7 @@ pub fn fetch_lists(
     patience: Duration,
 ) -> Result<bool> {
     let Some(office) = &config.office else { return Ok(!hotlist.status().is_empty()) };
-    let outbox = Arc::new(outbox::Store {
-        journal: journal.clone(),
-        hotlist: hotlist.clone(),
-        identity: office.identity.clone(),
-    });
+    let outbox = Arc::new(outbox::Store::new(journal, hotlist, office, &config.data)?);
     let _link = Link::start(&config.unit, office, outbox, clock.clone())?;
     let start = clock.now();
     while hotlist.status().is_empty() && clock.now().since(start) < patience {
@@ -380,9 +383,12 @@ impl Drop for Unit {
 
 /// The fault of having waited for the office in vain.
 fn given_up(unsent: u64) -> Fault {
-    Fault::new(Kind::Full, format!("{unsent} reads or hits that the office never had were taken away"))
-        .because("they had waited for longer than keep_unsent_h allows")
-        .remedy("See why there is no link to the office, or raise keep_unsent_h under [journal]")
+    Fault::new(
+        Kind::Full,
+        format!("{unsent} reads, hits or words of the crew that the office never had were taken away"),
+    )
+    .because("they had waited for longer than keep_unsent_h allows")
+    .remedy("See why there is no link to the office, or raise keep_unsent_h under [journal]")
 }
 
 /// How often retention is enforced.
@@ -394,23 +400,51 @@ const GLANCE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Enforces retention, at the start and from time to time, where nobody waits for the disk.
-fn keep_house(journal: &Journal, keep: &Keep, tagger: &Tagger, clock: &dyn Clock, stop: &AtomicBool) {
-    let mut due = clock.now();
-    while !stop.load(Ordering::Relaxed) {
-        let now = clock.now();
-        if now >= due {
-            due = now.plus(PURGE_EVERY);
-            let when = tagger.when(now, now.since_start());
-            let (part, text) = match journal.purge(when, keep) {
-                Ok(purged) if purged.unsent == 0 => continue,
-                Ok(purged) => ("retention", given_up(purged.unsent).to_string()),
-                Err(fault) => ("journal", fault.to_string()),
-            };
+struct House {
+    journal: Arc<Journal>,
+    hotlist: Option<Arc<Hotlist>>,
+    keep: Keep,
+    /// How long what the crew makes known waits for the office, hours.
+    statements_h: u32,
+    tagger: Arc<Tagger>,
+    clock: Shared,
+    stop: Arc<AtomicBool>,
+}
+
+impl House {
+    fn keep(self) {
+        let mut due = self.clock.now();
+        while !self.stop.load(Ordering::Relaxed) {
+            let now = self.clock.now();
+            if now >= due {
+                due = now.plus(PURGE_EVERY);
+                let when = self.tagger.when(now, now.since_start());
+                self.tidy(when);
+            }
+            self.clock.sleep(LOOK_UP);
+        }
+    }
+
+    fn tidy(&self, when: When) {
+        let fault = |part: &str, text: String| {
             tracing::error!("{text}");
             // A journal that refuses says so on the status strip.
-            let _ = journal.record(Record::Fault { part: part.to_owned(), text, when });
+            let _ = self.journal.record(Record::Fault { part: part.to_owned(), text, when });
+        };
+        match self.journal.purge(when, &self.keep) {
+            Ok(purged) if purged.unsent == 0 => {}
+            Ok(purged) => fault("retention", given_up(purged.unsent).to_string()),
+            Err(why) => fault("journal", why.to_string()),
         }
-        clock.sleep(LOOK_UP);
+        // As for the journal: a wrong clock must take nothing away.
+        let believed = when.trusted || self.journal.archive().believes(when.utc).unwrap_or(false);
+        if let Some(hotlist) = self.hotlist.as_ref().filter(|_| believed) {
+            match hotlist.tidy_statements(when.utc - TimeDelta::hours(self.statements_h.into())) {
+                Ok(forgotten) if forgotten == 0 || self.statements_h == 0 => {}
+                Ok(forgotten) => fault("retention", given_up(forgotten).to_string()),
+                Err(why) => fault("lists", why.to_string()),
+            }
+        }
     }
 }
 

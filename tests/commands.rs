@@ -437,6 +437,8 @@ fn every_command_has_help_with_an_example() {
         "hotlist status",
         "hotlist lookup",
         "hotlist add",
+        "hotlist remove",
+        "hotlist silenced",
         "hotlist apply",
         "bench",
         "bench pipeline",
@@ -450,7 +452,7 @@ fn every_command_has_help_with_an_example() {
         "config",
         "config check",
     ];
-    let depot = ["", "init", "enrol", "revoke", "serve", "publish", "fleet"];
+    let depot = ["", "init", "enrol", "revoke", "serve", "publish", "amend", "changes", "crews", "fleet"];
     let all = car.map(|command| (env!("CARGO_BIN_EXE_outrider"), command)).into_iter();
     for (program, command) in all.chain(depot.map(|command| (env!("CARGO_BIN_EXE_outrider-office"), command))) {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
@@ -603,6 +605,12 @@ fn the_crews_own_entries_and_what_is_known_of_lists() {
     assert!(added.status.success() && printed(&added).contains("1 entries"), "{}", said(&added));
     let found = outrider(&["hotlist", "lookup", "--data", folder.text(), "--json", "AB12CDE"]);
     assert!(printed(&found).contains("made off"), "{}", printed(&found));
+    let remove =
+        |mark: &str| outrider(&["hotlist", "remove", "--data", folder.text(), "--reason", "paid after all", mark]);
+    refused(&remove("AB12CDE"), 1, &["no entry AB12CDE"]);
+    let removed = remove("ab1?cde");
+    assert!(removed.status.success() && printed(&removed).contains("AB1?CDE is taken off"), "{}", said(&removed));
+    assert!(printed(&outrider(&["hotlist", "silenced", "--data", folder.text()])).is_empty());
 
     let settings = folder.file("settings.toml", "owner = \"RPU\"\ncovert = true\n");
     let list = folder.file("list.csv", "vrm;reason\nXY34ZZZ;wanted\n");
@@ -616,6 +624,43 @@ fn the_crews_own_entries_and_what_is_known_of_lists() {
         printed(&status).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((lists[0]["id"].as_str(), lists[1]["owner"].as_str()), (Some("crew"), Some("RPU")));
     assert_eq!(lists[1]["precision"]["true_hits"], 0);
+}
+
+#[test]
+fn an_entry_of_the_crew_s_is_matched_at_once_against_the_reads_in_the_journal() {
+    use outrider::tag::{TaggedRead, When};
+    let folder = Folder::new();
+    let clock = RealClock::shared();
+    let journal = outrider::journal::Journal::open(folder.path(), clock.clone()).expect("opened");
+    for (pass, text) in [(1, "AB12CDE"), (2, "CD34EFG"), (3, "AB10CDE")] {
+        let mut read = outrider::hotlist::typed(text, Vec::new(), 0.98);
+        read.id.pass = pass;
+        let tagged = TaggedRead { read, when: When { utc: clock.utc(), trusted: true }, place: None };
+        journal.record(outrider::journal::Record::Read(Box::new(tagged))).expect("taken");
+    }
+    journal.flush().expect("on disk");
+    drop(journal);
+    let add = |mark: &str| {
+        let output = outrider(&[
+            "hotlist",
+            "add",
+            "--data",
+            folder.text(),
+            "--reason",
+            "made off",
+            "--expires",
+            "8h",
+            "--json",
+            mark,
+        ]);
+        assert!(output.status.success(), "{}", said(&output));
+        let passed: Vec<String> = json_lines(&output)[1..].iter().map(|line| line["text"].to_string()).collect();
+        passed
+    };
+    assert_eq!(add("AB1? CDE"), ["\"AB12CDE\"", "\"AB10CDE\""]);
+    // One glyph for 0 and O.
+    assert_eq!(add("ab1o cde"), ["\"AB10CDE\""]);
+    assert!(add("XY99XYZ").is_empty());
 }
 
 #[test]
@@ -658,4 +703,28 @@ fn an_office_is_made_enrols_and_publishes() {
     let applied = apply(&out, &revision);
     assert!(applied.status.success() && printed(&applied).contains("1 entries"), "{}", said(&applied));
     refused(&office(&["enrol", "--data", &data, "--unit", "../x", "--out", &out]), 2, &["../x"]);
+
+    // A small change: who and why are wanted, and on record.
+    let amend = |arguments: &[&str]| office(&[&["amend", "--data", &data, "--list", "pnc"], arguments].concat());
+    refused(&amend(&["--remove", "AB12CDE"]), 2, &["--by"]);
+    let who = ["--by", "Sgt Example", "--why", "recovered 14:02"];
+    refused(&amend(&[&who[..], &["--set", "CD34EFG"]].concat()), 2, &["CD34EFG", "--reason"]);
+    refused(&amend(&[&who[..], &["--remove", "XX99XXX"]].concat()), 1, &["XX99XXX is not on it"]);
+    let bad = folder.file("bad.csv", "vrm,reason\nEF56GHI,x\n!,y\n");
+    refused(&amend(&[&who[..], &["--sheet", &bad]].concat()), 1, &["bad.csv:3", "nothing was changed"]);
+    let done =
+        amend(&[&who[..], &["--remove", "AB12CDE", "--set", "CD34EFG", "--reason", "stolen", "--json"]].concat());
+    assert!(done.status.success(), "{}", said(&done));
+    assert_eq!(json_lines(&done)[0]["count"], 1);
+    let waiting = std::fs::read_dir(folder.path().join("office/inbox")).expect("an inbox");
+    let change = waiting.map(|file| file.expect("a file").path().display().to_string());
+    let change = change.filter(|name| name.matches('@').count() == 2).collect::<Vec<_>>().remove(0);
+    let applied = apply(&out, &change);
+    assert!(printed(&applied).contains("changed in 2 places"), "{}{}", printed(&applied), said(&applied));
+    let record = json_lines(&office(&["changes", "--data", &data, "--list", "pnc", "--json"]));
+    assert_eq!((record.len(), &record[1]["by"], &record[1]["why"]), (2, &"Sgt Example".into(), &who[3].into()));
+    assert_eq!((&record[1]["removed"][0], &record[1]["set"][0]), (&"AB12CDE".into(), &"CD34EFG".into()));
+    let people = printed(&office(&["changes", "--data", &data]));
+    assert!(people.contains("Sgt Example: recovered 14:02  set CD34EFG  removed AB12CDE"), "{people}");
+    refused(&office(&["crews", "--data", &data]), 1, &["statements.json", "serve"]);
 }

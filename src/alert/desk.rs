@@ -9,13 +9,9 @@ use super::{Alert, AlertId, Grade, How, Sighting, Standing, Sureness, Verdict, w
 use crate::clock::Moment;
 use crate::recognise::ReadId;
 
-/// Where the grades begin and how repeats fold.
+/// What lowers the grade of a hit to that of its alert, and how repeats fold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Smallest probability of a certain alert, 0 to 1.
-    pub certain: f32,
-    /// Smallest probability of a probable alert, 0 to 1.
-    pub probable: f32,
     /// Beyond this age a list is stale and nothing on it certain.
     pub list_stale: Duration,
     /// Beyond this age without being confirmed an entry is stale.
@@ -29,8 +25,6 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            certain: 0.9,
-            probable: 0.6,
             list_stale: Duration::from_secs(24 * 3_600),
             entry_stale: Duration::from_secs(90 * 86_400),
             fold: Duration::from_secs(5 * 60),
@@ -283,7 +277,8 @@ impl Case {
 }
 
 impl Policy {
-    /// The grade of a sighting, and in words what keeps it from being certain.
+    /// The grade of a sighting, and in words what keeps it from being certain. How surely plate and entry are one is for the
+    /// list to judge; time, and what nobody knows, lower it further.
     fn grade(&self, sighting: &Sighting) -> (Grade, String) {
         let mut doubts = Vec::new();
         let mut grade = Grade::Certain;
@@ -293,7 +288,8 @@ impl Policy {
         };
         match sighting.how {
             How::Exact => {}
-            How::Approximate => doubt(Grade::Possible, format!("not the listed plate: {}", sighting.listed)),
+            How::Approximate => doubt(Grade::Probable, format!("not read as the listed plate: {}", sighting.listed)),
+            How::Absent => doubt(Grade::Probable, "not listed where it should be".to_owned()),
             How::Pattern => doubt(Grade::Probable, format!("matches the pattern {}", sighting.listed)),
         }
         if sighting.expired {
@@ -301,12 +297,6 @@ impl Policy {
         }
         if !sighting.against.is_empty() {
             doubt(Grade::Possible, "contradicted".to_owned());
-        }
-        // A probability that is not a number counts as none.
-        if sighting.probability.is_nan() || sighting.probability < self.probable {
-            doubt(Grade::Possible, "plate badly read".to_owned());
-        } else if sighting.probability < self.certain {
-            doubt(Grade::Probable, "plate not surely read".to_owned());
         }
         match sighting.list_age {
             _ if sighting.utc.is_none() => {
@@ -319,11 +309,13 @@ impl Policy {
         if let Some(age) = sighting.entry_age.filter(|age| *age > self.entry_stale) {
             doubt(Grade::Probable, format!("entry not confirmed for {}", words::ago(age)));
         }
-        if grade > sighting.at_most {
-            grade = sighting.at_most;
-            doubts.push(format!("{} by the list's own measure", grade.word()));
+        // A probability that is not a number counts as none.
+        let of_hit = if sighting.probability.is_nan() { Grade::Possible } else { sighting.grade };
+        if grade > of_hit {
+            let why = if of_hit == Grade::Possible { "plate badly read" } else { "plate not surely read" };
+            doubts.push(why.to_owned());
         }
-        (grade, doubts.join("; "))
+        (grade.min(of_hit), doubts.join("; "))
     }
 
     fn alert(&self, id: AlertId, read: ReadId, text: &str, sighting: &Sighting) -> Alert {
@@ -351,6 +343,8 @@ impl Policy {
             doubt,
             action: words::capital(&sighting.action),
             vehicle: words::vehicle(&sighting.colour, &sighting.make, &sighting.model),
+            tone: sighting.tone,
+            colour: sighting.colour_of_list,
             sureness: Sureness {
                 probability: sighting.probability,
                 weakest: weakest.map(|(place, (character, p))| (place, *character, *p)),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::clock::Moment;
+use crate::hotlist::{Colour, Tone};
 use crate::recognise::{ReadId, Thumbnail};
 
 pub use desk::{Change, Desk, Policy};
@@ -65,6 +66,8 @@ pub enum How {
     Approximate,
     /// By a pattern with open places.
     Pattern,
+    /// By being none of those that may be here.
+    Absent,
 }
 
 /// One read that matches one entry: what the desk is given.
@@ -94,8 +97,12 @@ pub struct Sighting {
     pub colour: String,
     /// What speaks against the match, a clause each: "camera saw a white vehicle".
     pub against: Vec<String>,
-    /// The grade that the list's own thresholds give: the alert gets no better one.
-    pub at_most: Grade,
+    /// How far the hit may be trusted, by the list's own thresholds; the alert may be lower, never higher.
+    pub grade: Grade,
+    /// The sound that the list wants.
+    pub tone: Tone,
+    /// The colour that the list wants.
+    pub colour_of_list: Colour,
     /// Whether the entry has passed its own expiry date, as far as the unit knows the time.
     pub expired: bool,
     /// Time since the entry was added or last confirmed, if the list says and the unit knows the time.
@@ -163,6 +170,10 @@ pub struct Alert {
     pub action: String,
     /// "Silver Ford Focus"; may be empty.
     pub vehicle: String,
+    /// The sound of its list; how it is sounded says the grade.
+    pub tone: Tone,
+    /// The colour of its list, beside that of the grade.
+    pub colour: Colour,
     /// How sure.
     pub sureness: Sureness,
     /// What speaks against it.

@@ -1,6 +1,7 @@
 //! The speaker: one thread owns the sound device. To sound an alert is to send on a channel; nothing ever waits for the
 //! card. A device that is missing or goes away is a state with a name, and is tried again every few seconds.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -15,6 +16,7 @@ use super::{Alert, AlertId, Grade, tone};
 use crate::clock::{Moment, Shared};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
+use crate::hotlist::Tone;
 
 /// How long after a failure the device is tried again.
 const RETRY: Duration = Duration::from_secs(3);
@@ -176,7 +178,7 @@ pub struct Speaker {
 }
 
 enum Order {
-    Sound(AlertId, Grade),
+    Sound(AlertId, Grade, Tone),
     Ended(u64),
     Lost(u64, String),
     Stop,
@@ -213,7 +215,7 @@ impl Speaker {
     pub fn sound(&self, alert: &Alert) {
         if let Some(orders) = &self.orders {
             // The thread is gone only while the unit is being taken down.
-            let _ = orders.send(Order::Sound(alert.id, alert.grade));
+            let _ = orders.send(Order::Sound(alert.id, alert.grade, alert.tone));
         }
     }
 
@@ -242,14 +244,15 @@ struct Deck {
     orders: Sender<Order>,
     state: Arc<Mutex<SoundState>>,
     heard: Arc<dyn Fn(AlertId, Moment) + Send + Sync>,
-    tones: [(Grade, Arc<[f32]>); 3],
+    /// Every voice of every grade.
+    tones: HashMap<(Grade, Tone), Arc<[f32]>>,
     output: Option<Box<dyn Output>>,
     /// Counts the devices opened, so that late news of an earlier one is known for what it is.
     opened: u64,
     next_try: Moment,
     playing: Option<Playing>,
     played: u64,
-    pending: Vec<(AlertId, Grade, Moment)>,
+    pending: Vec<(AlertId, Grade, Tone, Moment)>,
 }
 
 struct Playing {
@@ -275,7 +278,10 @@ impl Deck {
             orders,
             state,
             heard,
-            tones: Grade::ALL.map(|grade| (grade, tone::tone(grade).into())),
+            tones: Grade::ALL
+                .into_iter()
+                .flat_map(|grade| Tone::ALL.map(|voice| ((grade, voice), tone::tone(voice, grade).into())))
+                .collect(),
             output: None,
             opened: 0,
             next_try,
@@ -303,7 +309,7 @@ impl Deck {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Sound(alert, grade) => self.pending.push((alert, grade, self.clock.now())),
+            Order::Sound(alert, grade, voice) => self.pending.push((alert, grade, voice, self.clock.now())),
             Order::Ended(number) => {
                 if self.playing.as_ref().is_some_and(|playing| playing.number == number) {
                     self.playing = None;
@@ -350,11 +356,12 @@ impl Deck {
     }
 
     /// Plays the most trusted alert that waits, once nothing at least as trusted is playing. All that wait with the same
-    /// grade share one tone, so that sound never lags behind.
+    /// grade share one tone, that of the first, so that sound never lags behind.
     fn play_next(&mut self) {
         let now = self.clock.now();
-        self.pending.retain(|(_, _, since)| now.since(*since) < STALE);
-        let Some(grade) = self.pending.iter().map(|(_, grade, _)| *grade).max() else { return };
+        self.pending.retain(|(.., since)| now.since(*since) < STALE);
+        let Some(grade) = self.pending.iter().map(|(_, grade, ..)| *grade).max() else { return };
+        let voice = self.pending.iter().find(|(_, of, ..)| *of == grade).map_or(Tone::Horn, |(_, _, voice, _)| *voice);
         if self.playing.as_ref().is_some_and(|playing| playing.grade >= grade) {
             return;
         }
@@ -362,9 +369,9 @@ impl Deck {
         if let Some(interrupted) = self.playing.take() {
             interrupted.cut.store(true, Ordering::Relaxed);
         }
-        let Some((_, samples)) = self.tones.iter().find(|(of, _)| *of == grade) else { return };
+        let Some(samples) = self.tones.get(&(grade, voice)) else { return };
         let alerts: Vec<AlertId> =
-            self.pending.extract_if(.., |(_, of, _)| *of == grade).map(|(alert, ..)| alert).collect();
+            self.pending.extract_if(.., |(_, of, ..)| *of == grade).map(|(alert, ..)| alert).collect();
         self.played += 1;
         let (number, orders, heard) = (self.played, self.orders.clone(), Arc::clone(&self.heard));
         let cut = Arc::new(AtomicBool::new(false));

@@ -1,9 +1,11 @@
 //! The tones: a family a grade, told apart by rhythm as well as by pitch, so that neither hearing loss nor a bad
-//! loudspeaker makes one sound like the other. The surer, the higher and the faster.
+//! loudspeaker makes one sound like the other. The surer, the higher and the faster. A list may choose the voice in which they
+//! are sounded, which changes neither.
 
 use std::f32::consts::TAU;
 
 use super::Grade;
+use crate::hotlist::Tone;
 
 /// Samples a second of every tone.
 pub const RATE: u32 = 48_000;
@@ -33,13 +35,36 @@ const PROBABLE: &[Pulse] = &[(880.0, 0.2), (0.0, 0.14), (880.0, 0.2)];
 /// One long low one.
 const POSSIBLE: &[Pulse] = &[(494.0, 0.45)];
 
-/// The tone of a grade: one channel at [`RATE`], each sample within -1 to 1 at full volume.
-pub fn tone(grade: Grade) -> Vec<f32> {
+/// How a voice makes one pulse.
+struct Voice {
+    /// How loud the pitch and each of its overtones is: number of the harmonic, share.
+    harmonics: &'static [(f32, f32)],
+    /// Peak, 0 to 1.
+    loud: f32,
+    /// How fast a pulse fades, as a rate a second.
+    fades: f32,
+}
+
+/// Two overtones at least carry the pitch where road noise covers the lowest one; the whistle does without, since it is for
+/// what is good to know.
+fn voice(tone: Tone) -> Voice {
+    match tone {
+        Tone::Horn => Voice { harmonics: &[(1.0, 1.0), (2.0, 0.35), (3.0, 0.2)], loud: 1.0, fades: 0.0 },
+        Tone::Whistle => Voice { harmonics: &[(1.0, 1.0)], loud: 0.5, fades: 0.0 },
+        Tone::Bell => Voice { harmonics: &[(1.0, 1.0), (2.0, 0.5), (4.0, 0.15)], loud: 1.0, fades: 4.0 },
+        Tone::Reed => Voice { harmonics: &[(1.0, 1.0), (3.0, 0.45), (5.0, 0.25)], loud: 1.0, fades: 0.0 },
+    }
+}
+
+/// The tone of a grade in the voice of a list: one channel at [`RATE`], each sample within -1 to 1 at full volume.
+pub fn tone(tone: Tone, grade: Grade) -> Vec<f32> {
     let pulses = match grade {
         Grade::Certain => CERTAIN,
         Grade::Probable => PROBABLE,
         Grade::Possible => POSSIBLE,
     };
+    let Voice { harmonics, loud, fades } = voice(tone);
+    let scale = loud / harmonics.iter().map(|(_, share)| share).sum::<f32>();
     let mut samples = Vec::new();
     for &(pitch, length) in pulses {
         let count = (length * RATE as f32) as usize;
@@ -49,10 +74,8 @@ pub fn tone(grade: Grade) -> Vec<f32> {
             }
             let (t, left) = (i as f32 / RATE as f32, (count - 1 - i) as f32 / RATE as f32);
             let swell = (t.min(left) / EDGE).min(1.0);
-            // Two overtones carry the pitch where road noise covers the lowest one.
-            let wave =
-                (TAU * pitch * t).sin() + 0.35 * (TAU * 2.0 * pitch * t).sin() + 0.2 * (TAU * 3.0 * pitch * t).sin();
-            wave / 1.55 * swell * swell * (3.0 - 2.0 * swell)
+            let wave: f32 = harmonics.iter().map(|(number, share)| share * (TAU * number * pitch * t).sin()).sum();
+            wave * scale * (-fades * t).exp() * swell * swell * (3.0 - 2.0 * swell)
         }));
     }
     samples
@@ -109,37 +132,59 @@ pub(super) mod tests {
         (strongest.0 > 0.01 && strongest.1 == by_rhythm).then_some(by_rhythm)
     }
 
+    fn all() -> impl Iterator<Item = (Tone, Grade)> {
+        Tone::ALL.into_iter().flat_map(|tone| Grade::ALL.map(|grade| (tone, grade)))
+    }
+
     #[test]
-    fn each_grade_is_recognised_by_pitch_and_by_rhythm() {
-        for grade in Grade::ALL {
-            let samples = tone(grade);
-            assert_eq!(recognised(&samples), Some(grade), "{grade:?}: {:?}", rhythm(&samples));
+    fn each_grade_is_recognised_by_pitch_and_by_rhythm_in_every_voice() {
+        for (voice, grade) in all() {
+            let samples = tone(voice, grade);
+            assert_eq!(recognised(&samples), Some(grade), "{voice:?} {grade:?}: {:?}", rhythm(&samples));
         }
     }
 
     #[test]
     fn pitches_of_other_grades_are_far_below() {
-        for (grade, own, others) in [
-            (Grade::Certain, 1568.0, [880.0, 494.0]),
-            (Grade::Probable, 880.0, [1568.0, 494.0]),
-            (Grade::Possible, 494.0, [1175.0, 880.0]),
-        ] {
-            let samples = tone(grade);
-            for other in others {
-                assert!(power(&samples, own) > 30.0 * power(&samples, other), "{grade:?} at {other} Hz");
+        for voice in Tone::ALL {
+            for (grade, own, others) in [
+                (Grade::Certain, 1568.0, [880.0, 494.0]),
+                (Grade::Probable, 880.0, [1568.0, 494.0]),
+                (Grade::Possible, 494.0, [1175.0, 880.0]),
+            ] {
+                let samples = tone(voice, grade);
+                for other in others {
+                    assert!(power(&samples, own) > 30.0 * power(&samples, other), "{voice:?} {grade:?} at {other} Hz");
+                }
             }
         }
     }
 
     #[test]
+    fn voices_are_told_apart() {
+        // By loudness, by overtones, and by whether the sound fades: a pulse's end beside its beginning.
+        let described = |voice| {
+            let samples = tone(voice, Grade::Possible);
+            let of = |harmonic: f32| power(&samples, 494.0 * harmonic) / power(&samples, 494.0);
+            let (head, tail) = samples.split_at(samples.len() / 2);
+            (of(2.0) > 0.02, of(3.0) > 0.1, power(tail, 494.0) < 0.4 * power(head, 494.0))
+        };
+        assert_eq!(described(Tone::Horn), (true, false, false));
+        assert_eq!(described(Tone::Whistle), (false, false, false));
+        assert_eq!(described(Tone::Bell), (true, false, true));
+        assert_eq!(described(Tone::Reed), (false, true, false));
+    }
+
+    #[test]
     fn tones_neither_clip_nor_click_nor_delay_the_words() {
-        for grade in Grade::ALL {
-            let samples = tone(grade);
+        for (voice, grade) in all() {
+            let samples = tone(voice, grade);
             assert!(samples.iter().all(|s| s.abs() <= 1.0));
-            assert!(samples.iter().fold(0.0_f32, |peak, s| peak.max(s.abs())) > 0.6, "{grade:?} is faint");
-            assert!(samples.windows(2).all(|pair| (pair[1] - pair[0]).abs() < 0.45), "{grade:?} clicks");
+            let peak = samples.iter().fold(0.0_f32, |peak, s| peak.max(s.abs()));
+            assert!(peak > if voice == Tone::Whistle { 0.4 } else { 0.6 }, "{voice:?} {grade:?} is faint: {peak}");
+            assert!(samples.windows(2).all(|pair| (pair[1] - pair[0]).abs() < 0.45), "{voice:?} {grade:?} clicks");
             assert_eq!((samples[0], samples[samples.len() - 1]), (0.0, 0.0));
-            assert!(samples.len() < RATE as usize, "{grade:?} is too long");
+            assert!(samples.len() < RATE as usize, "{voice:?} {grade:?} is too long");
         }
     }
 }

@@ -4,10 +4,13 @@ use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::{Remark, Report, Settings};
+use crate::hotlist::{Progress, Remark, Report, Settings, Watch};
 
 /// Prints a line on standard output. In this room it stands for the standard library's macro of the same name, which
 /// panics when whoever reads has gone: `outrider ... | head` is no fault, and the car's work goes on without its listener.
@@ -81,6 +84,15 @@ fn log_to_standard_error() {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
+/// The time that `text` names: hours from `now`, or the end of a day.
+fn until(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    if let Some(hours) = text.strip_suffix('h') {
+        return now.checked_add_signed(TimeDelta::try_hours(hours.parse().ok()?)?);
+    }
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.succ_opt()?;
+    Some(day.and_time(NaiveTime::MIN).and_utc())
+}
+
 /// How a list is to be used, from a TOML file.
 fn list_settings(path: &Path) -> Result<Settings> {
     let text =
@@ -95,6 +107,29 @@ fn list_settings(path: &Path) -> Result<Settings> {
 
 /// Lines of an import that people are shown; the rest is counted.
 const REMARKS: usize = 20;
+
+/// A bar on standard error, where that is a terminal: how much of a file of so many bytes was read, then stored.
+fn bar(bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:<24} {wide_bar} {bytes}/{total_bytes} {eta}");
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message("reading")
+}
+
+/// Shows on `bar` how far an import is.
+fn watch(bar: ProgressBar) -> Watch {
+    Watch(Arc::new(move |progress| match progress {
+        Progress::Read(_, bytes) => bar.set_position(bytes),
+        Progress::Stored(stored, of) => bar.set_message(format!("storing, {} %", stored * 100 / of.max(1))),
+    }))
+}
+
+/// Tells what came of an import: as JSON, or to people.
+fn print_report(file: &Path, report: &Report, json: bool) {
+    if json {
+        println!("{}", serde_json::to_string(report).unwrap_or_default());
+    } else {
+        print_import(file, report);
+    }
+}
 
 /// Tells people what came of an import: the sum on standard output, bad lines on standard error.
 fn print_import(file: &Path, report: &Report) {

@@ -13,9 +13,10 @@ use super::head::{ListHead, Settings};
 use super::import::{ImportOptions, Report};
 use super::index::Packed;
 use super::mark::Mark;
-use super::revision::{self, Base, Chunks, Manifest, Record, Refusal};
+use super::revision::{self, Base, Body, Chunks, Manifest, Record, Refusal, Signed};
 use super::signing::SigningKey;
 use super::snapshot::Listed;
+use super::statement::{self, Statement};
 use super::store::{Hotlist, LISTS, REMOVED, begin, check_id};
 use super::writer::{self, Changes};
 use crate::fault::{Fault, Kind, Result};
@@ -54,14 +55,14 @@ pub enum Applied {
 }
 
 /// A revision as the office hands it down.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Published {
     /// Which revision.
     pub revision: u64,
     /// The whole list.
-    pub whole: Vec<u8>,
+    pub whole: Signed,
     /// What changed, and since which revision; `None` where there is nothing to go on from, or the whole list is as good.
-    pub change: Option<(u64, Vec<u8>)>,
+    pub change: Option<(u64, Signed)>,
 }
 
 /// What is taken off, and why.
@@ -83,23 +84,22 @@ pub enum Amendment {
 
 /// How long it is kept why an entry was taken off, days: alerts do not live longer.
 const KEPT: u64 = 7;
+/// Bytes of the largest change that is made: a car holds it in memory while it is applied. Beyond it cars take the whole
+/// list, which they need not hold.
+const CHANGE_LIMIT: u64 = 64 << 20;
 const WHAT: &str = "cannot use the list's revision";
 
 impl Hotlist {
-    /// Brings a list to a revision that an office has signed. Matching goes on against the old one until the new one is
-    /// there, whole.
+    /// Brings a list to a revision that an office has signed, which `reader` gives. Matching goes on against the old one
+    /// until the new one is there, whole. Of a whole list no more is held in memory than a chunk, its patterns and a
+    /// number an entry.
     ///
     /// # Errors
     /// No trusted signature; damaged or cut short; of another list than `expected`; older than what is held, or a change of
     /// another revision than is held; or the disk fails. The list is then as it was.
-    pub fn apply(&self, bytes: &[u8], expected: Option<&str>) -> Result<Applied> {
+    pub fn apply(&self, reader: impl Read, expected: Option<&str>) -> Result<Applied> {
         let trusted = self.trusted.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let (manifest, body) = revision::open(bytes, &trusted).map_err(|refusal| match refusal {
-            Refusal::Damaged(why) => damaged(why),
-            Refusal::Untrusted(why) => Fault::new(Kind::Denied, WHAT).because(why).remedy(
-                "Enrol the car again, so that it has the office's key; if it has, somebody else made this file",
-            ),
-        })?;
+        let (manifest, body) = revision::open(reader, &trusted)?;
         check_id(&manifest.list)?;
         let denied = |why: String| Fault::new(Kind::Denied, WHAT).at(&manifest.list).because(why);
         if expected.is_some_and(|expected| expected != manifest.list) {
@@ -138,13 +138,13 @@ impl Hotlist {
         }
     }
 
-    fn apply_whole(&self, manifest: Manifest, body: &[u8]) -> Result<Applied> {
+    fn apply_whole(&self, manifest: Manifest, mut body: Body<impl Read>) -> Result<Applied> {
         let mut head = self.new_head(&manifest);
         head.generation = self.head(&manifest.list).map_or(0, |head| head.generation) + 1;
         self.replace(&mut head, |writer| {
             let mut last: Option<(Option<Packed>, String)> = None;
-            for record in manifest.records(body) {
-                let Record::Entry(bytes) = record.map_err(damaged)? else {
+            while let Some(record) = body.next()? {
+                let Record::Entry(bytes) = record else {
                     return Err(damaged("a whole list removes an entry".into()));
                 };
                 let entry = Entry::decode(bytes).map_err(damaged)?;
@@ -180,11 +180,11 @@ impl Hotlist {
         Ok(Applied::Replaced { list: manifest.list, revision: manifest.revision, count: head.count })
     }
 
-    fn apply_change(&self, manifest: Manifest, body: &[u8], held: &Listed) -> Result<Applied> {
+    fn apply_change(&self, manifest: Manifest, mut body: Body<impl Read>, held: &Listed) -> Result<Applied> {
         let mut changes = Changes::default();
         let mut removals = Removals::new();
-        for record in manifest.records(body) {
-            match record.map_err(damaged)? {
+        while let Some(record) = body.next()? {
+            match record {
                 Record::Entry(bytes) => {
                     let entry = Entry::decode(bytes).map_err(damaged)?;
                     changes
@@ -205,7 +205,7 @@ impl Hotlist {
         }
         let mut head = self.new_head(&manifest);
         head.generation = held.head.generation;
-        self.change_list(held, head, &changes, &removals, |head| {
+        self.change_list(held, head, &changes, &removals, None, |head| {
             if (head.count, head.patterns) != (manifest.count, manifest.patterns) {
                 return Err(damaged(format!(
                     "it leads to {} entries where its manifest says {}",
@@ -218,13 +218,15 @@ impl Hotlist {
         Ok(Applied::Changed { list: manifest.list, revision: manifest.revision, count: manifest.count, changed })
     }
 
-    /// Makes the changes in one transaction. `check` sees the new head, its counts filled in, and may add to it or refuse.
+    /// Makes the changes in one transaction, and with them keeps what is `said` of them. `check` sees the new head, its
+    /// counts filled in, and may add to it or refuse.
     pub(super) fn change_list(
         &self,
         held: &Listed,
         mut head: ListHead,
         changes: &Changes,
         removals: &[(Mark, String)],
+        said: Option<&Statement>,
         check: impl FnOnce(&mut ListHead) -> Result<()>,
     ) -> Result<()> {
         let fault = |error| self.unstored(error);
@@ -234,7 +236,11 @@ impl Hotlist {
         let written = written.map_err(fault)?;
         (head.count, head.patterns) = (written.count, written.patterns);
         check(&mut head)?;
+        let stated = self.stated.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (|| {
+            if let Some(said) = said {
+                statement::keep(&transaction, said, &stated)?;
+            }
             transaction.open_table(LISTS)?.insert(head.id.as_str(), &head.encode()[..])?;
             {
                 let now = self.clock.utc();
@@ -254,7 +260,8 @@ impl Hotlist {
     }
 
     /// Changes the list `id`, which must have been signed before, and signs the change: it costs what changes, not what the
-    /// list holds. Gives the revision that it goes on from, and the bytes.
+    /// list holds. Gives the revision that it goes on from, and the signed change. A VRM that is taken off must be on the
+    /// list: whoever mistyped it is to know.
     ///
     /// # Errors
     /// There is no such list, it was never signed, an amendment is of no VRM, or the disk fails; nothing is changed then.
@@ -264,7 +271,7 @@ impl Hotlist {
         amendments: &[Amendment],
         revision: Option<u64>,
         key: &SigningKey,
-    ) -> Result<(u64, Vec<u8>)> {
+    ) -> Result<(u64, Signed)> {
         let what = "cannot change the list";
         let _changing = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.snapshot();
@@ -278,16 +285,21 @@ impl Hotlist {
                 .remedy("Publish it whole first"));
         };
         let unusable = || Fault::new(Kind::Usage, what).at(id).because("an amendment is of no VRM");
-        let (mut changes, mut removals, mut chunks) = (Changes::default(), Vec::new(), Chunks::default());
+        let (mut changes, mut removals, mut chunks) =
+            (Changes::default(), Vec::new(), Chunks::in_folder(self.folder()));
         for amendment in amendments {
             match amendment {
                 Amendment::Set(entry) => {
                     let bytes = entry.encode();
-                    chunks.push(&Record::Entry(&bytes));
+                    chunks.push(&Record::Entry(&bytes)).map_err(|error| self.unsigned(error))?;
                     changes.of(&entry.vrm).ok_or_else(unusable)?.push(bytes);
                 }
                 Amendment::Remove { mark, why } => {
-                    chunks.push(&Record::Removal { mark: mark.to_string(), why: why.clone() });
+                    if !held.holds(mark) {
+                        return Err(Fault::new(Kind::Missing, what).at(id).because(format!("{mark} is not on it")));
+                    }
+                    let removal = Record::Removal { mark: mark.to_string(), why: why.clone() };
+                    chunks.push(&removal).map_err(|error| self.unsigned(error))?;
                     removals.push((mark.clone(), why.clone()));
                 }
             }
@@ -304,14 +316,15 @@ impl Hotlist {
                 .because(format!("revision {revision} is not newer than {}, which is held", base.revision)));
         }
         let head = ListHead { revision, produced: now, received: now, ..ListHead::clone(&held.head) };
-        let mut signed = Vec::new();
-        self.change_list(held, head, &changes, &removals, |head| {
-            let (bytes, state) = chunks.sign(head, Some(base), None, key);
+        let mut change = None;
+        self.change_list(held, head, &changes, &removals, None, |head| {
+            let (signed, state) = chunks.sign(head, Some(base), None, key).map_err(|error| self.unsigned(error))?;
             head.state = Some(state);
-            signed = bytes;
+            change = Some(signed);
             Ok(())
         })?;
-        Ok((base.revision, signed))
+        let change = change.ok_or_else(|| Fault::new(Kind::Internal, what).because("it was not signed"))?;
+        Ok((base.revision, change))
     }
 
     /// Uses the list `id` otherwise from now on. The office's next revision brings its own settings again.
@@ -381,7 +394,12 @@ impl Hotlist {
     /// # Errors
     /// There is no such list, or the disk fails.
     pub fn sign_whole(&self, id: &str, key: &SigningKey) -> Result<Published> {
+        let _changing = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         self.sign(id, None, key)
+    }
+
+    fn unsigned(&self, error: std::io::Error) -> Fault {
+        Fault::io("cannot sign the list: its bytes are put together in this folder", self.folder(), error)
     }
 
     /// Signs the revision of `id` that is held: whole, and as a change of `before`, if that was signed.
@@ -390,19 +408,20 @@ impl Hotlist {
         let Some(list) = snapshot.list(id) else {
             return Err(Fault::new(Kind::Missing, "cannot sign the list").at(id).because("there is no such list"));
         };
-        let mut chunks = Chunks::default();
+        let unsigned = |error| self.unsigned(error);
+        let mut chunks = Chunks::in_folder(self.folder());
         for entry in self.rows(list) {
-            chunks.push(&Record::Entry(&entry?.1));
+            chunks.push(&Record::Entry(&entry?.1)).map_err(unsigned)?;
         }
-        let whole_size = chunks.size();
-        let (whole, state) = chunks.sign(&list.head, None, list.head.state, key);
+        let limit = (chunks.size() / 2).min(CHANGE_LIMIT);
+        let (whole, state) = chunks.sign(&list.head, None, list.head.state, key).map_err(unsigned)?;
         let mut change = None;
-        if let Some((before, base)) = before.and_then(|before| Some((before, before.head.state?))) {
-            let chunks = self.differences(before, list)?;
-            if chunks.size() < whole_size / 2 {
-                let base = Base { revision: before.head.revision, state: base };
-                change = Some((base.revision, chunks.sign(&list.head, Some(base), Some(state), key).0));
-            }
+        if let Some((before, base)) = before.and_then(|before| Some((before, before.head.state?)))
+            && let Some(chunks) = self.differences(before, list, limit)?
+        {
+            let base = Base { revision: before.head.revision, state: base };
+            let signed = chunks.sign(&list.head, Some(base), Some(state), key).map_err(unsigned)?;
+            change = Some((base.revision, signed.0));
         }
         // Remembered, so that the next change can go on from it.
         let head = ListHead { state: Some(state), ..ListHead::clone(&list.head) };
@@ -410,14 +429,17 @@ impl Hotlist {
         Ok(Published { revision: head.revision, whole, change })
     }
 
-    /// What leads from `before` to `after`.
-    fn differences(&self, before: &Listed, after: &Listed) -> Result<Chunks> {
-        let mut chunks = Chunks::default();
+    /// What leads from `before` to `after`; `None` if that is `limit` bytes or more.
+    fn differences(&self, before: &Listed, after: &Listed, limit: u64) -> Result<Option<Chunks>> {
+        let mut chunks = Chunks::in_folder(self.folder());
         let (mut old, mut new) = (self.groups(before), self.groups(after));
         let (mut a, mut b) = (old.next().transpose()?, new.next().transpose()?);
         loop {
+            if chunks.size() >= limit {
+                return Ok(None);
+            }
             let order = match (&a, &b) {
-                (None, None) => return Ok(chunks),
+                (None, None) => return Ok(Some(chunks)),
                 (Some(_), None) => std::cmp::Ordering::Less,
                 (None, Some(_)) => std::cmp::Ordering::Greater,
                 (Some(a), Some(b)) => a.place.cmp(&b.place),
@@ -426,13 +448,14 @@ impl Hotlist {
                 && let Some(gone) = &a
             {
                 let entry = Entry::decode(&gone.entries[0]).map_err(|why| self.damaged(why))?;
-                chunks.push(&Record::Removal { mark: entry.vrm.to_string(), why: String::new() });
+                let removal = Record::Removal { mark: entry.vrm.to_string(), why: String::new() };
+                chunks.push(&removal).map_err(|error| self.unsigned(error))?;
             }
             if let Some(new) = &b
                 && (order.is_gt() || (order.is_eq() && a.as_ref().is_some_and(|a| a.entries != new.entries)))
             {
                 for entry in &new.entries {
-                    chunks.push(&Record::Entry(entry));
+                    chunks.push(&Record::Entry(entry)).map_err(|error| self.unsigned(error))?;
                 }
             }
             if order.is_le() {
@@ -497,6 +520,18 @@ enum Place {
 struct Group {
     place: Place,
     entries: Vec<Vec<u8>>,
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Damaged(why) => damaged(why),
+            Refusal::Unreadable(error) => Fault::new(Kind::Unavailable, WHAT).because(error),
+            Refusal::Untrusted(why) => Fault::new(Kind::Denied, WHAT).because(why).remedy(
+                "Enrol the car again, so that it has the office's key; if it has, somebody else made this file",
+            ),
+        }
+    }
 }
 
 fn damaged(why: String) -> Fault {

@@ -7,6 +7,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Priority;
+use super::own::OWN;
 
 /// What is known of a list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,17 +46,17 @@ pub struct Settings {
     pub priority: Priority,
     /// From which probability on a hit has which grade.
     pub thresholds: Thresholds,
-    /// The tone of its alerts, by name; empty: the grade's own.
-    pub tone: String,
-    /// The colour of its alerts, by name; empty: the grade's own.
-    pub colour: String,
+    /// The sound of its alerts. How sure they are sounds the same in each.
+    pub tone: Tone,
+    /// The colour beside its alerts. How sure they are looks the same with each.
+    pub colour: Colour,
     /// The car says nothing of its hits; the office is told.
     pub covert: bool,
     /// A list of those that may be here: a vehicle that is not on it is the hit.
     pub white: bool,
-    /// The roles that may see it; empty: all.
+    /// The roles that may see it; empty: all. Where none of them is on board, it is covert.
     pub audience: Vec<String>,
-    /// How long its hits are kept, hours; default: as the car's configuration says.
+    /// How long its hits are kept in the car, hours, as far as the car's configuration allows; default: as that says.
     pub keep_hits_h: Option<u32>,
     /// The hours of the day in which it counts, the car's local time; default: all.
     pub hours: Option<Hours>,
@@ -63,6 +64,80 @@ pub struct Settings {
     pub area: Vec<[f64; 2]>,
     /// How long a pair of read and entry that was judged wrong is silent, hours; default: thirty days.
     pub silence_h: Option<u32>,
+}
+
+/// The sound that tells one list's alerts from another's: the same rhythm and pitch for each grade, another voice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tone {
+    /// A horn.
+    #[default]
+    Horn,
+    /// A whistle, at half the loudness: for what is good to know.
+    Whistle,
+    /// A bell, struck and fading.
+    Bell,
+    /// A reed, harsh.
+    Reed,
+}
+
+/// The colour that tells one list's alerts from another's. None of them is that of a grade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Colour {
+    /// No colour of its own.
+    #[default]
+    None,
+    /// Blue.
+    Blue,
+    /// Green.
+    Green,
+    /// Violet.
+    Violet,
+    /// Grey.
+    Grey,
+}
+
+impl Tone {
+    /// Every tone.
+    pub const ALL: [Self; 4] = [Self::Horn, Self::Whistle, Self::Bell, Self::Reed];
+
+    /// Its name in a list's settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Horn => "horn",
+            Self::Whistle => "whistle",
+            Self::Bell => "bell",
+            Self::Reed => "reed",
+        }
+    }
+
+    /// The tone of that name. A later office may hand down one that this car does not have: the alert then has the common
+    /// one, for a list without its sound is better than no list.
+    fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|tone| tone.name() == name).unwrap_or_default()
+    }
+}
+
+impl Colour {
+    /// Every colour.
+    pub const ALL: [Self; 5] = [Self::None, Self::Blue, Self::Green, Self::Violet, Self::Grey];
+
+    /// Its name in a list's settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Blue => "blue",
+            Self::Green => "green",
+            Self::Violet => "violet",
+            Self::Grey => "grey",
+        }
+    }
+
+    /// The colour of that name; see [`Tone::named`].
+    fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|colour| colour.name() == name).unwrap_or_default()
+    }
 }
 
 /// From which probability on a hit has which grade. A hit that nothing but characters speak for and that is weaker than
@@ -126,8 +201,12 @@ mod clock_time {
 }
 
 impl ListHead {
-    /// Time since the list was produced; zero if that lies ahead of `utc`.
+    /// Time since the list was produced; zero if that lies ahead of `utc`, and for the crew's own list, which is kept here and
+    /// whose entries all have an end.
     pub fn age(&self, utc: DateTime<Utc>) -> Duration {
+        if self.id == OWN {
+            return Duration::ZERO;
+        }
         (utc - self.produced).to_std().unwrap_or_default()
     }
 }
@@ -148,6 +227,12 @@ impl Settings {
         let rising = [0.0, possible, probable, certain, 1.0].windows(2).all(|pair| pair[0] <= pair[1]);
         if !rising || possible <= 0.0 {
             return Err("its thresholds must rise from possible (above 0) over probable to certain (1 at most)".into());
+        }
+        if self.audience.iter().any(|role| role.trim().is_empty()) {
+            return Err("a role of its audience has no name".into());
+        }
+        if self.keep_hits_h == Some(0) {
+            return Err("keep_hits_h is 0, must be 1 hour or more".into());
         }
         if matches!(self.area.len(), 1 | 2) {
             return Err("its area has fewer than three corners".into());
@@ -172,6 +257,12 @@ impl Settings {
             }
         }
         inside
+    }
+
+    /// Whether somebody who has one of the roles `on_board` may see it.
+    pub fn is_for(&self, on_board: &[String]) -> bool {
+        let same = |role: &String| on_board.iter().any(|held| held.trim().eq_ignore_ascii_case(role.trim()));
+        self.audience.is_empty() || self.audience.iter().any(same)
     }
 
     /// How long a pair that was judged wrong is silent.
@@ -224,8 +315,8 @@ impl From<&Settings> for StoredSettings {
             certain: settings.thresholds.certain,
             probable: settings.thresholds.probable,
             possible: settings.thresholds.possible,
-            tone: settings.tone.clone(),
-            colour: settings.colour.clone(),
+            tone: settings.tone.name().into(),
+            colour: settings.colour.name().into(),
             covert: settings.covert,
             white: settings.white,
             audience: settings.audience.clone(),
@@ -249,8 +340,8 @@ impl TryFrom<StoredSettings> for Settings {
             owner: stored.owner,
             priority: Priority::from_number(stored.priority).ok_or("a list's priority is none")?,
             thresholds: Thresholds { certain: stored.certain, probable: stored.probable, possible: stored.possible },
-            tone: stored.tone,
-            colour: stored.colour,
+            tone: Tone::named(&stored.tone),
+            colour: Colour::named(&stored.colour),
             covert: stored.covert,
             white: stored.white,
             audience: stored.audience,
@@ -350,6 +441,7 @@ mod tests {
     fn settings_come_from_toml_and_survive_being_stored() {
         let settings = Settings::parse(
             "owner = \"RPU\"\npriority = \"high\"\ncovert = true\naudience = [\"sergeant\"]\nkeep_hits_h = 12\n\
+             tone = \"bell\"\ncolour = \"violet\"\n\
              thresholds = { certain = 0.95, probable = 0.8, possible = 0.5 }\nhours = { from = \"22:00\", until = \"06:00\" }\n\
              area = [[51.0, 0.0], [51.0, 1.0], [52.0, 0.5]]\n",
         )
@@ -359,6 +451,10 @@ mod tests {
         assert_eq!(Settings::try_from(StoredSettings::from(&Settings::default())), Ok(Settings::default()));
         for (text, why) in [
             ("color = \"red\"", "unknown field"),
+            ("tone = \"siren\"", "expected one of `horn`, `whistle`, `bell`, `reed`"),
+            ("colour = \"red\"", "expected one of `none`, `blue`"),
+            ("audience = [\" \"]", "no name"),
+            ("keep_hits_h = 0", "keep_hits_h is 0"),
             ("thresholds = { certain = 0.5, probable = 0.8 }", "must rise"),
             ("thresholds = { possible = 0.0 }", "must rise"),
             ("area = [[51.0, 0.0]]", "three corners"),
@@ -367,6 +463,27 @@ mod tests {
         ] {
             assert!(Settings::parse(text).is_err_and(|said| said.contains(why)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_tone_that_a_later_office_has_is_the_common_one_and_the_list_is_used() {
+        for (tone, colour) in Tone::ALL.into_iter().zip(Colour::ALL) {
+            let settings = Settings { tone, colour, ..Settings::default() };
+            assert_eq!(Settings::try_from(StoredSettings::from(&settings)), Ok(settings));
+        }
+        let later = StoredSettings { tone: "gong".into(), colour: "pink".into(), ..(&Settings::default()).into() };
+        assert_eq!(Settings::try_from(later), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn a_list_is_for_its_audience_only() {
+        let of = |audience: &[&str]| Settings {
+            audience: audience.iter().map(|role| (*role).to_owned()).collect(),
+            ..Settings::default()
+        };
+        let on_board = ["Constable".to_owned()];
+        assert!(of(&[]).is_for(&[]) && of(&[]).is_for(&on_board) && of(&["sergeant", "constable"]).is_for(&on_board));
+        assert!(!of(&["sergeant"]).is_for(&on_board) && !of(&["constable"]).is_for(&[]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::entry::Priority;
+use super::entry::{Entry, Priority};
 use super::head::{ListHead, Settings};
 use super::index::Packed;
 use super::mark::Mark;
@@ -47,8 +47,8 @@ pub struct Watch(pub Arc<dyn Fn(Progress) + Send + Sync>);
 /// How far an import is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// So many lines that count were read.
-    Read(u64),
+    /// So many lines that count were read, and so many bytes.
+    Read(u64, u64),
     /// So many entries were stored, of so many.
     Stored(u64, u64),
 }
@@ -179,7 +179,7 @@ impl Hotlist {
             Trouble::Io(error) => unreadable(error),
             Trouble::NoList(why) => damaged(why),
         })?;
-        let mut sorter = Sorter::in_folder(self.path.parent().unwrap_or(Path::new(".")).to_owned());
+        let mut sorter = Sorter::in_folder(self.folder().to_owned());
         let mut patterns: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
         let (mut lines, mut corrected_lines, mut refused_lines) = (0u64, 0, 0);
         let (mut corrected, mut refused) = (Vec::new(), Vec::new());
@@ -210,7 +210,7 @@ impl Hotlist {
             if lines.is_multiple_of(STEP)
                 && let Some(Watch(watch)) = watch
             {
-                watch(Progress::Read(lines));
+                watch(Progress::Read(lines, sheet.bytes()));
             }
         }
         if lines == 0 {
@@ -258,10 +258,29 @@ impl Hotlist {
     }
 
     fn scratch(&self, error: std::io::Error) -> Fault {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        Fault::io("cannot sort the list's entries in this folder", folder, error)
+        Fault::io("cannot sort the list's entries in this folder", self.folder(), error)
             .remedy("Make room there, about as much as the list takes")
     }
+}
+
+/// The entries of a CSV file that holds a few, and what is to be said of its bad lines. `file` is its name, for errors.
+///
+/// # Errors
+/// It cannot be read, or is no list.
+pub fn entries(reader: impl Read, file: &Path) -> Result<(Vec<Entry>, Vec<Remark>)> {
+    let what = "cannot read the entries";
+    let mut sheet = Sheet::open(reader, Priority::default()).map_err(|trouble| match trouble {
+        Trouble::Io(error) => Fault::io(what, file, error),
+        Trouble::NoList(why) => Fault::new(Kind::Damaged, what).at(file.display()).because(why),
+    })?;
+    let (mut entries, mut refused) = (Vec::new(), Vec::new());
+    while let Some(row) = sheet.next().map_err(|error| Fault::io(what, file, error))? {
+        match row {
+            Row::Entry(entry, None) => entries.push(*entry),
+            Row::Entry(_, Some(remark)) | Row::Refused(remark) => refused.push(remark),
+        }
+    }
+    Ok((entries, refused))
 }
 
 /// Lines or entries between two words on progress.

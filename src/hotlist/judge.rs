@@ -5,8 +5,9 @@ use std::sync::PoisonError;
 
 use chrono::{DateTime, Utc};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::statement::{self, Said, Statement};
 use super::store::{Hotlist, begin};
 use crate::fault::{Fault, Result};
 use crate::plate;
@@ -17,12 +18,15 @@ pub(super) const SILENCED: TableDefinition<(&str, &str, &str), i64> = TableDefin
 pub(super) const PRECISION: TableDefinition<&str, (u64, u64, u64)> = TableDefinition::new("precision");
 
 /// What the crew found a hit to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Judgement {
     /// The listed vehicle.
     True,
-    /// Not the listed vehicle, or an entry that no longer holds.
+    /// Not the listed vehicle.
     False,
+    /// The listed vehicle, but the entry no longer holds: as false as the other, and for the list's owner to mend.
+    Outdated,
     /// The vehicle could not be found.
     NotFound,
 }
@@ -46,6 +50,19 @@ impl Precision {
         let judged = self.true_hits + self.false_hits;
         (judged > 0).then(|| self.true_hits as f64 / judged as f64)
     }
+}
+
+/// A pair of read and entry that was judged wrong and is silent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct SilentPair {
+    /// The list that has the entry.
+    pub list: String,
+    /// The VRM or pattern as it is listed, shared glyphs as digits.
+    pub mark: String,
+    /// What was read, shared glyphs as digits.
+    pub text: String,
+    /// Until when.
+    pub until: DateTime<Utc>,
 }
 
 /// The pairs that are silent.
@@ -80,7 +97,7 @@ fn key(list: &str, mark: &str, text: &str) -> (String, String, String) {
 }
 
 impl Hotlist {
-    /// Keeps what the crew found the hit of `list`'s entry `mark` on a read of `text` to be. A pair that is judged false is
+    /// Keeps what the crew found the hit of `list`'s entry `mark` on a read of `text` to be, and tells the office. A pair that is judged false is
     /// silent from now on, for as long as the list says; one judged true is silent no more. Waits for the disk.
     ///
     /// # Errors
@@ -91,15 +108,34 @@ impl Hotlist {
             self.snapshot().list(list).map_or_else(Default::default, |list| list.head.settings.clone()).silence();
         let until = utc + silence;
         let pair = key(list, mark, text);
+        let said = Said::Found { list: list.to_owned(), mark: mark.to_owned(), text: text.to_owned(), judgement };
+        let stated = self.stated.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (|| {
             let transaction = begin(&self.database)?;
             write(&transaction, &pair, judgement, until, utc)?;
+            statement::keep(&transaction, &Statement { utc, said }, &stated)?;
             transaction.commit()?;
             Ok::<_, redb::Error>(())
         })()
         .map_err(|error| Fault::database("cannot keep what was found of a hit", &self.path, error))?;
         // No list has changed, but what is silent has.
         self.refresh(Some(""))
+    }
+
+    /// The pairs that are silent at `utc`, in order.
+    pub fn silent_pairs(&self, utc: DateTime<Utc>) -> Vec<SilentPair> {
+        let snapshot = self.snapshot();
+        let silent = snapshot.silenced.0.iter().filter(|(_, until)| **until > utc);
+        let mut pairs: Vec<SilentPair> = silent
+            .map(|((list, mark, text), until)| SilentPair {
+                list: list.clone(),
+                mark: mark.clone(),
+                text: text.clone(),
+                until: *until,
+            })
+            .collect();
+        pairs.sort();
+        pairs
     }
 
     /// How often the hits of `list` were what it said, and how many pairs are silent at `utc`.
@@ -137,7 +173,7 @@ fn write(
             right += 1;
             silenced.remove(pair)?;
         }
-        Judgement::False => {
+        Judgement::False | Judgement::Outdated => {
             wrong += 1;
             silenced.insert(pair, until.timestamp())?;
         }

@@ -76,7 +76,7 @@ pub enum Contradiction {
     },
     /// The VRM is listed, but the store could not give the entry: nothing but the VRM is known.
     EntryUnreadable,
-    /// The camera saw the plate of another country.
+    /// The plate looks like one of another country.
     Country {
         /// What the entry says.
         listed: String,
@@ -106,6 +106,8 @@ pub enum Contradiction {
     },
     /// The list counts in one area only, and where the vehicle was seen is not known.
     PlaceUnknown,
+    /// The list counts at certain hours only, and no satellite has told the time.
+    TimeUnknown,
 }
 
 impl fmt::Display for Contradiction {
@@ -114,7 +116,9 @@ impl fmt::Display for Contradiction {
             Self::Expired { on } => write!(f, "the entry expired on {}", on.format("%Y-%m-%d")),
             Self::ListStale { age } => write!(f, "the list is {} days old", age.as_secs() / 86_400),
             Self::EntryUnreadable => f.write_str("the entry cannot be read from the store"),
-            Self::Country { listed, seen } => write!(f, "the plate is from {seen}, the entry's from {listed}"),
+            Self::Country { listed, seen } => {
+                write!(f, "the plate is laid out like one of {seen}, the entry is of {listed}")
+            }
             Self::Class { listed, seen } => write!(f, "the camera saw a {seen}, the entry says {listed}"),
             Self::Colour { listed, seen } => write!(f, "the camera saw {seen}, the entry says {listed}"),
             Self::Layout => f.write_str("no UK plate is laid out like this"),
@@ -122,6 +126,7 @@ impl fmt::Display for Contradiction {
                 write!(f, "this pair was judged wrong and is silent until {}", until.format("%Y-%m-%d"))
             }
             Self::PlaceUnknown => f.write_str("the list counts in an area only and the position is not known"),
+            Self::TimeUnknown => f.write_str("the list counts at certain hours only and the time is not known"),
         }
     }
 }
@@ -165,9 +170,18 @@ pub struct Hit {
 }
 
 impl Hit {
-    /// Whether the crew is not to be told: the list is covert, or the pair was judged wrong.
-    pub fn is_silent(&self) -> bool {
-        self.list.settings.covert || self.against.iter().any(|c| matches!(c, Contradiction::JudgedWrong { .. }))
+    /// Whether a crew of the roles `on_board` is not to be told: the list is covert, or for others, or the pair was judged
+    /// wrong.
+    pub fn is_silent(&self, on_board: &[String]) -> bool {
+        let settings = &self.list.settings;
+        settings.covert
+            || !settings.is_for(on_board)
+            || self.against.iter().any(|c| matches!(c, Contradiction::JudgedWrong { .. }))
+    }
+
+    /// The grade that it would have if only what `counts` spoke against it.
+    pub fn grade_if(&self, counts: impl Fn(&Contradiction) -> bool) -> Grade {
+        graded(self.how, self.probability, self.against.iter().any(counts), self.list.settings.thresholds)
     }
 }
 
@@ -176,6 +190,8 @@ impl Hit {
 pub struct Circumstances {
     /// When it was seen.
     pub utc: DateTime<Utc>,
+    /// Whether that time can be trusted.
+    pub timed: bool,
     /// Latitude and longitude.
     pub place: Option<(f64, f64)>,
     /// The country of the plate, as on its oval, where the camera could tell.
@@ -250,7 +266,8 @@ impl Matcher<'_> {
     /// Whether the list counts at this time and place.
     fn counts(&self, list: &ListHead) -> bool {
         let local = self.seen.utc.with_timezone(&Local).time();
-        list.settings.hours.is_none_or(|hours| hours.hold(local))
+        // Where the time or the place is not known the list counts, and the hit says so.
+        list.settings.hours.is_none_or(|hours| !self.seen.timed || hours.hold(local))
             && self.seen.place.is_none_or(|(lat, lon)| list.settings.covers(lat, lon))
     }
 
@@ -394,7 +411,10 @@ impl Matcher<'_> {
         if self.seen.place.is_none() && !list.head.settings.area.is_empty() {
             against.push(Contradiction::PlaceUnknown);
         }
-        let grade = graded(how, probability, &against, list.head.settings.thresholds);
+        if !self.seen.timed && list.head.settings.hours.is_some() {
+            against.push(Contradiction::TimeUnknown);
+        }
+        let grade = graded(how, probability, !against.is_empty(), list.head.settings.thresholds);
         self.hits.push(Hit {
             list: list.head.clone(),
             entry,
@@ -447,7 +467,7 @@ impl Matcher<'_> {
 }
 
 /// What is approximate, a pattern or without entry is never certain; what is contradicted is possible and no more.
-fn graded(how: How, probability: f32, against: &[Contradiction], thresholds: Thresholds) -> Grade {
+fn graded(how: How, probability: f32, contradicted: bool, thresholds: Thresholds) -> Grade {
     let by_probability = if probability >= thresholds.certain {
         Grade::Certain
     } else if probability >= thresholds.probable {
@@ -456,7 +476,7 @@ fn graded(how: How, probability: f32, against: &[Contradiction], thresholds: Thr
         Grade::Possible
     };
     let best = match how {
-        _ if !against.is_empty() => Grade::Possible,
+        _ if contradicted => Grade::Possible,
         How::Exact => Grade::Certain,
         How::Probable | How::Pattern | How::Absent => Grade::Probable,
     };
@@ -464,14 +484,15 @@ fn graded(how: How, probability: f32, against: &[Contradiction], thresholds: Thr
 }
 
 fn is_uk(country: &str) -> bool {
-    ["GB", "UK", "GBR"].iter().any(|uk| country.eq_ignore_ascii_case(uk))
+    let country = country.trim();
+    ["GB", "UK", "GBR", "Great Britain", "United Kingdom"].iter().any(|uk| country.eq_ignore_ascii_case(uk))
 }
 
 /// Whether what the entry says and what the camera saw may be the same. Cameras take silver for grey.
 fn alike(listed: &str, seen: &str) -> bool {
     let known = |text: &str| match text.trim().to_lowercase().as_str() {
         "grey" | "gray" | "silver" => "grey".to_owned(),
-        "uk" | "gbr" => "gb".to_owned(),
+        "uk" | "gbr" | "great britain" | "united kingdom" => "gb".to_owned(),
         "motorbike" => "motorcycle".to_owned(),
         other => other.to_owned(),
     };

@@ -24,20 +24,25 @@ mod sheet;
 mod signing;
 mod snapshot;
 mod sort;
+mod statement;
 mod store;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod typed;
 mod writer;
 
 pub use chain::{Amendment, Applied, Published};
 pub use entry::{Entry, Priority};
-pub use head::{Hours, ListHead, Settings, Thresholds};
-pub use import::{ImportOptions, Progress, Report, Watch};
-pub use judge::{Judgement, Precision};
+pub use head::{Colour, Hours, ListHead, Settings, Thresholds, Tone};
+pub use import::{ImportOptions, Progress, Report, Watch, entries};
+pub use judge::{Judgement, Precision, SilentPair};
 pub use mark::{Mark, NotAMark, Pattern};
 pub use matching::{Circumstances, Contradiction, Grade, Hit, How, Weakest};
 pub use own::OWN;
+pub use revision::Signed;
 pub use sheet::Remark;
 pub use signing::{SigningKey, VerifyingKey};
+pub use statement::{Said, Statement};
 pub use store::{Hotlist, Standing};
+pub use typed::typed;

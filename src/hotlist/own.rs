@@ -10,6 +10,7 @@ use super::head::{ListHead, Settings};
 use super::index::Packed;
 use super::mark::Mark;
 use super::patterns::Automaton;
+use super::statement::{Said, Statement};
 use super::store::Hotlist;
 use super::writer::Changes;
 use crate::fault::{Fault, Kind, Result};
@@ -18,7 +19,7 @@ use crate::fault::{Fault, Kind, Result};
 pub const OWN: &str = "crew";
 
 impl Hotlist {
-    /// Takes up an entry of the crew's: it is matched from now on. Entries of the same VRM that have expired at `now` go.
+    /// Takes up an entry of the crew's: it is matched from now on, and the office is told. Entries of the same VRM that have expired at `now` go.
     ///
     /// # Errors
     /// It has no reason, no expiry, or one that has passed; or the disk fails.
@@ -64,13 +65,14 @@ impl Hotlist {
         entries.push(entry.encode());
         let head =
             ListHead { revision: held.head.revision + 1, produced: now, received: now, ..ListHead::clone(&held.head) };
-        self.change_list(held, head, &changes, &[], |_| Ok(()))?;
+        let said = Statement { utc: now, said: Said::Entry(Box::new(entry)) };
+        self.change_list(held, head, &changes, &[], Some(&said), |_| Ok(()))?;
         self.head(OWN)
             .map(|head| ListHead::clone(&head))
             .ok_or_else(|| Fault::new(Kind::Internal, "the crew's list is gone"))
     }
 
-    /// Takes an entry of the crew's off again. False if there is none of that VRM or pattern.
+    /// Takes an entry of the crew's off again, and tells the office. False if there is none of that VRM or pattern.
     ///
     /// # Errors
     /// The disk fails.
@@ -85,7 +87,8 @@ impl Hotlist {
         let removals: Removals = vec![(mark.clone(), why.to_owned())];
         let head =
             ListHead { revision: held.head.revision + 1, produced: now, received: now, ..ListHead::clone(&held.head) };
-        self.change_list(held, head, &changes, &removals, |_| Ok(()))?;
+        let said = Statement { utc: now, said: Said::Removal { mark: mark.clone(), why: why.to_owned() } };
+        self.change_list(held, head, &changes, &removals, Some(&said), |_| Ok(()))?;
         Ok(true)
     }
 }

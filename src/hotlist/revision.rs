@@ -10,10 +10,14 @@
 //! entry, those of VRMs ascending, then those of patterns ascending. A change names its base; it has, for each VRM or
 //! pattern that changes, all entries that it has from now on, or its removal.
 
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use prost::Message;
 use prost::encoding::{decode_varint, encode_varint};
 use sha2::{Digest, Sha256};
+use tempfile::{SpooledTempFile, spooled_tempfile_in};
 
 use super::head::{ListHead, Settings, StoredSettings};
 use super::signing::{SIGNATURE, SigningKey, VerifyingKey};
@@ -23,8 +27,9 @@ const VERSION: u16 = 2;
 const HEAD: usize = MAGIC.len() + 2;
 /// Bytes of a chunk, about.
 const CHUNK: usize = 1 << 20;
-/// The largest manifest.
-const MANIFEST_LIMIT: usize = 4 << 20;
+/// The largest manifest, and the largest chunk, that is read.
+const MANIFEST_LIMIT: u64 = 4 << 20;
+const CHUNK_LIMIT: u64 = 16 << 20;
 
 const ENTRY: u8 = 0;
 const REMOVAL: u8 = 1;
@@ -89,7 +94,6 @@ pub(super) struct Manifest {
     pub(super) count: u64,
     pub(super) patterns: u64,
     pub(super) settings: Settings,
-    chunks: Vec<(usize, [u8; 32])>,
 }
 
 /// What a change goes on from.
@@ -108,56 +112,67 @@ pub(super) enum Record<'a> {
     Removal { mark: String, why: String },
 }
 
-/// Collects records into chunks.
-#[derive(Default)]
+/// Collects records into chunks, in memory as long as there are few, then in a file.
 pub(super) struct Chunks {
-    body: Vec<u8>,
-    start: usize,
+    written: SpooledTempFile,
+    /// The chunk that is being filled.
+    open: Vec<u8>,
+    size: u64,
     chunks: Vec<StoredChunk>,
 }
 
+/// Bytes of chunks that are held in memory.
+const HELD: usize = 4 << 20;
+
 impl Chunks {
-    pub(super) fn push(&mut self, record: &Record<'_>) {
+    /// None yet; many are put into a file without a name in `folder`.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        Self { written: spooled_tempfile_in(HELD, folder), open: Vec::new(), size: 0, chunks: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, record: &Record<'_>) -> io::Result<()> {
         match record {
             Record::Entry(bytes) => self.append(ENTRY, bytes),
             Record::Removal { mark, why } => {
                 let removal = StoredRemoval { mark: mark.clone(), why: why.clone() };
-                self.append(REMOVAL, &removal.encode_to_vec());
+                self.append(REMOVAL, &removal.encode_to_vec())
             }
         }
     }
 
-    fn append(&mut self, kind: u8, bytes: &[u8]) {
-        encode_varint(bytes.len() as u64 + 1, &mut self.body);
-        self.body.push(kind);
-        self.body.extend_from_slice(bytes);
-        if self.body.len() - self.start >= CHUNK {
-            self.close();
-        }
+    fn append(&mut self, kind: u8, bytes: &[u8]) -> io::Result<()> {
+        let before = self.open.len();
+        encode_varint(bytes.len() as u64 + 1, &mut self.open);
+        self.open.push(kind);
+        self.open.extend_from_slice(bytes);
+        self.size += (self.open.len() - before) as u64;
+        if self.open.len() >= CHUNK { self.close() } else { Ok(()) }
     }
 
-    fn close(&mut self) {
-        let chunk = &self.body[self.start..];
-        if !chunk.is_empty() {
-            self.chunks.push(StoredChunk { size: chunk.len() as u64, sha256: Sha256::digest(chunk).to_vec() });
-            self.start = self.body.len();
+    fn close(&mut self) -> io::Result<()> {
+        if !self.open.is_empty() {
+            let sha256 = Sha256::digest(&self.open).to_vec();
+            self.chunks.push(StoredChunk { size: self.open.len() as u64, sha256 });
+            self.written.write_all(&self.open)?;
+            self.open.clear();
         }
+        Ok(())
     }
 
     /// How many bytes of records there are.
-    pub(super) fn size(&self) -> usize {
-        self.body.len()
+    pub(super) fn size(&self) -> u64 {
+        self.size
     }
 
-    /// The signed bytes of the revision with `head`. `state`: the one of the content, where it is known already.
+    /// The signed revision with `head`. `state`: the one of the content, where it is known already.
     pub(super) fn sign(
         mut self,
         head: &ListHead,
         base: Option<Base>,
         state: Option<[u8; 32]>,
         key: &SigningKey,
-    ) -> (Vec<u8>, [u8; 32]) {
-        self.close();
+    ) -> io::Result<(Signed, [u8; 32])> {
+        self.close()?;
         let mut manifest = StoredManifest {
             list: head.id.clone(),
             name: head.name.clone(),
@@ -174,81 +189,131 @@ impl Chunks {
         let state = state.unwrap_or_else(|| Sha256::digest(manifest.encode_to_vec()).into());
         manifest.state = state.to_vec();
         let manifest = manifest.encode_to_vec();
-        let mut bytes = Vec::with_capacity(HEAD + manifest.len() + SIGNATURE + 10 + self.body.len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_be_bytes());
-        encode_varint(manifest.len() as u64, &mut bytes);
-        bytes.extend_from_slice(&manifest);
-        bytes.extend_from_slice(&key.sign(&manifest));
-        bytes.extend_from_slice(&self.body);
-        (bytes, state)
+        let mut head = Vec::with_capacity(HEAD + manifest.len() + SIGNATURE + 10);
+        head.extend_from_slice(MAGIC);
+        head.extend_from_slice(&VERSION.to_be_bytes());
+        encode_varint(manifest.len() as u64, &mut head);
+        head.extend_from_slice(&manifest);
+        head.extend_from_slice(&key.sign(&manifest));
+        Ok((Signed { head, chunks: self.written, size: self.size }, state))
     }
 }
 
-/// Why bytes are refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A signed revision, ready to be handed down. A large one is in a file that has no name and goes with this.
+#[derive(Debug)]
+pub struct Signed {
+    head: Vec<u8>,
+    chunks: SpooledTempFile,
+    size: u64,
+}
+
+impl Signed {
+    /// How many bytes it has.
+    pub fn size(&self) -> u64 {
+        self.head.len() as u64 + self.size
+    }
+
+    /// Its bytes from the first on.
+    ///
+    /// # Errors
+    /// The file that they are in cannot be read.
+    pub fn reader(&mut self) -> io::Result<impl Read + '_> {
+        self.chunks.rewind()?;
+        Ok(self.head.as_slice().chain(&mut self.chunks))
+    }
+}
+
+/// Why a revision is refused.
+#[derive(Debug)]
 pub(super) enum Refusal {
-    /// They are not what they claim to be.
+    /// Its bytes are not what they claim to be.
     Damaged(String),
     /// Nobody whom this car trusts has signed them.
     Untrusted(String),
+    /// They cannot be read.
+    Unreadable(io::Error),
 }
 
 fn damaged(why: impl Into<String>) -> Refusal {
     Refusal::Damaged(why.into())
 }
 
-/// The manifest of a revision, its signature checked, and the bytes of its chunks, which are not checked yet.
-pub(super) fn open<'a>(bytes: &'a [u8], trusted: &[VerifyingKey]) -> Result<(Manifest, &'a [u8]), Refusal> {
-    if bytes.len() < HEAD || !bytes.starts_with(MAGIC) {
-        return Err(damaged("these are not the bytes of a list's revision"));
-    }
-    let version = u16::from_be_bytes([bytes[MAGIC.len()], bytes[MAGIC.len() + 1]]);
+/// Reads `length` bytes; fewer are damage.
+fn exactly(reader: &mut impl Read, length: u64, part: &str) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    reader.by_ref().take(length).read_to_end(&mut bytes).map_err(Refusal::Unreadable)?;
+    if bytes.len() as u64 == length { Ok(bytes) } else { Err(damaged(format!("it is cut short in its {part}"))) }
+}
+
+/// The manifest of a revision, its signature checked, and its chunks, which are read and checked one by one.
+pub(super) fn open<R: Read>(mut reader: R, trusted: &[VerifyingKey]) -> Result<(Manifest, Body<R>), Refusal> {
+    let head = exactly(&mut reader, HEAD as u64, "head").ok().filter(|head| head.starts_with(MAGIC));
+    let head = head.ok_or_else(|| damaged("these are not the bytes of a list's revision"))?;
+    let version = u16::from_be_bytes([head[MAGIC.len()], head[MAGIC.len() + 1]]);
     if version != VERSION {
         return Err(damaged(format!("the revision has format {version}, this program knows {VERSION}")));
     }
-    let mut rest = &bytes[HEAD..];
-    let length = decode_varint(&mut rest).map_err(|error| damaged(error.to_string()))?;
-    let length = usize::try_from(length).ok().filter(|length| *length <= MANIFEST_LIMIT);
-    let length = length.filter(|length| *length + SIGNATURE <= rest.len());
-    let length = length.ok_or_else(|| damaged("it is cut short in its manifest"))?;
-    let (manifest, rest) = rest.split_at(length);
-    let (signature, body) = rest.split_at(SIGNATURE);
+    let mut length = Vec::new();
+    while length.last().is_none_or(|byte| byte & 0x80 != 0) {
+        length.extend(exactly(&mut reader, 1, "head")?);
+        if length.len() > 5 {
+            return Err(damaged("its manifest has no length"));
+        }
+    }
+    let length = decode_varint(&mut &length[..]).map_err(|error| damaged(error.to_string()))?;
+    if length > MANIFEST_LIMIT {
+        return Err(damaged(format!("its manifest has {length} bytes, more than {MANIFEST_LIMIT}")));
+    }
+    let manifest = exactly(&mut reader, length, "manifest")?;
+    let signature = exactly(&mut reader, SIGNATURE as u64, "signature")?;
     if trusted.is_empty() {
         return Err(Refusal::Untrusted("this car has no key of an office to check its signature with".into()));
     }
-    if !trusted.iter().any(|key| key.verifies(manifest, signature)) {
+    if !trusted.iter().any(|key| key.verifies(&manifest, &signature)) {
         return Err(Refusal::Untrusted("its signature is not that of an office that this car trusts".into()));
     }
-    let manifest = StoredManifest::decode(manifest).map_err(|error| damaged(error.to_string()))?;
+    let mut manifest = StoredManifest::decode(&manifest[..]).map_err(|error| damaged(error.to_string()))?;
+    let chunks = std::mem::take(&mut manifest.chunks);
     let manifest = Manifest::try_from(manifest).map_err(damaged)?;
-    let size: usize = manifest.chunks.iter().map(|(size, _)| size).sum();
-    if size != body.len() {
-        return Err(damaged(format!("it is cut short: {} bytes of {size}", body.len())));
-    }
-    Ok((manifest, body))
+    Ok((manifest, Body { reader, chunks: chunks.into_iter(), number: 0, chunk: Vec::new(), at: 0 }))
 }
 
-impl Manifest {
-    /// The records in `body`, each chunk checked before its first record is given; ends with an error where it is damaged.
-    pub(super) fn records<'a>(&'a self, mut body: &'a [u8]) -> impl Iterator<Item = Result<Record<'a>, String>> {
-        let mut chunks = self.chunks.iter().enumerate();
-        let mut chunk: &[u8] = &[];
-        std::iter::from_fn(move || {
-            if chunk.is_empty() {
-                let (number, (size, sha256)) = chunks.next()?;
-                (chunk, body) = body.split_at(*size);
-                if <[u8; 32]>::from(Sha256::digest(chunk)) != *sha256 {
-                    (chunk, chunks) = (&[], [].iter().enumerate());
-                    return Some(Err(format!("its chunk {} is damaged: its SHA-256 is another", number + 1)));
-                }
+/// The chunks of a revision as they are read: no more than one of them is held.
+pub(super) struct Body<R> {
+    reader: R,
+    chunks: std::vec::IntoIter<StoredChunk>,
+    /// Of the chunk that is held, from 1.
+    number: usize,
+    chunk: Vec<u8>,
+    /// Where its next record begins.
+    at: usize,
+}
+
+impl<R: Read> Body<R> {
+    /// The next record, each chunk checked before its first is given; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Record<'_>>, Refusal> {
+        while self.at == self.chunk.len() {
+            let Some(StoredChunk { size, sha256 }) = self.chunks.next() else {
+                return match exactly(&mut self.reader, 1, "end") {
+                    Ok(_) => Err(damaged("it goes on behind its last chunk")),
+                    Err(Refusal::Damaged(_)) => Ok(None),
+                    Err(other) => Err(other),
+                };
+            };
+            self.number += 1;
+            if size > CHUNK_LIMIT {
+                return Err(damaged(format!("its chunk {} has {size} bytes, more than {CHUNK_LIMIT}", self.number)));
             }
-            let record = record(&mut chunk);
-            if record.is_err() {
-                (chunk, chunks) = (&[], [].iter().enumerate());
+            self.at = 0;
+            self.chunk = exactly(&mut self.reader, size, &format!("chunk {}", self.number))?;
+            if Sha256::digest(&self.chunk)[..] != sha256[..] {
+                return Err(damaged(format!("its chunk {} is damaged: its SHA-256 is another", self.number)));
             }
-            Some(record)
-        })
+        }
+        let mut rest = &self.chunk[self.at..];
+        let record = record(&mut rest).map_err(damaged)?;
+        self.at = self.chunk.len() - rest.len();
+        Ok(Some(record))
     }
 }
 
@@ -284,19 +349,6 @@ impl TryFrom<StoredManifest> for Manifest {
             state: hash(stored.state)?,
             produced: DateTime::from_timestamp(stored.produced, 0).ok_or("its date is none")?,
             settings: stored.settings.ok_or("it has no settings")?.try_into()?,
-            chunks: stored
-                .chunks
-                .into_iter()
-                .map(|chunk| {
-                    Ok((
-                        usize::try_from(chunk.size)
-                            .ok()
-                            .filter(|n| *n <= 1 << 40)
-                            .ok_or("a chunk of its manifest is too large")?,
-                        hash(chunk.sha256)?,
-                    ))
-                })
-                .collect::<Result<_, String>>()?,
             list: stored.list,
             name: stored.name,
             revision: stored.revision,
@@ -331,36 +383,76 @@ pub(super) mod tests {
         }
     }
 
+    pub(crate) fn bytes(mut signed: Signed) -> Vec<u8> {
+        let size = signed.size();
+        let mut bytes = Vec::new();
+        signed.reader().expect("readable").read_to_end(&mut bytes).expect("readable");
+        assert_eq!(bytes.len() as u64, size);
+        bytes
+    }
+
     fn revision(key: &SigningKey) -> Vec<u8> {
-        let mut chunks = Chunks::default();
-        chunks.push(&Record::Entry(&entry("AB12CDE", "stolen").encode()));
-        chunks.push(&Record::Removal { mark: "CD34EFG".into(), why: "recovered".into() });
-        chunks.sign(&head(), Some(Base { revision: 6, state: [1; 32] }), Some([2; 32]), key).0
+        let mut chunks = Chunks::in_folder(Path::new("."));
+        chunks.push(&Record::Entry(&entry("AB12CDE", "stolen").encode())).expect("taken");
+        chunks.push(&Record::Removal { mark: "CD34EFG".into(), why: "recovered".into() }).expect("taken");
+        let base = Base { revision: 6, state: [1; 32] };
+        bytes(chunks.sign(&head(), Some(base), Some([2; 32]), key).expect("signed").0)
     }
 
     fn whole(bytes: &[u8], trusted: &[VerifyingKey]) -> Result<usize, Refusal> {
-        let (manifest, body) = open(bytes, trusted)?;
-        manifest.records(body).collect::<Result<Vec<_>, _>>().map(|records| records.len()).map_err(Refusal::Damaged)
+        let (_, mut body) = open(bytes, trusted)?;
+        let mut records = 0;
+        while body.next()?.is_some() {
+            records += 1;
+        }
+        Ok(records)
     }
 
     #[test]
     fn a_revision_comes_back_as_it_was() {
         let key = key();
         let bytes = revision(&key);
-        let (manifest, body) = open(&bytes, &[key.verifying()]).expect("whole");
+        let (manifest, mut body) = open(&bytes[..], &[key.verifying()]).expect("whole");
         assert_eq!((manifest.list.as_str(), manifest.revision, manifest.state), ("pnc", 7, [2; 32]));
         assert_eq!(manifest.base, Some(Base { revision: 6, state: [1; 32] }));
-        let records: Vec<_> = manifest.records(body).collect::<Result<_, _>>().expect("whole");
-        assert_eq!(records[0], Record::Entry(&entry("AB12CDE", "stolen").encode()));
-        assert_eq!(records[1], Record::Removal { mark: "CD34EFG".into(), why: "recovered".into() });
+        let first = entry("AB12CDE", "stolen").encode();
+        assert_eq!(body.next().expect("whole"), Some(Record::Entry(&first)));
+        let second = Record::Removal { mark: "CD34EFG".into(), why: "recovered".into() };
+        assert_eq!(body.next().expect("whole"), Some(second));
+        assert_eq!(body.next().expect("whole"), None);
+        let longer = [&bytes[..], b"x"].concat();
+        assert!(matches!(whole(&longer, &[key.verifying()]), Err(Refusal::Damaged(why)) if why.contains("goes on")));
+    }
+
+    #[test]
+    fn many_records_are_in_many_chunks_and_come_back_in_order() {
+        let (key, folder) = (key(), tempfile::tempdir().expect("a folder"));
+        let mut chunks = Chunks::in_folder(folder.path());
+        let text = |n: u32| format!("{n:06}{}", "x".repeat(2000));
+        let count = 4000;
+        for n in 0..count {
+            chunks.push(&Record::Entry(text(n).as_bytes())).expect("taken");
+        }
+        assert!(chunks.written.is_rolled(), "more than is held in memory");
+        let mut signed = chunks.sign(&head(), None, None, &key).expect("signed").0;
+        // More than once, as an office may.
+        for _ in 0..2 {
+            let (_, mut body) = open(signed.reader().expect("readable"), &[key.verifying()]).expect("whole");
+            for n in 0..count {
+                assert_eq!(body.next().expect("whole"), Some(Record::Entry(text(n).as_bytes())));
+            }
+            assert!(body.next().expect("whole").is_none() && body.number > 5);
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 0);
     }
 
     #[test]
     fn what_nobody_trusted_has_signed_is_refused() {
         let bytes = revision(&key());
-        let said = |trusted: &[VerifyingKey]| match open(&bytes, trusted) {
+        let said = |trusted: &[VerifyingKey]| match open(&bytes[..], trusted) {
             Err(Refusal::Untrusted(why)) => why,
-            other => panic!("{other:?}"),
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("it is taken"),
         };
         assert!(said(&[]).contains("no key") && said(&[key().verifying()]).contains("signature"));
     }
@@ -380,9 +472,9 @@ pub(super) mod tests {
         #[test]
         fn no_signed_bytes_can_break_it(body in proptest::collection::vec(any::<u8>(), 0..300)) {
             let key = key();
-            let chunks = vec![StoredChunk { size: body.len() as u64, sha256: Sha256::digest(&body).to_vec() }];
-            let (bytes, _) = Chunks { start: body.len(), body, chunks }.sign(&head(), None, None, &key);
-            let _ = whole(&bytes, &[key.verifying()]);
+            let size = body.len() as u64;
+            let chunks = Chunks { open: body, size, ..Chunks::in_folder(Path::new(".")) };
+            let _ = whole(&bytes(chunks.sign(&head(), None, None, &key).expect("signed").0), &[key.verifying()]);
         }
     }
 }

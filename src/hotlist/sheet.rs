@@ -79,6 +79,11 @@ impl<R: Read> Sheet<R> {
         Ok(Self { lines, layout, priority })
     }
 
+    /// How many bytes of the file were taken in so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lines.reader.get_ref().get_ref().1.bytes
+    }
+
     /// The next record; `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Row>> {
         self.lines.skip_blank()?;
@@ -106,9 +111,23 @@ impl<R: Read> Sheet<R> {
 /// Makes a number of the two bytes of UTF-16, whichever comes first.
 type Number = fn([u8; 2]) -> u16;
 
+/// Counts what is read.
+struct Counted<R> {
+    reader: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.bytes += read as u64;
+        Ok(read)
+    }
+}
+
 /// The lines of a file as text: UTF-16 by its byte order mark, else each line UTF-8 if it is, and Latin-1 if not.
 struct Lines<R> {
-    reader: BufReader<io::Chain<io::Cursor<Vec<u8>>, R>>,
+    reader: BufReader<io::Chain<io::Cursor<Vec<u8>>, Counted<R>>>,
     wide: Option<Number>,
     ahead: VecDeque<String>,
     /// The number of the first line in `ahead`, from 1.
@@ -126,7 +145,10 @@ impl<R: Read> Lines<R> {
             [0xef, 0xbb, 0xbf] => (3, None),
             _ => (0, None),
         };
-        let reader = BufReader::with_capacity(256 << 10, io::Cursor::new(start.split_off(mark)).chain(reader));
+        let reader = BufReader::with_capacity(
+            256 << 10,
+            io::Cursor::new(start.split_off(mark)).chain(Counted { reader, bytes: 3 }),
+        );
         Ok(Self { reader, wide, ahead: VecDeque::new(), number: 1, ended: false })
     }
 
@@ -469,6 +491,7 @@ mod tests {
                 Row::Refused(remark) => whole.refused.push(remark),
             }
         }
+        assert_eq!(sheet.bytes(), bytes.len().max(3) as u64, "all of it was taken in");
         Ok(whole)
     }
 

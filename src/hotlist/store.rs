@@ -1,5 +1,6 @@
 //! The lists on disk, and the snapshot of them that matching uses.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -15,13 +16,14 @@ use super::mark::Mark;
 use super::matching::{self, Circumstances, Hit};
 use super::signing::VerifyingKey;
 use super::snapshot::{Listed, Patterns, Snapshot, classes};
+use super::statement::STATEMENTS;
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::plate::{self, Vrm};
 use crate::recognise::Read;
 
-/// Version of the store's layout, lists by id, and why entries were taken off (list and mark: when and why).
-const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Version of the store's layout and its id, lists by id, and why entries were taken off (list and mark: when and why).
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 pub(super) const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lists");
 pub(super) const REMOVED: TableDefinition<(&str, &str), (i64, &str)> = TableDefinition::new("removed");
 
@@ -57,6 +59,10 @@ pub struct Hotlist {
     pub(super) change: Mutex<()>,
     /// Whose revisions are taken.
     pub(super) trusted: RwLock<Vec<VerifyingKey>>,
+    /// Tells this store from every other that the unit has had.
+    pub(super) id: u64,
+    /// The numbers of the statements that the office has stored and that are still kept.
+    pub(super) stated: Mutex<BTreeSet<u64>>,
 }
 
 impl std::fmt::Debug for Hotlist {
@@ -108,21 +114,27 @@ impl Hotlist {
     /// The store in `database`; `path` is its name, for errors.
     pub(super) fn over(database: Database, path: &Path, clock: clock::Shared) -> Result<Self> {
         let transaction = begin(&database).map_err(|error| Fault::database(OPEN, path, error))?;
-        (|| {
+        let id = (|| {
             let mut meta = transaction.open_table(META)?;
             let layout = meta.get("layout")?.map(|layout| layout.value());
             if layout.is_none() {
                 meta.insert("layout", LAYOUT)?;
             }
+            let known = meta.get("id")?.map(|id| id.value());
+            let id = known.unwrap_or_else(|| fastrand::u64(1..));
+            if known.is_none() {
+                meta.insert("id", id)?;
+            }
             transaction.open_table(LISTS)?;
             transaction.open_table(REMOVED)?;
             transaction.open_table(SILENCED)?;
             transaction.open_table(PRECISION)?;
-            Ok::<_, redb::Error>(layout)
+            transaction.open_table(STATEMENTS)?;
+            Ok::<_, redb::Error>((layout, id))
         })()
         .map_err(|error| Fault::database(OPEN, path, error))
-        .and_then(|layout| match layout {
-            None | Some(LAYOUT) => Ok(()),
+        .and_then(|(layout, id)| match layout {
+            None | Some(LAYOUT) => Ok(id),
             Some(other) => Err(Fault::new(Kind::Damaged, OPEN)
                 .at(path.display())
                 .because(format!("it has layout {other}, this program knows {LAYOUT}"))
@@ -136,6 +148,8 @@ impl Hotlist {
             snapshot: RwLock::new(Arc::new(Snapshot::of(Vec::new(), Arc::default(), 0))),
             change: Mutex::default(),
             trusted: RwLock::default(),
+            id,
+            stated: Mutex::default(),
         };
         hotlist.refresh(None).map_err(|fault| fault.remedy("Move the file away and import the lists again"))?;
         Ok(hotlist)
@@ -229,7 +243,7 @@ impl Hotlist {
 
     /// What `read`, seen at `utc`, means against the lists; see [`Self::match_at`].
     pub fn match_read(&self, read: &Read, utc: DateTime<Utc>) -> Vec<Hit> {
-        self.match_at(read, &Circumstances { utc, ..Circumstances::default() })
+        self.match_at(read, &Circumstances { utc, timed: true, ..Circumstances::default() })
     }
 
     /// What `read` means against the lists: the most trusted hit first. Never waits for a disk unless it is a hit, and never
@@ -319,6 +333,11 @@ impl Hotlist {
             blocks: Arc::new(blocks),
             head: Arc::new(head),
         })
+    }
+
+    /// The folder that the store lies in.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
     fn unreadable(&self, id: &str, error: redb::Error) -> Fault {

@@ -13,10 +13,10 @@ use chrono::{DateTime, Utc};
 
 use super::likely::tests::saying;
 use super::*;
-use crate::clock::{Moment, SimulatedClock};
+use crate::clock::SimulatedClock;
 use crate::fault::Kind;
 use crate::plate::Vrm;
-use crate::recognise::{Character, Read, ReadId, Thumbnail};
+use crate::recognise::{Character, Read};
 
 const LIST: &str =
     "vrm,reason,priority,expires\nAB12CDE,stolen,high,\nCD34EFG,no insurance,low,2026-11-01\nAB12CDE,drugs,low,\n";
@@ -30,24 +30,7 @@ fn clock() -> Arc<SimulatedClock> {
 }
 
 fn read(text: &str) -> Read {
-    let picture = Arc::new(Thumbnail { width: 1, height: 1, rgb: vec![0; 3] });
-    Read {
-        id: ReadId { run: 1, pass: 1 },
-        camera: "front".into(),
-        text: text.into(),
-        raw: text.into(),
-        confidence: 0.875,
-        characters: Vec::new(),
-        first_at: Moment::default(),
-        last_at: Moment::default(),
-        first_seen: Duration::ZERO,
-        last_seen: Duration::ZERO,
-        looks: 1,
-        agreeing: 1,
-        corners: [[0.0; 2]; 4],
-        patch: picture.clone(),
-        overview: picture,
-    }
+    Read { text: text.into(), ..typed(text, Vec::new(), 0.875) }
 }
 
 /// A read of `text` whose characters are sure but for one place.
@@ -298,14 +281,14 @@ fn a_list_counts_where_and_when_its_owner_says() {
     let settings = Settings::parse("covert = true\narea = [[51.0, 0.0], [51.0, 1.0], [52.0, 1.0], [52.0, 0.0]]\n");
     let options = ImportOptions { settings: Some(settings.expect("settings")), ..ImportOptions::default() };
     hotlist.import("here", &b"vrm\nAB12CDE\n"[..], Path::new("x"), &options).expect("imported");
-    let at = |place| {
-        let circumstances = Circumstances { utc: utc("2026-12-01T10:00:00Z"), place, ..Circumstances::default() };
-        hotlist.match_at(&read("AB12CDE"), &circumstances)
+    let at = |place, timed| {
+        let utc = utc("2026-12-01T10:00:00Z");
+        hotlist.match_at(&read("AB12CDE"), &Circumstances { utc, timed, place, ..Circumstances::default() })
     };
-    let hits = at(Some((51.5, 0.5)));
-    assert!(hits.len() == 1 && hits[0].against.is_empty() && hits[0].is_silent());
-    assert!(at(Some((50.5, 0.5))).is_empty());
-    assert_eq!(at(None)[0].against, [Contradiction::PlaceUnknown]);
+    let hits = at(Some((51.5, 0.5)), true);
+    assert!(hits.len() == 1 && hits[0].against.is_empty() && hits[0].is_silent(&[]));
+    assert!(at(Some((50.5, 0.5)), true).is_empty());
+    assert_eq!(at(None, true)[0].against, [Contradiction::PlaceUnknown]);
 
     let now = utc("2026-12-01T10:00:00Z").with_timezone(&chrono::Local).time();
     let hours = |from: i64, until: i64| {
@@ -313,9 +296,24 @@ fn a_list_counts_where_and_when_its_owner_says() {
         let settings = Settings { hours: Some(Hours { from: time(from), until: time(until) }), ..Settings::default() };
         let options = ImportOptions { settings: Some(settings), ..ImportOptions::default() };
         hotlist.import("here", &b"vrm\nAB12CDE\n"[..], Path::new("x"), &options).expect("imported");
-        at(None).len()
+        (at(None, true).len(), at(None, false))
     };
-    assert_eq!((hours(-10, 10), hours(10, 20)), (1, 0));
+    assert_eq!((hours(-10, 10).0, hours(10, 20).0), (1, 0));
+    // By a clock that nobody has set it may be any hour: the list counts, and the hit says so.
+    let unknown = hours(10, 20).1;
+    assert_eq!((unknown[0].against.as_slice(), unknown[0].grade), (&[Contradiction::TimeUnknown][..], Grade::Possible));
+}
+
+#[test]
+fn what_is_not_for_this_crew_is_silent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hotlist = Hotlist::open(&folder.path().join("hotlist.redb"), clock()).expect("opened");
+    let settings = Settings { audience: vec!["sergeant".into()], ..Settings::default() };
+    let options = ImportOptions { settings: Some(settings), ..ImportOptions::default() };
+    hotlist.import("pnc", LIST.as_bytes(), Path::new("x"), &options).expect("imported");
+    let hit = hotlist.match_read(&read("AB12CDE"), utc("2026-12-01T10:00:00Z")).remove(0);
+    assert!(hit.is_silent(&[]) && hit.is_silent(&["constable".into()]));
+    assert!(!hit.is_silent(&["constable".into(), "Sergeant".into()]));
 }
 
 #[test]
@@ -350,6 +348,7 @@ fn what_the_camera_saw_otherwise_speaks_against_the_hit() {
         let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Circumstances {
             utc: utc("2026-12-01T10:00:00Z"),
+            timed: true,
             place: None,
             country: known(country),
             class: known(class),
@@ -365,7 +364,7 @@ fn what_the_camera_saw_otherwise_speaks_against_the_hit() {
     assert_eq!(
         said,
         [
-            "the plate is from F, the entry's from GB",
+            "the plate is laid out like one of F, the entry is of GB",
             "the camera saw a motorcycle, the entry says car",
             "the camera saw red, the entry says silver"
         ]
@@ -382,7 +381,8 @@ fn a_pair_that_was_judged_wrong_is_silent_for_a_time_and_counted() {
     let hotlist = Hotlist::open(&path, clock()).expect("opened");
     import(&hotlist, "pnc", LIST).expect("imported");
     let now = utc("2026-12-01T10:00:00Z");
-    let silent = |hotlist: &Hotlist, text: &str, at: DateTime<Utc>| hotlist.match_read(&read(text), at)[0].is_silent();
+    let silent =
+        |hotlist: &Hotlist, text: &str, at: DateTime<Utc>| hotlist.match_read(&read(text), at)[0].is_silent(&[]);
     assert!(!silent(&hotlist, "AB12CDE", now));
     hotlist.judge("pnc", "CD34EFG", "CD34EFG", Judgement::True, now).expect("kept");
     hotlist.judge("pnc", "AB12CDE", "AB12CDE", Judgement::False, now).expect("kept");
@@ -393,6 +393,8 @@ fn a_pair_that_was_judged_wrong_is_silent_for_a_time_and_counted() {
     let expected = Precision { true_hits: 1, false_hits: 1, not_found: 1, silenced: 1 };
     assert_eq!(hotlist.precision("pnc", now).expect("read"), expected);
     assert_eq!(expected.share(), Some(0.5));
+    let pair = |until| SilentPair { list: "pnc".into(), mark: "AB12CDE".into(), text: "AB12CDE".into(), until };
+    assert_eq!((hotlist.silent_pairs(now), hotlist.silent_pairs(until)), (vec![pair(until)], vec![]));
     // Neither a new revision nor a restart forgets it; a better judgement does.
     import(&hotlist, "pnc", LIST).expect("imported");
     drop(hotlist);
@@ -447,6 +449,12 @@ fn the_crews_own_entries_need_a_reason_and_an_end_and_count_at_once() {
         hotlist.match_read(&read(text), now).iter().map(|hit| hit.entry.reason.clone()).collect::<Vec<_>>()
     };
     assert_eq!((said("AB12CDE"), said("XY12ABC")), (vec!["made off without paying".into()], vec!["convoy".into()]));
+    // An entry for a month is as fresh on the last day: nobody has to bring the crew's list up to date.
+    let long = entry("EF56GHI", "banned driver", Some(now + chrono::Days::new(30)));
+    hotlist.add_own(long, now).expect("taken up");
+    let hit = hotlist.match_read(&read("EF56GHI"), now + chrono::Days::new(29)).remove(0);
+    assert_eq!((hit.against, hit.list_age), (vec![], Duration::ZERO));
+    assert!(hotlist.remove_own(&Mark::parse("EF56GHI").expect("a mark"), "done", now).expect("removed"));
     // A second one of the same VRM stands beside the first; what has expired goes.
     let head = hotlist.add_own(entry("AB12CDE", "again", Some(later + chrono::Days::new(1))), now).expect("taken up");
     assert_eq!(head.count, 3);
@@ -461,4 +469,56 @@ fn the_crews_own_entries_need_a_reason_and_an_end_and_count_at_once() {
     assert!(fits("ABI2CD0") && !fits("AB12CDE"));
     let fits = Mark::parse("AB10CDE").expect("a mark").fitting();
     assert!(fits("ABIOCDE") && !fits("AB10CD"));
+}
+
+#[test]
+fn what_the_crew_makes_known_is_kept_until_the_office_has_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hotlist.redb");
+    let hotlist = Hotlist::open(&path, clock()).expect("opened");
+    let now = utc("2026-12-01T10:00:00Z");
+    let entry = Entry {
+        reason: "made off".into(),
+        expires: Some(now + chrono::Days::new(1)),
+        ..Entry::bare(Mark::parse("AB1?CDE").expect("a mark"))
+    };
+    hotlist.add_own(entry.clone(), now).expect("taken up");
+    hotlist.judge("pnc", "CD34EFG", "CD34EFG", Judgement::False, now).expect("kept");
+    assert!(hotlist.remove_own(&entry.vrm, "stood down", now).expect("removed"));
+    // What is refused is not made known.
+    hotlist.add_own(entry.clone(), now + chrono::Days::new(2)).expect_err("it has expired");
+    let said = |hotlist: &Hotlist| -> Vec<Said> {
+        let statements = hotlist.statements(10).expect("read");
+        statements.iter().map(|(_, bytes)| Statement::decode(bytes).expect("a statement").said).collect()
+    };
+    let found =
+        Said::Found { list: "pnc".into(), mark: "CD34EFG".into(), text: "CD34EFG".into(), judgement: Judgement::False };
+    let removal = Said::Removal { mark: entry.vrm.clone(), why: "stood down".into() };
+    assert_eq!(said(&hotlist), [Said::Entry(Box::new(entry)), found, removal.clone()]);
+    let keys: Vec<Vec<u8>> = hotlist.statements(10).expect("read").into_iter().map(|(key, _)| key).collect();
+    assert_eq!((hotlist.statements(2).expect("read").len(), hotlist.unstated().expect("read")), (2, 3));
+
+    // Stored by the office; of the last one the car does not hear. Killed before it lets go of them, it sends them again
+    // under the same keys.
+    hotlist.stated(&[keys[0].clone(), keys[1].clone(), b"of the journal's".to_vec(), vec![]]);
+    assert_eq!((said(&hotlist), hotlist.unstated().expect("read")), (vec![removal.clone()], 1));
+    drop(hotlist);
+    let hotlist = Hotlist::open(&path, clock()).expect("opened");
+    assert_eq!(hotlist.statements(10).expect("read").into_iter().map(|(key, _)| key).collect::<Vec<_>>(), keys);
+    hotlist.stated(&keys[..2]);
+    // The next one lets go of what the office has stored; neither is counted twice.
+    hotlist.judge("pnc", "AB12CDE", "AB12CDE", Judgement::Outdated, now).expect("kept");
+    assert_eq!((said(&hotlist).len(), hotlist.unstated().expect("read")), (2, 2));
+    hotlist.stated(&[hotlist.statements(9).expect("read")[1].0.clone()]);
+    assert_eq!(hotlist.tidy_statements(now).expect("tidied"), 0);
+    drop(hotlist);
+    let hotlist = Hotlist::open(&path, clock()).expect("opened");
+    assert_eq!(said(&hotlist), [removal]);
+    // Nothing waits for ever, and that is counted.
+    assert_eq!(hotlist.tidy_statements(now + chrono::Days::new(30)).expect("tidied"), 1);
+    assert_eq!((said(&hotlist), hotlist.unstated().expect("read")), (vec![], 0));
+    // A store that begins anew does not use the keys of the old one again.
+    let other = Hotlist::open(&folder.path().join("other.redb"), clock()).expect("opened");
+    other.judge("pnc", "AB12CDE", "AB12CDE", Judgement::True, now).expect("kept");
+    assert!(!keys.contains(&other.statements(1).expect("read")[0].0));
 }

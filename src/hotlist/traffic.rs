@@ -9,13 +9,8 @@ use crate::plate::{Layout, PATTERNS};
 /// The kinds of text that differ in how many vehicles bear one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    Current,
-    Prefix,
-    Suffix,
-    LettersFirst,
-    DigitsFirst,
-    Diplomatic,
-    Military,
+    /// A UK layout.
+    Laid(Layout),
     /// Laid out like the current marks, but of a half-year or with a letter that was never issued.
     Unissued,
     /// No UK layout: foreign, or no plate at all.
@@ -24,20 +19,45 @@ pub(super) enum Class {
 
 const CLASSES: usize = 9;
 
-/// Vehicles on UK roads by class, in thousands, and how many texts the class has, in thousands. The texts are counted
-/// from the layouts; the vehicles are estimates from the age of the fleet, good to a factor of two, which moves a
-/// probability of one half by some fifteen points.
-const FLEET: [(f32, f32); CLASSES] = [
-    (35_000.0, 373_000.0),
-    (2_500.0, 255_000.0),
-    (200.0, 243_000.0),
-    (1_500.0, 150_000.0),
-    (500.0, 50_000.0),
-    (5.0, 2_000.0),
-    (50.0, 45_000.0),
-    (50.0, 500_000.0),
-    (400.0, 1_000_000.0),
-];
+impl Class {
+    const ALL: [Self; CLASSES] = [
+        Self::Laid(Layout::Current),
+        Self::Laid(Layout::Prefix),
+        Self::Laid(Layout::Suffix),
+        Self::Laid(Layout::LettersFirst),
+        Self::Laid(Layout::DigitsFirst),
+        Self::Laid(Layout::Diplomatic),
+        Self::Laid(Layout::Military),
+        Self::Unissued,
+        Self::Other,
+    ];
+
+    /// Its place in [`Self::ALL`].
+    fn index(self) -> usize {
+        match self {
+            Self::Laid(layout) => layout as usize,
+            Self::Unissued => CLASSES - 2,
+            Self::Other => CLASSES - 1,
+        }
+    }
+
+    /// Vehicles on UK roads of this class, in thousands, and how many texts the class has, in thousands. The texts are
+    /// counted from the layouts; the vehicles are estimates from the age of the fleet, good to a factor of two, which
+    /// moves a probability of one half by some fifteen points.
+    fn fleet(self) -> (f32, f32) {
+        match self {
+            Self::Laid(Layout::Current) => (35_000.0, 373_000.0),
+            Self::Laid(Layout::Prefix) => (2_500.0, 255_000.0),
+            Self::Laid(Layout::Suffix) => (200.0, 243_000.0),
+            Self::Laid(Layout::LettersFirst) => (1_500.0, 150_000.0),
+            Self::Laid(Layout::DigitsFirst) => (500.0, 50_000.0),
+            Self::Laid(Layout::Diplomatic) => (5.0, 2_000.0),
+            Self::Laid(Layout::Military) => (50.0, 45_000.0),
+            Self::Unissued => (50.0, 500_000.0),
+            Self::Other => (400.0, 1_000_000.0),
+        }
+    }
+}
 
 /// The half-years of current marks that have not been issued are few and change twice a year; 27 to 50 and 77 to 99 are
 /// those of November 2026. A mark issued later counts as rare until this is moved on, not as impossible.
@@ -53,7 +73,8 @@ impl Traffic {
     /// Traffic in which the lists hold `listed` VRMs of each class: what is listed is not free any more.
     pub(super) fn with_listed(listed: &Listed) -> Self {
         let mut free = [0.0; CLASSES];
-        for ((free, (vehicles, texts)), listed) in free.iter_mut().zip(FLEET).zip(listed.0) {
+        for ((free, class), listed) in free.iter_mut().zip(Class::ALL).zip(listed.0) {
+            let (vehicles, texts) = class.fleet();
             // Lists overlap and hold vehicles that are gone: some free ones remain in any case.
             let listed = (listed / 1000.0).min(0.9 * vehicles);
             *free = (vehicles - listed) / (texts - listed);
@@ -63,14 +84,14 @@ impl Traffic {
 
     /// How likely some vehicle bears this text, given that no list holds it.
     pub(super) fn density(&self, numbers: &[u8]) -> f32 {
-        self.free[class(numbers) as usize]
+        self.free[class(numbers).index()]
     }
 
     /// A mean over the texts of `length` characters that a misreading may lead to.
     pub(super) fn mean(&self, length: usize) -> f32 {
         match length {
-            7 => 0.5 * self.free[Class::Current as usize],
-            _ => self.free[Class::LettersFirst as usize],
+            7 => 0.5 * self.free[Class::Laid(Layout::Current).index()],
+            _ => self.free[Class::Laid(Layout::LettersFirst).index()],
         }
     }
 }
@@ -89,7 +110,7 @@ impl Listed {
 
     /// Counts one VRM that stands for `weight` of its kind.
     pub(super) fn count(&mut self, numbers: &[u8], weight: f32) {
-        self.0[class(numbers) as usize] += weight;
+        self.0[class(numbers).index()] += weight;
     }
 }
 
@@ -110,23 +131,18 @@ pub(super) fn class(numbers: &[u8]) -> Class {
         if letters & wanted != wanted || digits & (all & !wanted) != all & !wanted {
             continue;
         }
-        let class = match layout {
-            Layout::Current if issued(numbers) => Class::Current,
-            Layout::Current => {
-                unissued = true;
-                continue;
-            }
-            Layout::Prefix if has_year(numbers[0]) && numbers[1] != 0 => Class::Prefix,
-            Layout::Suffix if has_year(numbers[numbers.len() - 1]) && numbers[3] != 0 => Class::Suffix,
-            Layout::Prefix | Layout::Suffix => continue,
-            Layout::LettersFirst => Class::LettersFirst,
-            Layout::DigitsFirst if numbers[0] != 0 => Class::DigitsFirst,
-            Layout::DigitsFirst => continue,
-            Layout::Diplomatic if matches!(numbers[3], D | X) => Class::Diplomatic,
-            Layout::Diplomatic => continue,
-            Layout::Military => Class::Military,
+        let fits = match layout {
+            Layout::Current => issued(numbers),
+            Layout::Prefix => has_year(numbers[0]) && numbers[1] != 0,
+            Layout::Suffix => has_year(numbers[numbers.len() - 1]) && numbers[3] != 0,
+            Layout::DigitsFirst => numbers[0] != 0,
+            Layout::Diplomatic => matches!(numbers[3], D | X),
+            Layout::LettersFirst | Layout::Military => true,
         };
-        return class;
+        if fits {
+            return Class::Laid(*layout);
+        }
+        unissued |= *layout == Layout::Current;
     }
     if unissued { Class::Unissued } else { Class::Other }
 }
@@ -164,21 +180,28 @@ mod tests {
     #[test]
     fn texts_are_told_apart_by_layout() {
         for (text, expected) in [
-            ("AB12CDE", Class::Current),
-            ("ABO2COE", Class::Current),
+            ("AB12CDE", Class::Laid(Layout::Current)),
+            ("ABO2COE", Class::Laid(Layout::Current)),
             ("AB99CDE", Class::Unissued),
             ("ZB12CDE", Class::Unissued),
-            ("A123BCD", Class::Prefix),
-            ("Q123BCD", Class::Prefix),
-            ("ABC123D", Class::Suffix),
-            ("JIL1234", Class::LettersFirst),
-            ("1234AB", Class::DigitsFirst),
-            ("101D123", Class::Diplomatic),
-            ("AB12CD", Class::Military),
+            ("A123BCD", Class::Laid(Layout::Prefix)),
+            ("Q123BCD", Class::Laid(Layout::Prefix)),
+            ("ABC123D", Class::Laid(Layout::Suffix)),
+            ("JIL1234", Class::Laid(Layout::LettersFirst)),
+            ("1234AB", Class::Laid(Layout::DigitsFirst)),
+            ("101D123", Class::Laid(Layout::Diplomatic)),
+            ("AB12CD", Class::Laid(Layout::Military)),
             ("AB123CD", Class::Other),
             ("BUSES", Class::Other),
         ] {
             assert_eq!(class(&numbers(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_class_has_a_place_of_its_own() {
+        for (place, class) in Class::ALL.into_iter().enumerate() {
+            assert_eq!(class.index(), place, "{class:?}");
         }
     }
 

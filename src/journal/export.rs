@@ -167,6 +167,7 @@ fn hit_line(hit: &StoredHit) -> Value {
         "vrm": hit.vrm,
         "read_as": hit.read.as_ref().map_or("", |read| &read.text),
         "how": hit.how,
+        "grade": hit.grade,
         "probability": rounded(hit.probability.into(), 4),
         "against": hit.against,
         "reason": hit.reason,

@@ -47,7 +47,7 @@ const AT_ONCE: usize = 500;
 
 impl Archive {
     /// Takes away reads without a hit, hits, and events beyond their keep times; a read goes no earlier than the last hit
-    /// on it. What the office is still to get stays until it has it, or until [`config::Journal::keep_unsent_h`] is over.
+    /// on it. A hit is kept as long as its list asks, within what the car's configuration allows. What the office is still to get stays until it has it, or until [`config::Journal::keep_unsent_h`] is over.
     /// Does nothing where `now` is neither trusted nor [believable](Self::believes): a wrong clock must not empty the
     /// journal.
     ///
@@ -136,7 +136,7 @@ impl Archive {
         let before =
             |hours: u32| now.checked_sub_signed(TimeDelta::hours(hours.into())).unwrap_or(DateTime::<Utc>::MIN_UTC);
         let hours = &keep.hours;
-        let (reads_before, hits_before) = (before(hours.keep_reads_h), before(hours.keep_hits_h));
+        let reads_before = before(hours.keep_reads_h);
         let (unsent_before, events_before) = (before(hours.keep_unsent_h), before(hours.keep_events_h));
         let of_run = |trusted: bool, utc: DateTime<Utc>, run: u64| {
             if trusted { utc } else { runs.get(&run).map_or(now, |seen| utc.max(*seen)) }
@@ -164,7 +164,7 @@ impl Archive {
                 let pass = (read.run, read.pass);
                 let at = time(read);
                 let sent = !due.waiting_hits.contains(&sequence) && !due.waiting.contains(&pass);
-                if at < hits_before && (sent || given_up(at)) && due.hits.len() < AT_ONCE {
+                if at < before(hours.hits_h(hit.keep_h)) && (sent || given_up(at)) && due.hits.len() < AT_ONCE {
                     due.hits.push(sequence);
                 } else {
                     wanted.insert(pass);

@@ -191,6 +191,12 @@ pub(super) struct StoredHit {
     /// What speaks against it, a clause each.
     #[prost(string, repeated, tag = "18")]
     pub(super) against: Vec<String>,
+    /// How long its list asks for it to be kept, hours; none: as the car is configured.
+    #[prost(uint32, optional, tag = "19")]
+    pub(super) keep_h: Option<u32>,
+    /// How far it may be trusted: certain, probable, possible.
+    #[prost(string, tag = "20")]
+    pub(super) grade: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -379,6 +385,8 @@ fn stored_hit(tagged: &TaggedRead, hit: &Hit, journal: u64) -> StoredHit {
         how: hit.how.to_string(),
         probability: hit.probability,
         against: hit.against.iter().map(ToString::to_string).collect(),
+        keep_h: hit.list.settings.keep_hits_h,
+        grade: hit.grade.to_string(),
     }
 }
 

@@ -14,7 +14,7 @@ use super::*;
 use crate::clock::{Moment, RealClock, Shared, SimulatedClock};
 use crate::config;
 use crate::fault::Kind;
-use crate::hotlist::{Hotlist, ImportOptions};
+use crate::hotlist::{Hotlist, ImportOptions, Settings};
 use crate::plate;
 use crate::recognise::{Character, Read, ReadId, Thumbnail};
 use crate::tag::{Place, TaggedRead, When};
@@ -83,10 +83,16 @@ fn record_read(journal: &Journal, read: TaggedRead) {
 }
 
 fn record_hit(journal: &Journal, read: TaggedRead) {
+    record_hit_of(journal, read, Settings::default());
+}
+
+/// A hit of a list that is used like that.
+fn record_hit_of(journal: &Journal, read: TaggedRead, settings: Settings) {
     let folder = tempfile::tempdir().expect("a folder");
     let hotlist = Hotlist::open(&folder.path().join("hotlist.redb"), clock()).expect("opened");
     let csv = format!("vrm,reason,priority\n{},stolen,high\n", read.read.text);
-    hotlist.import("pnc", csv.as_bytes(), Path::new("list.csv"), &ImportOptions::default()).expect("imported");
+    let options = ImportOptions { settings: Some(settings), ..ImportOptions::default() };
+    hotlist.import("pnc", csv.as_bytes(), Path::new("list.csv"), &options).expect("imported");
     let hit = hotlist.match_read(&read.read, read.when.utc).remove(0);
     journal.record(Record::Hit { read: Box::new(read), hit: Box::new(hit) }).expect("taken");
 }
@@ -284,6 +290,29 @@ fn without_an_office_age_alone_decides_of_reads_hits_and_events() {
 }
 
 #[test]
+fn a_hit_is_kept_as_long_as_its_list_asks_and_the_car_allows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = Journal::open(folder.path(), clock()).expect("opened");
+    for (pass, asked) in [(1, Some(2)), (2, None), (3, Some(300)), (4, Some(9000))] {
+        let read = read(1, pass, "AB12CDE", hour(0));
+        record_read(&journal, read.clone());
+        record_hit_of(&journal, read, Settings { keep_hits_h: asked, ..Settings::default() });
+    }
+    journal.flush().expect("on disk");
+    let hours = config::Journal { longest_hits_h: Some(336), ..config::Journal::default() };
+    let keep = Keep::new(hours, false);
+    let gone = |at| {
+        let purged = journal.purge(hour(at), &keep).expect("purged");
+        (purged.hits, purged.reads)
+    };
+    // The read itself stays for as long as one without a hit does.
+    assert_eq!([gone(2), gone(3), gone(25)], [(0, 0), (1, 0), (0, 1)]);
+    assert_eq!([gone(168), gone(169), gone(300), gone(301)], [(0, 0), (1, 1), (0, 0), (1, 1)]);
+    assert_eq!([gone(336), gone(337)], [(0, 0), (1, 1)]);
+    journal.archive().verify().expect("whole");
+}
+
+#[test]
 fn a_keep_time_longer_than_time_itself_keeps_everything() {
     let folder = tempfile::tempdir().expect("a folder");
     let journal = Journal::open(folder.path(), clock()).expect("opened");
@@ -292,6 +321,7 @@ fn a_keep_time_longer_than_time_itself_keeps_everything() {
     let hours = config::Journal {
         keep_reads_h: u32::MAX,
         keep_hits_h: u32::MAX,
+        longest_hits_h: None,
         keep_unsent_h: u32::MAX,
         keep_events_h: u32::MAX,
     };

@@ -1,7 +1,7 @@
 //! Where things lie in an office's folder, and how files are written so that nobody sees half of one.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,27 @@ pub(crate) fn status(data: &Path) -> PathBuf {
     data.join("status.json")
 }
 
+/// What crews made known, as of the service's last look.
+pub(crate) fn statements(data: &Path) -> PathBuf {
+    data.join("statements.json")
+}
+
+/// Who changed which list, and why, a line each.
+pub(crate) fn changes(data: &Path) -> PathBuf {
+    data.join("changes.jsonl")
+}
+
+/// Appends a line to a private file, durably.
+pub(crate) fn append(path: &Path, line: &str) -> Result<()> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all()))
+        .map_err(|error| Fault::io("cannot write the file", path, error))
+}
+
 /// Makes a folder that only its owner may enter; one that exists is left as it is.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
@@ -67,6 +88,11 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Writes a private file in place of an older one: readers see the old or the new, whole.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace_from(path, bytes)
+}
+
+/// As [`replace`], with the bytes that `source` gives: they need not fit into memory.
+pub(crate) fn replace_from(path: &Path, mut source: impl Read) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     // Two processes may write at once; the leading dot keeps the inbox from taking an unfinished file.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -76,7 +102,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(&unfinished)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|mut file| std::io::copy(&mut source, &mut file).and_then(|_| file.sync_all()))
         .and_then(|()| std::fs::rename(&unfinished, path))
         .and_then(|()| File::open(folder)?.sync_all());
     written.map_err(|error| {

@@ -1,5 +1,7 @@
 //! The inbox: how other commands hand revisions of lists to the service, which alone has the store open.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use super::files;
@@ -12,26 +14,19 @@ use crate::sync::wire::{LIST_LIMIT, NAME_LIMIT};
 const WAITING: &str = ".list";
 const REFUSED: &str = ".refused";
 
-/// Puts a revision of a list, as the hotlist room signed it, where the service of the office in `data` takes it within a
+/// Puts a revision of a list, as the hotlist room signed it and `bytes` gives it, where the service of the office in `data` takes it within a
 /// second, or when it starts next.
-pub fn offer_revision(data: &Path, list: &str, revision: u64, bytes: &[u8]) -> Result<()> {
+pub fn offer_revision(data: &Path, list: &str, revision: u64, bytes: impl Read) -> Result<()> {
     offer(data, list, &format!("{list}@{revision}{WAITING}"), bytes)
 }
 
 /// Puts what leads from revision `base` of a list to `revision` there, before the whole list: cars that hold the base get it.
-pub(crate) fn offer_change(data: &Path, list: &str, revision: u64, base: u64, bytes: &[u8]) -> Result<()> {
+pub(crate) fn offer_change(data: &Path, list: &str, revision: u64, base: u64, bytes: impl Read) -> Result<()> {
     offer(data, list, &format!("{list}@{revision}@{base}{WAITING}"), bytes)
 }
 
-fn offer(data: &Path, list: &str, name: &str, bytes: &[u8]) -> Result<()> {
+fn offer(data: &Path, list: &str, name: &str, bytes: impl Read) -> Result<()> {
     check_id(list)?;
-    if bytes.len() as u64 > LIST_LIMIT {
-        return Err(Fault::new(
-            Kind::Full,
-            format!("the list {list:?} has {} bytes, too many to be sent to cars", bytes.len()),
-        )
-        .remedy("Split it into several lists"));
-    }
     if !files::authority(data).exists() {
         return Err(Fault::new(Kind::Missing, "there is no office")
             .at(data.display())
@@ -39,7 +34,16 @@ fn offer(data: &Path, list: &str, name: &str, bytes: &[u8]) -> Result<()> {
     }
     let inbox = files::inbox(data);
     files::make_folder(&inbox)?;
-    files::replace(&inbox.join(name), bytes)
+    let path = inbox.join(name);
+    // One byte more than fits tells that it does not.
+    files::replace_from(&path, bytes.take(LIST_LIMIT + 1))?;
+    let size = std::fs::metadata(&path).map_or(0, |data| data.len());
+    if size > LIST_LIMIT {
+        let _ = std::fs::remove_file(&path);
+        return Err(Fault::new(Kind::Full, format!("the list {list:?} has more bytes than can be sent to cars"))
+            .remedy("Split it into several lists"));
+    }
+    Ok(())
 }
 
 /// Refuses a list id that is no plain word.
@@ -154,10 +158,10 @@ fn take_one(
     if std::fs::metadata(path).map_err(unreadable)?.len() > LIST_LIMIT {
         return Ok(Err("it is too large to be sent to cars"));
     }
-    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let mut bytes = File::open(path).map_err(unreadable)?;
     match base {
-        0 => store.put_list(list, revision, &bytes),
-        base => store.put_change(list, revision, base, &bytes),
+        0 => store.put_list(list, revision, &mut bytes),
+        base => store.put_change(list, revision, base, &mut bytes),
     }
     .map(Ok)
 }
@@ -172,23 +176,27 @@ mod tests {
     fn the_newest_revision_is_taken_and_strangers_are_put_aside() {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path();
-        assert_eq!(offer_revision(data, "stolen", 1, b"x").map_err(|fault| fault.kind()), Err(Kind::Missing));
+        assert_eq!(offer_revision(data, "stolen", 1, &b"x"[..]).map_err(|fault| fault.kind()), Err(Kind::Missing));
         init(data, &[], &*RealClock::shared()).expect("made");
         let store = RedbStore::open(&files::store(data)).expect("opened");
         assert!(!take(data, &store).expect("taken"));
 
-        offer_revision(data, "stolen", 10, b"ten").expect("offered");
-        offer_revision(data, "stolen", 9, b"nine").expect("offered");
+        offer_revision(data, "stolen", 10, &b"ten"[..]).expect("offered");
+        offer_revision(data, "stolen", 9, &b"nine"[..]).expect("offered");
         std::fs::write(files::inbox(data).join("what is this.list"), b"?").expect("written");
         assert!(take(data, &store).expect("taken"));
         let lists = store.lists().expect("read");
         assert_eq!(lists.iter().map(|info| (info.list.as_str(), info.revision)).collect::<Vec<_>>(), [("stolen", 10)]);
 
-        offer_revision(data, "stolen", 10, b"again").expect("offered");
+        offer_revision(data, "stolen", 10, &b"again"[..]).expect("offered");
         assert!(!take(data, &store).expect("taken"), "a revision never changes");
         assert_eq!(store.list_piece("stolen", 10, 0, 0).expect("read"), Some(b"ten".to_vec()));
         for bad in ["", "../up", "a b", ".hidden"] {
-            assert_eq!(offer_revision(data, bad, 1, b"x").map_err(|fault| fault.kind()), Err(Kind::Usage), "{bad}");
+            assert_eq!(
+                offer_revision(data, bad, 1, &b"x"[..]).map_err(|fault| fault.kind()),
+                Err(Kind::Usage),
+                "{bad}"
+            );
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{Service, enrol, fleet, init, offer_revision, revoke};
 use crate::clock::{RealClock, SimulatedClock};
 use crate::config;
 use crate::fault::{Fault, Kind as FaultKind, Result};
-use crate::sync::car::{Budget, Revision};
+use crate::sync::car::{Budget, Piece, Revision};
 use crate::sync::identity::Identity;
 use crate::sync::{Item, Kind, Link, LinkState, Outbox, Status};
 
@@ -26,6 +26,7 @@ type Payloads = BTreeMap<(Kind, Vec<u8>), Vec<u8>>;
 struct Memory {
     unsent: Mutex<Payloads>,
     lists: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
+    arriving: Mutex<BTreeMap<(String, u64), Vec<u8>>>,
 }
 
 impl Memory {
@@ -62,12 +63,27 @@ impl Outbox for Memory {
         self.lists.lock().expect("whole").iter().map(|(list, (revision, _))| (list.clone(), *revision)).collect()
     }
 
+    fn take_piece(&self, piece: &Piece) -> Result<()> {
+        let mut arriving = self.arriving.lock().expect("whole");
+        let kept = arriving.entry((piece.revision.list.clone(), piece.revision.revision)).or_default();
+        kept.truncate(piece.offset as usize);
+        assert_eq!(kept.len() as u64, piece.offset);
+        kept.extend_from_slice(&piece.bytes);
+        Ok(())
+    }
+
     fn apply_list(&self, revision: &Revision) -> Result<()> {
-        if revision.bytes.starts_with(b"unusable") {
+        let key = (revision.list.clone(), revision.revision);
+        let bytes = self.arriving.lock().expect("whole").remove(&key).unwrap_or_default();
+        if bytes.starts_with(b"unusable") {
             return Err(Fault::new(FaultKind::Damaged, "not a list"));
         }
-        self.lists.lock().expect("whole").insert(revision.list.clone(), (revision.revision, revision.bytes.clone()));
+        self.lists.lock().expect("whole").insert(revision.list.clone(), (revision.revision, bytes));
         Ok(())
+    }
+
+    fn drop_list(&self, revision: &Revision) {
+        self.arriving.lock().expect("whole").remove(&(revision.list.clone(), revision.revision));
     }
 }
 
@@ -144,16 +160,17 @@ fn connected(status: &Status) -> bool {
 #[test]
 fn things_go_up_and_lists_come_down() {
     let yard = Yard::new();
-    offer_revision(&yard.data(), "stolen", 3, &vec![3; 700_000]).expect("offered");
+    offer_revision(&yard.data(), "stolen", 3, &vec![3; 700_000][..]).expect("offered");
     let service = yard.serve(anywhere());
     let outbox = Arc::new(Memory::default());
     outbox.add(Kind::Hit, 0, 300);
+    outbox.add(Kind::Statement, 0, 30);
     (0..1500).for_each(|number| outbox.add(Kind::Read, number, 400));
     (0..12).for_each(|number| outbox.add(Kind::Picture, number, 120_000));
     let link = yard.link(service.address(), &outbox);
-    wait(&link, "the upload", |status| status.acknowledged == 1513 && status.unsent == 0);
+    wait(&link, "the upload", |status| status.acknowledged == 1514 && status.unsent == 0);
     let counts = service.counts().expect("counted")["EX-01"];
-    assert_eq!((counts.hits, counts.reads, counts.pictures), (1, 1500, 12));
+    assert_eq!((counts.hits, counts.statements, counts.reads, counts.pictures), (1, 1, 1500, 12));
     assert_eq!((counts.duplicates, counts.conflicts), (0, 0));
     assert_eq!(
         service.store().get("EX-01", Kind::Read, b"Read-00700").expect("read"),
@@ -166,10 +183,10 @@ fn things_go_up_and_lists_come_down() {
     // While connected: a new read goes up at a nudge, a new revision comes down by itself, a bad one is named.
     outbox.add(Kind::Read, 9000, 10);
     link.nudge();
-    wait(&link, "the read", |status| status.acknowledged == 1514);
-    offer_revision(&yard.data(), "stolen", 4, b"four").expect("offered");
+    wait(&link, "the read", |status| status.acknowledged == 1515);
+    offer_revision(&yard.data(), "stolen", 4, &b"four"[..]).expect("offered");
     wait(&link, "the new revision", |status| status.lists == [("stolen".to_owned(), 4)]);
-    offer_revision(&yard.data(), "stolen", 5, b"unusable").expect("offered");
+    offer_revision(&yard.data(), "stolen", 5, &b"unusable"[..]).expect("offered");
     let status = wait(&link, "the fault", |status| status.list_fault.is_some());
     assert_eq!(status.lists, [("stolen".to_owned(), 4)]);
 

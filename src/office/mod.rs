@@ -4,8 +4,11 @@
 //! through which other commands hand lists to the running service. [`init`] makes it, [`enrol`] and [`revoke`] decide
 //! which cars may speak to it, [`Service`] is it, [`fleet`] says what it last knew.
 
+mod amend;
 mod authority;
+mod changes;
 mod connection;
+mod crews;
 mod files;
 mod inbox;
 #[cfg(test)]
@@ -20,10 +23,13 @@ mod status;
 mod store;
 mod writer;
 
+pub use amend::{Amended, Order, amend};
 pub use authority::{enrol, init, revoke};
+pub use changes::{ListChange, changes};
+pub use crews::{Stated, crews};
 pub use inbox::offer_revision;
-pub use publish::publish;
+pub use publish::{Publication, publish};
 pub use service::{Service, serve, signalled};
 pub use session::ListInfo;
 pub use status::{Fleet, UnitStatus, fleet};
-pub use store::{Outcome, Received, RedbStore, Store, UnitCounts};
+pub use store::{Outcome, Received, RedbStore, Store, Stored, UnitCounts};

@@ -75,6 +75,8 @@ struct World {
     stored: Stored,
     link: Option<Linked>,
     downloads: Downloads,
+    /// Pieces that the car has kept, by revision.
+    arriving: BTreeMap<u64, Vec<u8>>,
     list_bytes_carried: usize,
 }
 
@@ -159,7 +161,8 @@ impl World {
             }
             Step::Apply => {
                 if let Some(revision) = link.unapplied.take() {
-                    self.journal.lists.insert(revision.list, (revision.revision, revision.bytes));
+                    let bytes = self.arriving.remove(&revision.revision).unwrap_or_default();
+                    self.journal.lists.insert(revision.list, (revision.revision, bytes));
                     link.car.list_done(true, self.journal.held());
                 }
             }
@@ -175,6 +178,7 @@ impl World {
             Step::KillCar => {
                 self.cut();
                 self.downloads = Downloads::default();
+                self.arriving.clear();
                 return Ok(());
             }
             Step::Pass(ms) => {
@@ -219,6 +223,13 @@ impl World {
                     link.unsettled.extend(keys);
                 }
                 CarEvent::Unfit(kind) => panic!("unfit {kind:?}"),
+                CarEvent::Piece(piece) => {
+                    let kept = self.arriving.entry(piece.revision.revision).or_default();
+                    kept.truncate(piece.offset as usize);
+                    assert_eq!(kept.len() as u64, piece.offset, "a piece is missing");
+                    kept.extend(piece.bytes);
+                }
+                CarEvent::Dropped(revision) => _ = self.arriving.remove(&revision.revision),
                 CarEvent::List(revision) => link.unapplied = Some(revision),
             }
         }
@@ -412,4 +423,24 @@ fn another_name_or_version_is_refused() {
     let (lane, welcome) = office.transmit().expect("Welcome");
     car.receive(lane, &welcome, Moment::default()).expect("understood");
     assert_eq!(car.event(), Some(CarEvent::Welcome));
+}
+
+#[test]
+fn an_office_of_the_first_version_is_not_sent_what_it_does_not_know_and_gets_the_rest() {
+    use crate::sync::wire::encode;
+    use crate::sync::wire::proto::{FromOffice, Upload, Welcome, from_office};
+    let mut car = CarSession::open(UNIT, Vec::new(), Downloads::default(), Moment::default());
+    let welcome = Welcome { version: 1, program: String::new() };
+    let mut bytes = Vec::new();
+    encode(&FromOffice { message: Some(from_office::Message::Welcome(welcome)) }, &mut bytes);
+    car.receive(Lane::Control, &bytes, Moment::default()).expect("understood");
+    let item = |kind, key: &[u8]| Item { kind, key: key.to_vec(), payload: vec![7; 9] };
+    let before = car.budget().expect("welcome");
+    car.offer(vec![item(Kind::Statement, b"s"), item(Kind::Hit, b"h")], Moment::default());
+    let sent: Vec<_> = std::iter::from_fn(|| car.transmit()).filter(|(lane, _)| *lane != Lane::Control).collect();
+    let [(Lane::Hits, bytes)] = &sent[..] else { panic!("{sent:?}") };
+    let upload: Upload = prost::Message::decode_length_delimited(&bytes[..]).expect("an upload");
+    assert_eq!(upload.key, b"h");
+    // What waits for a later office takes nobody's place.
+    assert_eq!(car.budget().expect("welcome").items, before.items + 1);
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::session::ListInfo;
 use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
 use super::writer::{self, Job};
-use super::{connection, files, inbox};
+use super::{connection, crews, files, inbox};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::identity::Identity;
@@ -59,6 +60,8 @@ pub(crate) struct Office {
     pub(crate) jobs: mpsc::Sender<Job>,
     pub(crate) lists: watch::Sender<Arc<Vec<ListInfo>>>,
     online: Mutex<HashMap<String, (Fingerprint, Connection)>>,
+    /// How many statements of crews there were when their file was last written.
+    stated: AtomicU64,
 }
 
 impl Service {
@@ -82,6 +85,7 @@ impl Service {
             jobs,
             lists: watch::Sender::new(Arc::new(lists)),
             online: Mutex::default(),
+            stated: AtomicU64::new(u64::MAX),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -316,11 +320,19 @@ impl Office {
     }
 
     fn write_status(&self) -> Result<()> {
-        let whole = |info: &&ListInfo| info.base == 0;
-        let lists = self.lists.borrow().iter().filter(whole).map(|info| (info.list.clone(), info.revision)).collect();
+        let mut lists = BTreeMap::new();
+        for info in self.lists.borrow().iter() {
+            let newest = lists.entry(info.list.clone()).or_insert(info.revision);
+            *newest = info.revision.max(*newest);
+        }
         self.board.lists(lists);
         if self.board.take_stale() {
-            self.board.counts(self.store.count_by_unit()?);
+            let counts = self.store.count_by_unit()?;
+            let stated: u64 = counts.values().map(|unit| unit.statements).sum();
+            self.board.counts(counts);
+            if self.stated.swap(stated, Ordering::Relaxed) != stated {
+                crews::write(&self.data, &*self.store, self.clock.utc())?;
+            }
         }
         match self.board.take_changed(self.clock.utc()) {
             Some(fleet) => {

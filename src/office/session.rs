@@ -105,7 +105,7 @@ impl Session {
 
     /// Takes bytes that arrived.
     pub(crate) fn receive(&mut self, lane: Lane, bytes: &[u8]) -> Result<(), Breach> {
-        let kind = match lane {
+        match lane {
             Lane::Control => {
                 self.lanes[0].push(bytes);
                 while let Some(message) = self.lanes[0].message::<FromCar>()? {
@@ -115,21 +115,19 @@ impl Session {
                 }
                 return Ok(());
             }
-            Lane::Hits => Kind::Hit,
-            Lane::Reads => Kind::Read,
-            Lane::Pictures => Kind::Picture,
+            Lane::Hits | Lane::Reads | Lane::Pictures => {}
             Lane::Lists => return Err(Breach::OutOfPlace("the car sent on the office's lane")),
-        };
+        }
         if !self.greeted {
             return Err(Breach::OutOfPlace("an upload before Hello"));
         }
-        let decoder = &mut self.lanes[1 + kind as usize];
+        let decoder = &mut self.lanes[lane as usize];
         decoder.push(bytes);
         let mut items = Vec::new();
         while let Some(upload) = decoder.message::<Upload>()? {
-            if kind_of(upload.kind()) != Some(kind) {
+            let Some(kind) = kind_of(upload.kind()).filter(|kind| kind.lane() == lane) else {
                 return Err(Breach::OutOfPlace("an upload on another kind's lane"));
-            }
+            };
             if upload.key.is_empty() || upload.key.len() > KEY_LIMIT {
                 return Err(Breach::OutOfPlace("an upload without a usable key"));
             }
@@ -148,8 +146,8 @@ impl Session {
         }
     }
 
-    /// What lists the office has for this car: the newest revision of each, and changes. Offers those that the car does not
-    /// hold, each once: as the change that goes on from what it holds, where there is one.
+    /// What lists the office has for this car: whole ones, and changes, which may lead on from them. Offers what brings the
+    /// car further, each once: the change that goes on from what it holds, where there is one, else the whole list.
     pub(crate) fn lists(&mut self, lists: &[ListInfo]) {
         let Some(held) = &self.held else { return };
         let news: Vec<ListInfo> = lists
@@ -159,7 +157,7 @@ impl Session {
                 let held = held.get(&whole.list).copied().unwrap_or(0);
                 let change = lists.iter().find(|info| info.list == whole.list && info.base == held && held != 0);
                 let change = change.filter(|_| self.changes && !self.whole.contains(&whole.list));
-                (held < whole.revision).then(|| change.unwrap_or(whole))
+                change.or_else(|| (held < whole.revision).then_some(whole))
             })
             .filter(|info| self.offered.get(&info.list) != Some(info))
             .take(LISTS_LIMIT)
@@ -296,6 +294,7 @@ fn kind_of(kind: WireKind) -> Option<Kind> {
         WireKind::Hit => Some(Kind::Hit),
         WireKind::Read => Some(Kind::Read),
         WireKind::Picture => Some(Kind::Picture),
+        WireKind::Statement => Some(Kind::Statement),
         WireKind::Unspecified => None,
     }
 }
@@ -348,6 +347,12 @@ mod tests {
         assert_eq!(offered(&mut session(), 5, false, true, &lists), [(30, 0)]);
         assert_eq!(offered(&mut session(), 10, false, false, &lists), [(30, 0)], "a car that knows no changes");
         assert_eq!(offered(&mut session(), 30, false, true, &lists), []);
+        // A small change came behind the whole list: who holds that takes it, who holds nothing the whole list first.
+        let amended = [info(30, 0), info(31, 30)];
+        assert_eq!(offered(&mut session(), 30, false, true, &amended), [(31, 30)]);
+        assert_eq!(offered(&mut session(), 0, false, true, &amended), [(30, 0)]);
+        assert_eq!(offered(&mut session(), 31, false, true, &amended), []);
+        assert_eq!(offered(&mut session(), 30, true, true, &amended), [], "until the list is published whole again");
         // Link by link along the chain.
         let mut session = session();
         assert_eq!(offered(&mut session, 10, false, true, &lists), [(20, 10)]);

@@ -3,6 +3,7 @@
 //! [`Store`] is the seam at which another database can take the place of the embedded one.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,6 +36,19 @@ pub struct Outcome {
     pub conflicts: u64,
 }
 
+/// One thing as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Whose it is.
+    pub unit: String,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// When it arrived.
+    pub received: DateTime<Utc>,
+    /// What was sent.
+    pub payload: Vec<u8>,
+}
+
 /// How much of a unit's is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -45,6 +59,8 @@ pub struct UnitCounts {
     pub reads: u64,
     /// Pictures, each once.
     pub pictures: u64,
+    /// What the crew made known, each thing once.
+    pub statements: u64,
     /// Arrivals of something that was stored already.
     pub duplicates: u64,
     /// Arrivals of another content under a key that was stored already.
@@ -66,10 +82,12 @@ pub trait Store: Send + Sync {
     /// Other contents that came under the key of one thing after it: a car frees what is acknowledged, so nothing that
     /// arrives is thrown away.
     fn beside(&self, unit: &str, kind: Kind, key: &[u8]) -> Result<Vec<Vec<u8>>>;
-    /// Stores a revision of a list in place of the one before.
-    fn put_list(&self, list: &str, revision: u64, bytes: &[u8]) -> Result<ListInfo>;
+    /// Everything that crews made known and that arrived at `since` or later, by unit.
+    fn statements(&self, since: DateTime<Utc>) -> Result<Vec<Stored>>;
+    /// Stores a revision of a list, which `bytes` gives, in place of the one before.
+    fn put_list(&self, list: &str, revision: u64, bytes: &mut dyn Read) -> Result<ListInfo>;
     /// Stores what leads from revision `base` of a list to `revision`; of older changes the last few dozen are kept.
-    fn put_change(&self, list: &str, revision: u64, base: u64, bytes: &[u8]) -> Result<ListInfo>;
+    fn put_change(&self, list: &str, revision: u64, base: u64, bytes: &mut dyn Read) -> Result<ListInfo>;
     /// The newest revision of each list, and the changes that are kept.
     fn lists(&self) -> Result<Vec<ListInfo>>;
     /// A piece of a revision, or of what leads to it from `base` (0: the whole list); `None` if it is not there (any more).
@@ -84,6 +102,7 @@ type Beside = (&'static str, u8, &'static [u8], &'static [u8]);
 const HITS: Things = TableDefinition::new("hits");
 const READS: Things = TableDefinition::new("reads");
 const PICTURES: Things = TableDefinition::new("pictures");
+const STATEMENTS: Things = TableDefinition::new("statements");
 /// Unit, kind, key, SHA-256 of the payload: what came under a key that had another content already.
 const BESIDE: TableDefinition<Beside, &[u8]> = TableDefinition::new("beside");
 const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
@@ -126,7 +145,7 @@ impl RedbStore {
             Database::builder().set_cache_size(CACHE).create(&self.path).map_err(|error| self.broken(error))?;
         // Tables are there from the start, so that reading never finds one missing.
         let made = begin(&opened).and_then(|transaction| {
-            for table in [HITS, READS, PICTURES] {
+            for table in [HITS, READS, PICTURES, STATEMENTS] {
                 transaction.open_table(table)?;
             }
             transaction.open_table(BESIDE)?;
@@ -161,8 +180,12 @@ impl Store for RedbStore {
             let transaction = begin(database)?;
             let mut outcomes = Vec::with_capacity(received.len());
             {
-                let mut tables =
-                    [transaction.open_table(HITS)?, transaction.open_table(READS)?, transaction.open_table(PICTURES)?];
+                let mut tables = [
+                    transaction.open_table(HITS)?,
+                    transaction.open_table(READS)?,
+                    transaction.open_table(PICTURES)?,
+                    transaction.open_table(STATEMENTS)?,
+                ];
                 let mut beside = transaction.open_table(BESIDE)?;
                 let mut units = transaction.open_table(UNITS)?;
                 for Received { unit, items } in received {
@@ -192,6 +215,7 @@ impl Store for RedbStore {
                                     Kind::Hit => counts.hits += 1,
                                     Kind::Read => counts.reads += 1,
                                     Kind::Picture => counts.pictures += 1,
+                                    Kind::Statement => counts.statements += 1,
                                 }
                                 counts.last = Some(at);
                             }
@@ -255,48 +279,56 @@ impl Store for RedbStore {
         })
     }
 
-    fn put_list(&self, list: &str, revision: u64, bytes: &[u8]) -> Result<ListInfo> {
-        let info = ListInfo {
-            list: list.to_owned(),
-            revision,
-            base: 0,
-            size: bytes.len() as u64,
-            sha256: Sha256::digest(bytes).into(),
-        };
+    fn statements(&self, since: DateTime<Utc>) -> Result<Vec<Stored>> {
         self.with(|database| {
-            let transaction = begin(database)?;
-            {
-                let mut pieces = transaction.open_table(PIECES)?;
-                pieces.retain_in((list, 0, 0)..=(list, u64::MAX, u64::MAX), |_, _| false)?;
-                for (index, piece) in (0u64..).zip(bytes.chunks(PIECE)) {
-                    pieces.insert((list, revision, index), piece)?;
+            let things = database.begin_read()?.open_table(STATEMENTS)?;
+            let mut found = Vec::new();
+            for thing in things.iter()? {
+                let (id, value) = thing?;
+                let (unit, key) = id.value();
+                let Some((header, payload)) = value.value().split_at_checked(HEADER) else { continue };
+                let at = header[1..].try_into().map_or(0, i64::from_be_bytes);
+                if let Some(received) = DateTime::from_timestamp_millis(at).filter(|received| *received >= since) {
+                    found.push(Stored {
+                        unit: unit.to_owned(),
+                        key: key.to_vec(),
+                        received,
+                        payload: payload.to_vec(),
+                    });
                 }
-                transaction.open_table(LISTS)?.insert(list, encoded(&StoredList::from(&info))?.as_slice())?;
             }
-            transaction.commit()?;
-            Ok(())
-        })?;
-        Ok(info)
+            Ok(found)
+        })
     }
 
-    fn put_change(&self, list: &str, revision: u64, base: u64, bytes: &[u8]) -> Result<ListInfo> {
-        let info = ListInfo {
-            list: list.to_owned(),
-            revision,
-            base,
-            size: bytes.len() as u64,
-            sha256: Sha256::digest(bytes).into(),
-        };
+    fn put_list(&self, list: &str, revision: u64, bytes: &mut dyn Read) -> Result<ListInfo> {
         self.with(|database| {
-            let transaction = database.begin_write()?;
-            {
+            let transaction = begin(database)?;
+            let info = {
+                let mut pieces = transaction.open_table(PIECES)?;
+                pieces.retain_in((list, 0, 0)..=(list, u64::MAX, u64::MAX), |_, _| false)?;
+                let (size, sha256) =
+                    in_pieces(bytes, |index, piece| Ok(_ = pieces.insert((list, revision, index), piece)?))?;
+                let info = ListInfo { list: list.to_owned(), revision, base: 0, size, sha256 };
+                transaction.open_table(LISTS)?.insert(list, encoded(&StoredList::from(&info))?.as_slice())?;
+                info
+            };
+            transaction.commit()?;
+            Ok(info)
+        })
+    }
+
+    fn put_change(&self, list: &str, revision: u64, base: u64, bytes: &mut dyn Read) -> Result<ListInfo> {
+        self.with(|database| {
+            let transaction = begin(database)?;
+            let info = {
                 let mut changes = transaction.open_table(CHANGES)?;
                 let mut pieces = transaction.open_table(CHANGE_PIECES)?;
-                changes.insert((list, base), encoded(&StoredList::from(&info))?.as_slice())?;
                 pieces.retain_in((list, base, 0)..=(list, base, u64::MAX), |_, _| false)?;
-                for (index, piece) in (0u64..).zip(bytes.chunks(PIECE)) {
-                    pieces.insert((list, base, index), piece)?;
-                }
+                let (size, sha256) =
+                    in_pieces(bytes, |index, piece| Ok(_ = pieces.insert((list, base, index), piece)?))?;
+                let info = ListInfo { list: list.to_owned(), revision, base, size, sha256 };
+                changes.insert((list, base), encoded(&StoredList::from(&info))?.as_slice())?;
                 // Revisions grow, so that the oldest changes are the first.
                 let kept: Vec<u64> = changes
                     .range((list, 0)..=(list, u64::MAX))?
@@ -306,11 +338,11 @@ impl Store for RedbStore {
                     changes.remove((list, *old))?;
                     pieces.retain_in((list, *old, 0)..=(list, *old, u64::MAX), |_, _| false)?;
                 }
-            }
+                info
+            };
             transaction.commit()?;
-            Ok(())
-        })?;
-        Ok(info)
+            Ok(info)
+        })
     }
 
     fn lists(&self) -> Result<Vec<ListInfo>> {
@@ -353,6 +385,25 @@ fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
     Ok(transaction)
 }
 
+/// Cuts what `bytes` gives into pieces; gives how many bytes there were, and their hash.
+fn in_pieces(
+    bytes: &mut dyn Read,
+    mut keep: impl FnMut(u64, &[u8]) -> Result<(), redb::Error>,
+) -> Result<(u64, [u8; 32]), redb::Error> {
+    let (mut size, mut hash) = (0, Sha256::new());
+    for index in 0.. {
+        let mut piece = Vec::with_capacity(PIECE);
+        bytes.take(PIECE as u64).read_to_end(&mut piece)?;
+        if piece.is_empty() {
+            break;
+        }
+        size += piece.len() as u64;
+        hash.update(&piece);
+        keep(index, &piece)?;
+    }
+    Ok((size, hash.finalize().into()))
+}
+
 /// A payload as it is kept.
 fn kept(at: DateTime<Utc>, payload: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(HEADER + payload.len());
@@ -387,6 +438,7 @@ fn table(kind: Kind) -> Things {
         Kind::Hit => HITS,
         Kind::Read => READS,
         Kind::Picture => PICTURES,
+        Kind::Statement => STATEMENTS,
     }
 }
 
@@ -445,8 +497,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let store = RedbStore::open(&folder.path().join("office.redb")).expect("opened");
         let bytes: Vec<u8> = (0..PIECE * 2 + 77).map(|i| (i * 7 % 251) as u8).collect();
-        store.put_list("stolen", 1, b"old").expect("stored");
-        let info = store.put_list("stolen", 2, &bytes).expect("stored");
+        store.put_list("stolen", 1, &mut &b"old"[..]).expect("stored");
+        let info = store.put_list("stolen", 2, &mut &bytes[..]).expect("stored");
+        assert_eq!((info.size, info.sha256), (bytes.len() as u64, Sha256::digest(&bytes).into()));
         assert_eq!(store.lists().expect("read"), vec![info]);
         for start in [0, 5, PIECE - 1, PIECE, PIECE * 2 + 76] {
             let mut got = bytes[..start].to_vec();
@@ -460,12 +513,32 @@ mod tests {
         assert_eq!(store.list_piece("stolen", 1, 0, 0).expect("read"), None, "the older revision is gone");
 
         for base in 2..60 {
-            store.put_change("stolen", base + 1, base, format!("change of {base}").as_bytes()).expect("stored");
+            let change = format!("change of {base}");
+            store.put_change("stolen", base + 1, base, &mut change.as_bytes()).expect("stored");
         }
         let bases: Vec<u64> = store.lists().expect("read").iter().map(|info| info.base).collect();
         assert_eq!(bases, std::iter::once(0).chain(60 - CHANGES_KEPT as u64..60).collect::<Vec<_>>());
         assert_eq!(store.list_piece("stolen", 60, 59, 0).expect("read"), Some(b"change of 59".to_vec()));
         assert_eq!(store.list_piece("stolen", 3, 2, 0).expect("read"), None, "an old change is gone");
+    }
+
+    #[test]
+    fn what_crews_made_known_is_kept_apart_and_found_by_when_it_came() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = RedbStore::open(&folder.path().join("office.redb")).expect("opened");
+        let hour = |hours: i64| DateTime::from_timestamp(hours * 3600, 0).expect("a time");
+        for (unit, key, at) in [("EX-01", "1", 1), ("EX-02", "1", 5), ("EX-01", "2", 9)] {
+            let items = vec![item(Kind::Statement, key, "said"), item(Kind::Hit, key, "hit")];
+            store.put(&[received(unit, items)], hour(at)).expect("stored");
+        }
+        let found = |since| -> Vec<(String, Vec<u8>)> {
+            let found = store.statements(hour(since)).expect("read");
+            assert!(found.iter().all(|stored| stored.payload == b"said"));
+            found.into_iter().map(|stored| (stored.unit, stored.key)).collect()
+        };
+        assert_eq!(found(0).len(), 3);
+        assert_eq!(found(5), [("EX-01".into(), b"2".to_vec()), ("EX-02".into(), b"1".to_vec())]);
+        assert_eq!(store.count_by_unit().expect("read")["EX-01"].statements, 2);
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Stills {
             let trusted = verdict.as_ref().is_some_and(|verdict| verdict.confidence >= TRUSTED);
             plates.push(match verdict {
                 Some(verdict) => StillPlate {
-                    country: if trusted { plate::country(&verdict.text) } else { None },
+                    country: if trusted { plate::likely_country(&verdict.text) } else { None },
                     text: if trusted { verdict.text } else { String::new() },
                     raw: verdict.raw,
                     confidence: verdict.confidence,

@@ -9,6 +9,7 @@ use slint::{Global, Image, Model, ModelRc, Rgb8Pixel, Rgba8Pixel, SharedPixelBuf
 use super::view::{AlertWords, State, View, percent, sentence};
 use super::{plate, ui};
 use crate::alert::{Alert, Grade, Standing};
+use crate::hotlist::Colour;
 use crate::recognise::Thumbnail;
 
 /// As many reads as the reel has room for.
@@ -126,6 +127,13 @@ impl Face {
                 (Standing::Open, Grade::Certain) => 2,
                 (Standing::Open, Grade::Probable) => 1,
                 (Standing::Open, Grade::Possible) => 0,
+            },
+            list: match alert.colour {
+                Colour::None => 0,
+                Colour::Blue => 1,
+                Colour::Green => 2,
+                Colour::Violet => 3,
+                Colour::Grey => 4,
             },
             headline: words.headline.into(),
             sure: words.sure.into(),

@@ -10,6 +10,7 @@ use image::{Rgb, RgbImage};
 use super::*;
 use crate::alert::{Alert, AlertId, Grade, Standing, Sureness};
 use crate::clock::Moment;
+use crate::hotlist::{Colour, Tone};
 use crate::recognise::{ReadId, Thumbnail};
 
 /// A plate as a camera might see it: drawn, shrunk, greyed.
@@ -112,6 +113,8 @@ fn alert(grade: Grade, night: bool) -> Alert {
         },
         action: "Stop and detain".to_owned(),
         vehicle: "Silver Ford Focus".to_owned(),
+        tone: Tone::Horn,
+        colour: Colour::None,
         sureness: Sureness {
             probability: if doubtful { 0.58 } else { 0.983 },
             weakest: Some((5, 'D', if doubtful { 0.61 } else { 0.985 })),
@@ -258,11 +261,42 @@ fn every_text_stands_out_at_seven_to_one_by_day_and_by_night() {
                 assert!(contrast(ink, under) >= 7.0, "{name}, night {night}: {:.2}", contrast(ink, under));
             }
             // Shapes rather than text: 3:1.
-            assert!(contrast(theme.get_hit(), theme.get_surface()) >= 3.0, "hit, night {night}");
+            for (name, shape, under) in [
+                ("hit", theme.get_hit(), theme.get_surface()),
+                ("blue", theme.get_list_blue(), theme.get_ground()),
+                ("green", theme.get_list_green(), theme.get_ground()),
+                ("violet", theme.get_list_violet(), theme.get_ground()),
+                ("grey", theme.get_list_grey(), theme.get_ground()),
+            ] {
+                assert!(contrast(shape, under) >= 3.0, "{name}, night {night}: {:.2}", contrast(shape, under));
+            }
         }
         Ok(())
     })
     .expect("colours");
+}
+
+#[test]
+fn the_colour_of_a_list_lies_beside_that_of_the_grade_and_never_in_its_place() {
+    for night in [false, true] {
+        for grade in Grade::ALL {
+            let page = |colour| {
+                let alert = Alert { colour, ..alert(grade, night) };
+                paint(&alerted(alert, 1, night), 1024, 600).expect("painted")
+            };
+            let plain = page(Colour::None);
+            let mut stripes = vec![*plain.get_pixel(512, 97)];
+            for colour in Colour::ALL.into_iter().filter(|colour| *colour != Colour::None) {
+                let page = page(colour);
+                let same = |y: u32| (0..1024).all(|x| page.get_pixel(x, y) == plain.get_pixel(x, y));
+                assert!((0..92).chain(104..600).all(same), "{grade:?} {colour:?}: only the stripe differs");
+                stripes.push(*page.get_pixel(512, 97));
+            }
+            stripes.sort_by_key(|pixel| pixel.0);
+            stripes.dedup();
+            assert_eq!(stripes.len(), Colour::ALL.len(), "{grade:?}, night {night}: the colours differ");
+        }
+    }
 }
 
 /// The pages wired as in the window, on a canvas, with a finger.

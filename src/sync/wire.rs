@@ -18,8 +18,10 @@ pub mod proto {
 pub const ALPN: &[u8] = b"outrider/1";
 /// The oldest version of the conversation that this program speaks.
 pub const OLDEST_VERSION: u32 = 1;
-/// The newest version of the conversation that this program speaks.
-pub const NEWEST_VERSION: u32 = 1;
+/// The newest version of the conversation that this program speaks. Since 2 the car sends statements of its crew.
+pub const NEWEST_VERSION: u32 = 2;
+/// The version from which on statements are understood.
+pub const STATEMENTS_SINCE: u32 = 2;
 /// This program, as Hello and Welcome name it.
 pub const PROGRAM: &str = concat!("outrider ", env!("CARGO_PKG_VERSION"));
 
@@ -29,8 +31,8 @@ pub const KEY_LIMIT: usize = 128;
 pub const NAME_LIMIT: usize = 64;
 /// The most lists that one car is told of.
 pub const LISTS_LIMIT: usize = 256;
-/// The largest revision of a list that is carried, bytes.
-pub const LIST_LIMIT: u64 = 512 << 20;
+/// The largest revision of a list that is carried, bytes: some fifty million entries. Neither side holds one in memory.
+pub const LIST_LIMIT: u64 = 4 << 30;
 /// The size of the pieces in which a revision travels, bytes.
 pub const PIECE: usize = 128 << 10;
 /// What a message needs beside its payload, at most: keys, tags and lengths.
@@ -98,7 +100,7 @@ impl Lane {
     }
 }
 
-/// What sort of thing is uploaded, most urgent first.
+/// What sort of thing is uploaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A read that matches a hotlist entry.
@@ -107,16 +109,18 @@ pub enum Kind {
     Read,
     /// A picture that belongs to a hit or a read.
     Picture,
+    /// What the crew makes known of lists; as urgent as a hit.
+    Statement,
 }
 
 impl Kind {
-    /// Every kind, most urgent first.
-    pub const ALL: [Kind; 3] = [Kind::Hit, Kind::Read, Kind::Picture];
+    /// Every kind.
+    pub const ALL: [Kind; 4] = [Kind::Hit, Kind::Read, Kind::Picture, Kind::Statement];
 
     /// The lane it travels on.
     pub fn lane(self) -> Lane {
         match self {
-            Kind::Hit => Lane::Hits,
+            Kind::Hit | Kind::Statement => Lane::Hits,
             Kind::Read => Lane::Reads,
             Kind::Picture => Lane::Pictures,
         }
@@ -318,7 +322,7 @@ mod tests {
     fn the_largest_payload_fits_its_lane() {
         for kind in Kind::ALL {
             let lane = kind.lane();
-            let upload = Upload { kind: 3, key: vec![7; KEY_LIMIT], payload: vec![9; lane.payload_limit()] };
+            let upload = Upload { kind: 4, key: vec![7; KEY_LIMIT], payload: vec![9; lane.payload_limit()] };
             assert!(upload.encoded_len() <= lane.limit());
         }
         let piece = ListPiece {

@@ -40,7 +40,8 @@ impl Clerk {
     pub(super) fn answered(&self, alert: Arc<Alert>, verdict: Verdict, utc: DateTime<Utc>) {
         let judgement = match verdict {
             Verdict::Confirmed => Judgement::True,
-            Verdict::Misread | Verdict::WrongVehicle | Verdict::OutOfDate => Judgement::False,
+            Verdict::Misread | Verdict::WrongVehicle => Judgement::False,
+            Verdict::OutOfDate => Judgement::Outdated,
             Verdict::NotLocated => Judgement::NotFound,
             Verdict::Later | Verdict::StoodDown => return,
         };

@@ -14,6 +14,7 @@ use crate::capture::Counters;
 use crate::clock::{Moment, Shared};
 use crate::hotlist::{self, Circumstances, Contradiction, Hit, Hotlist, Priority, Standing};
 use crate::journal::{Journal, Record};
+use crate::plate;
 use crate::recognise::{Read, ReadId};
 use crate::screen::{Handle, ReadLine, Touch};
 use crate::sync::Link;
@@ -51,6 +52,8 @@ pub(super) struct Tools {
     /// The source's own time of each camera's newest frame, microseconds.
     pub(super) positions: Vec<Arc<AtomicU64>>,
     pub(super) has_receiver: bool,
+    /// The roles of those on board.
+    pub(super) roles: Vec<String>,
     pub(super) tagger: Arc<Tagger>,
     pub(super) hotlist: Option<Arc<Hotlist>>,
     pub(super) clerk: Option<Clerk>,
@@ -217,13 +220,21 @@ impl Worker {
         let hits = match &self.tools.hotlist {
             Some(hotlist) if !tagged.read.text.is_empty() => {
                 let place = tagged.place.as_ref().map(|place| (place.lat, place.lon));
-                let circumstances = Circumstances { utc: tagged.when.utc, place, ..Circumstances::default() };
+                let circumstances = Circumstances {
+                    utc: tagged.when.utc,
+                    timed: tagged.when.trusted,
+                    place,
+                    // Recognition tells neither class nor colour; the country follows from some layouts.
+                    country: plate::country(&tagged.read.raw).map(str::to_owned),
+                    ..Circumstances::default()
+                };
                 hotlist.match_at(&tagged.read, &circumstances)
             }
             _ => Vec::new(),
         };
-        // Of a covert list, or of a pair that was judged wrong, the car says nothing; journal and office get it all.
-        let told: Vec<&Hit> = hits.iter().filter(|hit| !hit.is_silent()).collect();
+        // Of a covert list, one that is not for this crew, or a pair that was judged wrong, the car says nothing; journal and
+        // office get it all.
+        let told: Vec<&Hit> = hits.iter().filter(|hit| !hit.is_silent(&self.tools.roles)).collect();
         let sightings: Vec<Sighting> = told.iter().map(|hit| sighting(&tagged, hit)).collect();
         let now = self.tools.clock.now();
         let changes = self.desk.take(tagged.read.id, &tagged.read.text, &sightings, now);
@@ -408,6 +419,7 @@ fn sighting(tagged: &TaggedRead, hit: &Hit) -> Sighting {
         how: match hit.how {
             hotlist::How::Exact => How::Exact,
             hotlist::How::Pattern => How::Pattern,
+            hotlist::How::Absent => How::Absent,
             _ => How::Approximate,
         },
         listed: entry.vrm.to_string(),
@@ -424,15 +436,14 @@ fn sighting(tagged: &TaggedRead, hit: &Hit) -> Sighting {
         model: entry.model.clone(),
         colour: entry.colour.clone(),
         against: hit.against.iter().filter(counts).map(ToString::to_string).collect(),
-        at_most: match hit.grade {
-            // Lowered only by an age that an unknown time makes up.
-            hotlist::Grade::Possible if hit.against.iter().find(counts).is_none() && !hit.against.is_empty() => {
-                Grade::Probable
-            }
+        // An age that an unknown time makes up lowers nothing.
+        grade: match hit.grade_if(|c| counts(&c)) {
             hotlist::Grade::Certain => Grade::Certain,
             hotlist::Grade::Probable => Grade::Probable,
             hotlist::Grade::Possible => Grade::Possible,
         },
+        tone: hit.list.settings.tone,
+        colour_of_list: hit.list.settings.colour,
         expired: hit.against.iter().any(|c| matches!(c, Contradiction::Expired { .. })),
         entry_age: entry
             .confirmed

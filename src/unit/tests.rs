@@ -16,7 +16,7 @@ use crate::alert::{AlertId, Grade, Output, Verdict};
 use crate::capture::{Event, Frame, Picture};
 use crate::clock::SimulatedClock;
 use crate::config::{self, Receiver as ReceiverConfig, ReceiverSource};
-use crate::hotlist::ImportOptions;
+use crate::hotlist::{ImportOptions, Settings, Thresholds, Tone};
 use crate::plate;
 use crate::recognise::{Character, InView, ReadId, Thumbnail};
 
@@ -61,6 +61,8 @@ struct Bench {
     clock: Arc<SimulatedClock>,
     journal: Arc<Journal>,
     seen: Arc<Mutex<Vec<(Grade, String)>>>,
+    roles: Vec<String>,
+    settings: Settings,
 }
 
 impl Bench {
@@ -68,13 +70,14 @@ impl Bench {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = SimulatedClock::starting(start());
         let journal = Arc::new(Journal::open(folder.path(), clock.clone()).expect("opened"));
-        Self { folder, clock, journal, seen: Arc::default() }
+        Self { folder, clock, journal, seen: Arc::default(), roles: Vec::new(), settings: Settings::default() }
     }
 
     fn worker(&self, list: &str, timed: bool, speaker: Speaker) -> Worker {
         let clock: Shared = self.clock.clone();
         let hotlist = Arc::new(Hotlist::open(&self.folder.path().join("hotlist.redb"), clock.clone()).expect("opened"));
-        let options = ImportOptions { produced: Some(start()), ..ImportOptions::default() };
+        let settings = Some(self.settings.clone());
+        let options = ImportOptions { produced: Some(start()), settings, ..ImportOptions::default() };
         hotlist.import("pnc", list.as_bytes(), Path::new("list.csv"), &options).expect("imported");
         let tagger = if timed {
             let path = self.folder.path().join("drive.nmea");
@@ -92,6 +95,7 @@ impl Bench {
             counters: vec![Arc::default()],
             positions: vec![Arc::default()],
             has_receiver: timed,
+            roles: self.roles.clone(),
             tagger: Arc::new(tagger),
             clerk: Some(super::clerk::Clerk::start(hotlist.clone()).expect("started")),
             hotlist: Some(hotlist),
@@ -172,6 +176,77 @@ fn what_the_crew_finds_of_a_hit_reaches_the_lists_and_a_wrong_pair_is_silent() {
     hear(bench.worker(list, true, silent()), vec![put_out(read(2, "AB12CDE"))]);
     assert_eq!(bench.seen.lock().expect("whole").len(), 1, "the crew hears nothing of it");
     assert_eq!(bench.lines("read").iter().filter(|read| !read["hits"].as_array().expect("hits").is_empty()).count(), 2);
+}
+
+#[test]
+fn a_hit_of_a_list_that_is_not_for_this_crew_is_on_record_and_nobody_is_told() {
+    for (roles, told) in [(vec![], 0), (vec!["constable".to_owned()], 0), (vec!["Sergeant".to_owned()], 1)] {
+        let settings = Settings { audience: vec!["sergeant".into()], ..Settings::default() };
+        let bench = Bench { roles: roles.clone(), settings, ..Bench::new() };
+        hear(bench.worker("vrm,reason\nAB12CDE,stolen\n", true, silent()), vec![put_out(read(1, "AB12CDE"))]);
+        assert_eq!(bench.seen.lock().expect("whole").len(), told, "{roles:?}");
+        assert_eq!(bench.lines("read")[0]["hits"].as_array().map(Vec::len), Some(1), "journal and office get it");
+    }
+}
+
+#[test]
+fn a_plate_laid_out_like_another_country_s_speaks_against_the_hit() {
+    for (country, grade, against) in
+        [("GB", Grade::Certain, ""), ("", Grade::Certain, ""), ("F", Grade::Possible, "contradicted")]
+    {
+        let bench = Bench::new();
+        let list = format!("vrm,reason,country\nAB12CDE,stolen,{country}\n");
+        hear(bench.worker(&list, true, silent()), vec![put_out(read(1, "AB12CDE"))]);
+        assert_eq!(*bench.seen.lock().expect("whole"), [(grade, against.to_owned())], "{country:?}");
+        let said = bench.lines("read")[0]["hits"][0]["against"].to_string();
+        let expected = "the plate is laid out like one of GB, the entry is of F";
+        assert_eq!(said.contains(expected), country == "F", "{said}");
+    }
+}
+
+#[test]
+fn a_doubtful_read_is_probable_where_the_list_says_so_and_sounds_like_it() {
+    // Read as AB12CDF, but for a hair; the list takes what is more likely than not for probable.
+    let mut doubtful = read(1, "AB12CDF");
+    let last = doubtful.characters.last_mut().expect("a character");
+    *last = Character { p: [0.0; plate::ALPHABET_SIZE] };
+    last.p[plate::index_of('F').expect("F")] = 0.5;
+    last.p[plate::index_of('E').expect("E")] = 0.499;
+    doubtful.confidence = doubtful.characters.iter().map(|character| character.best().1).product();
+    for (thresholds, expected) in [
+        (Thresholds { certain: 0.9, probable: 0.5, possible: 0.3 }, Grade::Probable),
+        (Thresholds { certain: 0.1, probable: 0.1, possible: 0.1 }, Grade::Probable),
+        (Thresholds { certain: 0.99, probable: 0.98, possible: 0.3 }, Grade::Possible),
+    ] {
+        let settings = Settings { thresholds, tone: Tone::Bell, ..Settings::default() };
+        let bench = Bench { settings, ..Bench::new() };
+        let card = Recorder::default();
+        let on = config::Sound { enabled: true, volume: 1.0 };
+        let clock: Shared = bench.clock.clone();
+        let speaker = Speaker::start(&on, clock, Box::new(card.clone()), |_, _| {}).expect("started");
+        hear(bench.worker("vrm,reason\nAB12CDE,stolen\n", true, speaker), vec![put_out(doubtful.clone())]);
+        let seen = bench.seen.lock().expect("whole").clone();
+        assert_eq!(seen.iter().map(|(grade, _)| *grade).collect::<Vec<_>>(), [expected], "{thresholds:?}");
+        assert!(seen[0].1.contains("not read as the listed plate: AB12CDE"), "{seen:?}");
+        let played = card.0.lock().expect("whole").clone();
+        assert_eq!(played, [crate::alert::tone(Tone::Bell, expected)], "{thresholds:?}");
+    }
+}
+
+/// A sound card that keeps what it is given.
+#[derive(Default, Clone)]
+struct Recorder(Arc<Mutex<Vec<Vec<f32>>>>);
+
+impl Sounder for Recorder {
+    fn open(&mut self, _: Box<dyn Fn(String) + Send + Sync>) -> Result<Box<dyn Output>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Output for Recorder {
+    fn play(&mut self, playback: crate::alert::Playback) {
+        self.0.lock().expect("whole").push(playback.collect());
+    }
 }
 
 #[test]
@@ -429,8 +504,8 @@ fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
         let tagged = TaggedRead { read: read(1, text), when, place: None };
         journal.record(Record::Read(Box::new(tagged))).expect("taken");
         journal.flush().expect("on disk");
-        let outbox =
-            outbox::Store { journal: journal.clone(), hotlist: hotlist.clone(), identity: folder.path().to_owned() };
+        let settings = config::Office { address: "localhost:1".into(), identity: folder.path().to_owned() };
+        let outbox = outbox::Store::new(&journal, &hotlist, &settings, folder.path()).expect("made");
         let items = outbox.pending(Budget { items: 100, bytes: 1 << 20 }).expect("read");
         let keys: Vec<_> = items.iter().map(|item| item.key.clone()).collect();
         let outcome = office.put(&[Received { unit: "EX-01".into(), items }], start()).expect("stored");
@@ -446,4 +521,75 @@ fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
     for text in ["AB12CDE", "CD34EFG"] {
         assert!(payloads.iter().any(|payload| payload.windows(7).any(|bytes| bytes == text.as_bytes())), "{text}");
     }
+}
+
+#[cfg(feature = "office")]
+#[test]
+fn what_a_crew_makes_known_reaches_the_office_and_what_that_makes_of_it_the_car() {
+    use crate::clock::RealClock;
+    use crate::hotlist::{Entry, Judgement, Mark, Said, Standing};
+    use crate::office::{self, Order, Service};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let (depot, car) = (folder.path().join("office"), folder.path().join("car"));
+    let clock = RealClock::shared();
+    office::init(&depot, &[], &*clock).expect("made");
+    office::enrol(&depot, "EX-01", &car.join("identity"), &*clock).expect("enrolled");
+    let sheet = folder.path().join("list.csv");
+    std::fs::write(&sheet, "vrm,reason\nAB12CDE,stolen\nCD34EFG,x\n").expect("written");
+    let wanted = office::Publication::of("pnc", &sheet, "Sgt Example");
+    office::publish(&depot, &wanted, clock.clone()).expect("published");
+    let service = Service::start(&depot, "127.0.0.1:0".parse().expect("an address"), clock.clone()).expect("started");
+
+    let hotlist = Arc::new(Hotlist::open(&car.join("hotlist.redb"), clock.clone()).expect("opened"));
+    let journal = Arc::new(Journal::open(&car, clock.clone()).expect("opened"));
+    let settings = config::Office { address: service.address().to_string(), identity: car.join("identity") };
+    let outbox = Arc::new(outbox::Store::new(&journal, &hotlist, &settings, &car).expect("made"));
+    let link = Link::start("EX-01", &settings, outbox, clock.clone()).expect("started");
+    let until = |what: &str, happened: &dyn Fn() -> bool| {
+        let start = clock.now();
+        while !happened() {
+            assert!(clock.now().since(start) < Duration::from_secs(60), "{what} did not happen: {:?}", link.status());
+            clock.sleep(Duration::from_millis(5));
+        }
+    };
+    until("the list", &|| hotlist.status().iter().any(|list| list.id == "pnc" && list.count == 2));
+
+    // The crew takes up an entry, and finds a hit wrong. Entries know whole seconds.
+    let now = DateTime::from_timestamp(clock.utc().timestamp(), 0).expect("a time");
+    let entry = Entry {
+        reason: "made off".into(),
+        expires: Some(now + chrono::Days::new(1)),
+        ..Entry::bare(Mark::parse("XY1?ABC").expect("a mark"))
+    };
+    hotlist.add_own(entry.clone(), now).expect("taken up");
+    hotlist.judge("pnc", "CD34EFG", "CD34EFG", Judgement::False, now).expect("kept");
+    link.nudge();
+    let said = || -> Vec<Said> {
+        let known = office::crews(&depot).unwrap_or_default();
+        known.iter().map(|stated| stated.statement.clone().expect("understood").said).collect()
+    };
+    until("what the crew said", &|| said().len() == 2 && link.status().unsent == 0);
+    assert!(said().iter().any(|said| matches!(said, Said::Entry(known) if **known == entry)));
+    assert!(said().iter().any(|said| matches!(said, Said::Found { judgement: Judgement::False, .. })));
+    assert_eq!(hotlist.statements(9).expect("read"), [], "what the office has stored is not sent again");
+
+    // The office adopts the entry and takes a recovered vehicle off.
+    let known = office::crews(&depot).expect("read");
+    let adopt = known.iter().filter(|stated| matches!(&stated.statement, Ok(s) if matches!(s.said, Said::Entry(_))));
+    let order = Order {
+        list: "pnc".into(),
+        adopt: adopt.map(|stated| stated.id.clone()).collect(),
+        remove: vec![Mark::parse("AB12CDE").expect("a mark")],
+        by: "Sgt Example".into(),
+        why: "recovered 14:02, stand down".into(),
+        ..Order::default()
+    };
+    office::amend(&depot, &order, clock.clone()).expect("amended");
+    let gone = Standing::Gone("recovered 14:02, stand down".into());
+    until("the change", &|| hotlist.standing("pnc", "AB12CDE") == gone);
+    assert_eq!(hotlist.standing("pnc", "XY1?ABC"), Standing::Listed);
+    assert!(std::fs::read_dir(car.join("arriving")).expect("readable").next().is_none(), "nothing is left behind");
+    drop(link);
+    service.stop();
 }

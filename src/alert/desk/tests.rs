@@ -3,6 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::hotlist::{Colour, Tone};
 use crate::recognise::Thumbnail;
 
 fn read(pass: u64) -> ReadId {
@@ -29,7 +30,9 @@ fn sure(entry: &str, seconds: u64) -> Sighting {
         model: "FOCUS".to_owned(),
         colour: "SILVER".to_owned(),
         against: Vec::new(),
-        at_most: Grade::Certain,
+        grade: Grade::Certain,
+        tone: Tone::Horn,
+        colour_of_list: Colour::None,
         expired: false,
         entry_age: Some(Duration::from_secs(86_400 * 3)),
         list_age: Some(Duration::from_secs(7_200)),
@@ -153,12 +156,33 @@ fn a_correction_takes_back_one_pass_of_several_only() {
 #[test]
 fn an_approximate_alert_becomes_certain_when_the_read_improves() {
     let mut desk = desk();
-    let weak = Sighting { how: How::Approximate, probability: 0.7, ..sure("e1", 0) };
+    let weak = Sighting { how: How::Approximate, probability: 0.7, grade: Grade::Possible, ..sure("e1", 0) };
     let raised = desk.take(read(1), "AB12CDF", &[weak], at(0));
     assert!(raised[0].alert().spoken.starts_with("Possible stolen."));
     let better = desk.take(read(1), "AB12CDE", &[sure("e1", 1)], at(1));
     assert!(matches!(better.as_slice(), [Change::Updated { alert, aloud: true }]
         if alert.grade == Grade::Certain && alert.text == "AB12CDE" && alert.spoken.starts_with("Stolen.")));
+}
+
+#[test]
+fn an_approximate_hit_is_as_probable_as_its_list_says_and_never_certain() {
+    for (of_hit, shown, word) in [
+        (Grade::Certain, Grade::Probable, "Probable stolen."),
+        (Grade::Probable, Grade::Probable, "Probable stolen."),
+        (Grade::Possible, Grade::Possible, "Possible stolen."),
+    ] {
+        let sighting = Sighting { how: How::Approximate, grade: of_hit, ..sure("e1", 0) };
+        let alert = Policy::default().alert(AlertId(1), read(1), "AB12CDF", &sighting);
+        assert!(alert.grade == shown && alert.spoken.starts_with(word), "{of_hit:?}: {}", alert.spoken);
+        assert!(alert.doubt.contains("not read as the listed plate: AB12CDE"), "{}", alert.doubt);
+    }
+    // What the list itself holds for doubtful is said so, however it matches.
+    let doubtful = Sighting { grade: Grade::Possible, ..sure("e1", 0) };
+    let alert = Policy::default().alert(AlertId(1), read(1), "AB12CDE", &doubtful);
+    assert_eq!((alert.grade, alert.doubt.as_str()), (Grade::Possible, "plate badly read"));
+    let absent = Sighting { how: How::Absent, ..sure("e1", 0) };
+    let alert = Policy::default().alert(AlertId(1), read(1), "AB12CDE", &absent);
+    assert_eq!((alert.grade, alert.doubt.as_str()), (Grade::Probable, "not listed where it should be"));
 }
 
 #[test]
@@ -187,7 +211,8 @@ fn the_queue_goes_by_grade_then_urgency_then_age_and_later_goes_last() {
     let mut desk = desk();
     let low = Sighting { priority: 3, ..sure("low", 0) };
     desk.take(read(1), "A1", &[low], at(0));
-    desk.take(read(2), "A2", &[Sighting { how: How::Approximate, ..sure("possible", 1) }], at(1));
+    let possible = Sighting { how: How::Approximate, grade: Grade::Possible, ..sure("possible", 1) };
+    desk.take(read(2), "A2", &[possible], at(1));
     desk.take(read(3), "A3", &[sure("first", 2)], at(2));
     desk.take(read(4), "A4", &[sure("second", 3)], at(3));
     let order = |desk: &Desk| desk.queue().iter().map(|alert| alert.entry.clone()).collect::<Vec<_>>();
@@ -215,13 +240,13 @@ fn an_entry_taken_off_turns_its_alert_grey() {
 
 prop_compose! {
     fn any_sighting()(
-        how in prop_oneof![Just(How::Exact), Just(How::Approximate), Just(How::Pattern)],
-        probability in prop_oneof![0.0f32..1.0, Just(f32::NAN)],
+        how in prop_oneof![Just(How::Exact), Just(How::Approximate), Just(How::Pattern), Just(How::Absent)],
+        probability in prop_oneof![0.0f32..1.0, Just(f32::NAN)], grade in prop::sample::select(Grade::ALL.to_vec()),
         expired: bool, contradicted: bool, timed: bool, list_h in proptest::option::of(0u64..72), entry_d in proptest::option::of(0u64..200),
         entry in 0u8..6, seconds in 0u64..1_000,
     ) -> Sighting {
         Sighting {
-            how, probability, expired,
+            how, probability, grade, expired,
             utc: if timed { chrono::DateTime::from_timestamp(1_796_119_200, 0) } else { None },
             against: if contradicted { vec!["camera saw a white vehicle".to_owned()] } else { Vec::new() },
             list_age: list_h.map(|h| Duration::from_secs(h * 3_600)),
@@ -235,10 +260,11 @@ proptest! {
     #[test]
     fn doubt_never_looks_or_sounds_certain(sighting in any_sighting()) {
         let doubtful = sighting.how != How::Exact || sighting.expired || !sighting.against.is_empty() || sighting.utc.is_none()
-            || sighting.probability.is_nan() || sighting.probability < 0.9 || sighting.list_age.is_none_or(|age| age > Duration::from_secs(86_400))
+            || sighting.probability.is_nan() || sighting.grade != Grade::Certain || sighting.list_age.is_none_or(|age| age > Duration::from_secs(86_400))
             || sighting.entry_age.is_some_and(|age| age > Duration::from_secs(90 * 86_400));
         let alert = Policy::default().alert(AlertId(1), read(1), "AB12CDE", &sighting);
         prop_assert_eq!(doubtful, alert.grade != Grade::Certain);
+        prop_assert!(alert.grade <= sighting.grade);
         prop_assert_eq!(doubtful, alert.spoken.starts_with("Poss") || alert.spoken.starts_with("Prob"));
         prop_assert_eq!(doubtful, !alert.doubt.is_empty());
     }

@@ -96,7 +96,7 @@ impl Bench {
     }
 
     fn sound(&mut self, alert: u64, grade: Grade) {
-        self.deck.obey(Order::Sound(AlertId(alert), grade));
+        self.deck.obey(Order::Sound(AlertId(alert), grade, Tone::Horn));
     }
 
     fn heard(&self) -> Vec<u64> {

@@ -82,6 +82,10 @@ impl Config {
                 Some(_) => format!("; what the office does not have yet {} h", config.journal.keep_unsent_h),
             }
         );
+        match &config.crew.roles[..] {
+            [] => println!("  no roles on board: lists that name an audience are covert"),
+            roles => println!("  on board: {}", roles.join(", ")),
+        }
         match &config.office {
             None => println!("  no back office: the unit works alone"),
             Some(office) => println!("  back office {}, identity in {}", office.address, office.identity.display()),

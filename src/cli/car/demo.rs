@@ -208,6 +208,7 @@ fn config(data: &Path, files: &DriveFiles, office: SocketAddr) -> Config {
         sound: Sound::default(),
         screen: config::Screen::default(),
         journal: config::Journal::default(),
+        crew: config::Crew::default(),
         office: Some(config::Office { address: office.to_string(), identity: data.join("identity") }),
         models: None,
     }
@@ -366,7 +367,7 @@ impl Depot {
         let folder = scratch.join("office");
         office::init(&folder, &["127.0.0.1".to_owned(), "localhost".to_owned()], &*clock)?;
         office::enrol(&folder, UNIT, &scratch.join("identity"), &*clock)?;
-        office::publish(&folder, LIST, list, None, false, clock.clone())?;
+        office::publish(&folder, &office::Publication::of(LIST, list, "the demo"), clock.clone())?;
         let service = office::Service::start(&folder, SocketAddr::from(([127, 0, 0, 1], 0)), clock.clone())?;
         let address = service.address();
         Ok(Self { folder, service: Some(service), address, was_cut: false, clock })

@@ -1,14 +1,10 @@
 //! `outrider hotlist`: the lists that the car carries.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use chrono::{DateTime, Utc};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::clock::{RealClock, Shared};
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::{Applied, Entry, Hotlist as Store, ImportOptions, Mark, Precision, Priority, Progress, Watch};
+use crate::hotlist::{Applied, Entry, Hotlist as Store, ImportOptions, Mark, Precision, Priority};
 use crate::journal::Archive;
 use crate::plate::Vrm;
 use crate::sync::identity::lists_key;
@@ -76,6 +72,17 @@ enum Command {
         /// The VRM, or a pattern: ? for one character, * for any number
         mark: String,
     },
+    /// Take an entry of the crew's own off again
+    ///
+    /// Example: outrider hotlist remove --data /var/lib/outrider --reason "paid after all" AB12CDE
+    #[command(verbatim_doc_comment)]
+    Remove {
+        /// Why it is taken off
+        #[arg(long)]
+        reason: String,
+        /// The VRM or pattern, as it was taken up
+        mark: String,
+    },
     /// Apply a revision that an office has signed
     ///
     /// Example: outrider hotlist apply --data /var/lib/outrider --identity identity-car-01 stolen.list
@@ -92,6 +99,15 @@ enum Command {
     /// Example: outrider hotlist status --data /var/lib/outrider
     #[command(verbatim_doc_comment)]
     Status {
+        /// Print JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// The pairs of read and entry that were judged wrong and are silent, and until when
+    ///
+    /// Example: outrider hotlist silenced --data /var/lib/outrider
+    #[command(verbatim_doc_comment)]
+    Silenced {
         /// Print JSON lines
         #[arg(long)]
         json: bool,
@@ -118,25 +134,37 @@ impl Hotlist {
                     .map_err(|error| Fault::io("cannot read the list", &file, error).remedy("Name a CSV file"))?;
                 let size = source.metadata().map_or(0, |data| data.len());
                 let settings = settings.as_deref().map(crate::cli::list_settings).transpose()?;
-                let bar = bar(size);
-                let watch = Some(watch(bar.clone()));
+                let bar = crate::cli::bar(size);
+                let watch = Some(crate::cli::watch(bar.clone()));
                 let options = ImportOptions { name, settings, dry_run, watch, ..ImportOptions::default() };
-                let report = open(&self.data, clock)?.import(&list, bar.wrap_read(source), &file, &options);
+                let report = open(&self.data, clock)?.import(&list, source, &file, &options);
                 bar.finish_and_clear();
-                let report = report?;
-                if json {
-                    println!("{}", serde_json::to_string(&report).unwrap_or_default());
-                } else {
-                    crate::cli::print_import(&file, &report);
+                crate::cli::print_report(&file, &report?, json);
+            }
+            Command::Remove { reason, mark } => {
+                let parsed = parse(&mark)?;
+                if !existing(&self.data, clock.clone())?.remove_own(&parsed, &reason, clock.utc())? {
+                    return Err(Fault::new(Kind::Missing, format!("the crew has no entry {parsed}"))
+                        .remedy("Name it as it was taken up; outrider hotlist lookup shows what is listed"));
+                }
+                println!("{parsed} is taken off the crew's list");
+            }
+            Command::Silenced { json } => {
+                let now = clock.utc();
+                for pair in existing(&self.data, clock)?.silent_pairs(now) {
+                    if json {
+                        println!("{}", serde_json::to_string(&pair).unwrap_or_default());
+                    } else {
+                        let until = pair.until.format("%Y-%m-%d %H:%M UTC");
+                        println!("{} of {}, read as {}: silent until {until}", pair.mark, pair.list, pair.text);
+                    }
                 }
             }
             Command::Add { reason, expires, action, priority, json, mark } => {
                 let wrong = |what: String, remedy: &str| Fault::new(Kind::Usage, what).remedy(remedy);
-                let parsed = Mark::parse(&mark).map_err(|why| {
-                    Fault::new(Kind::Usage, format!("{mark:?} is neither a VRM nor a pattern")).because(why)
-                })?;
+                let parsed = parse(&mark)?;
                 let now = clock.utc();
-                let expires = until(&expires, now).ok_or_else(|| {
+                let expires = crate::cli::until(&expires, now).ok_or_else(|| {
                     wrong(format!("{expires:?} is not a time"), "Say hours, such as 8h, or a day, such as 2026-12-24")
                 })?;
                 let priority = Priority::parse(&priority)
@@ -184,10 +212,11 @@ impl Hotlist {
             }
             Command::Apply { identity, file } => {
                 let bytes =
-                    std::fs::read(&file).map_err(|error| Fault::io("cannot read the revision", &file, error))?;
+                    std::fs::File::open(&file).map_err(|error| Fault::io("cannot read the revision", &file, error))?;
+                let bytes = std::io::BufReader::with_capacity(1 << 20, bytes);
                 let store = open(&self.data, clock)?;
                 store.trust(vec![lists_key(&identity)?]);
-                match store.apply(&bytes, None).map_err(|fault| fault.at(file.display()))? {
+                match store.apply(bytes, None).map_err(|fault| fault.at(file.display()))? {
                     Applied::Replaced { list, revision, count } => {
                         println!("{list} is replaced: revision {revision}, {count} entries");
                     }
@@ -251,13 +280,9 @@ impl Hotlist {
     }
 }
 
-/// The time that `text` names: hours from `now`, or the end of a day.
-fn until(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    if let Some(hours) = text.strip_suffix('h') {
-        return now.checked_add_signed(chrono::Duration::try_hours(hours.parse().ok()?)?);
-    }
-    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.succ_opt()?;
-    Some(day.and_time(chrono::NaiveTime::MIN).and_utc())
+fn parse(mark: &str) -> Result<Mark> {
+    Mark::parse(mark)
+        .map_err(|why| Fault::new(Kind::Usage, format!("{mark:?} is neither a VRM nor a pattern")).because(why))
 }
 
 /// What the crew found of a list's hits.
@@ -271,21 +296,6 @@ fn judged(precision: &Precision) -> String {
             share * 100.0
         ),
     }
-}
-
-/// A bar on standard error, where that is a terminal.
-fn bar(bytes: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:<24} {wide_bar} {bytes}/{total_bytes} {eta}");
-    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message("reading")
-}
-
-/// Shows on `bar` what comes after reading.
-fn watch(bar: ProgressBar) -> Watch {
-    Watch(Arc::new(move |progress| {
-        if let Progress::Stored(stored, of) = progress {
-            bar.set_message(format!("storing, {} %", stored * 100 / of.max(1)));
-        }
-    }))
 }
 
 /// The lists' file in the data folder.

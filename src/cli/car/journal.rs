@@ -55,6 +55,9 @@ enum Command {
         /// Hours that hits are kept
         #[arg(long, value_name = "HOURS", default_value_t = config::Journal::default().keep_hits_h)]
         keep_hits_h: u32,
+        /// Hours that a list may ask for its hits to be kept, at the most; default: --keep-hits-h
+        #[arg(long, value_name = "HOURS")]
+        longest_hits_h: Option<u32>,
         /// Hours that anything waits for the office at the longest
         #[arg(long, value_name = "HOURS", default_value_t = config::Journal::default().keep_unsent_h)]
         keep_unsent_h: u32,
@@ -101,7 +104,7 @@ impl Journal {
                 };
                 crate::cli::printed(out.flush())?;
             }
-            Command::Purge { keep_reads_h, keep_hits_h, keep_unsent_h, keep_events_h, no_office } => {
+            Command::Purge { keep_reads_h, keep_hits_h, longest_hits_h, keep_unsent_h, keep_events_h, no_office } => {
                 let utc = RealClock::shared().utc();
                 if !archive.believes(utc)? {
                     return Err(Fault::new(Kind::Unavailable, "this machine's clock is wrong, nothing was purged")
@@ -111,7 +114,7 @@ impl Journal {
                         ))
                         .remedy("Set the clock, then try again"));
                 }
-                let hours = config::Journal { keep_reads_h, keep_hits_h, keep_unsent_h, keep_events_h };
+                let hours = config::Journal { keep_reads_h, keep_hits_h, longest_hits_h, keep_unsent_h, keep_events_h };
                 let purged = archive.purge(When { utc, trusted: false }, &Keep::new(hours, !no_office))?;
                 println!(
                     "purged {} passes and {} hits ({} of them never sent), and {} events",

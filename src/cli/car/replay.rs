@@ -89,6 +89,7 @@ impl Replay {
             sound: Sound { enabled: false, volume: 0.0 },
             screen: Screen { enabled: false, ..Screen::default() },
             journal: Default::default(),
+            crew: Default::default(),
             office: None,
             models: self.models.clone(),
         };

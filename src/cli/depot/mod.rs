@@ -10,6 +10,8 @@ use crate::clock::RealClock;
 use crate::fault::{Fault, Kind, Result};
 use crate::office;
 
+mod lists;
+
 /// The back office of Outrider: takes in what cars read, hands them their lists.
 ///
 /// Example, a first office in order:
@@ -89,15 +91,27 @@ enum Command {
         /// The list's id: letters, digits, '-', '_'
         #[arg(long, value_name = "ID")]
         list: String,
+        /// Its name for people; default: as before
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
         /// How the list is to be used, TOML: owner, thresholds, covert, hours, area ...; default: as before
         #[arg(long, value_name = "FILE")]
         settings: Option<PathBuf>,
         /// Only report what the file holds
         #[arg(long)]
         dry_run: bool,
+        /// Who publishes it, for the record
+        #[arg(long, value_name = "NAME", default_value = "")]
+        by: String,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
         /// The list, CSV
         file: PathBuf,
     },
+    Amend(Box<lists::Amend>),
+    Changes(lists::Changes),
+    Crews(lists::Crews),
     /// What each unit has sent, and when it was last heard of
     ///
     /// Example: outrider-office fleet --data office --json
@@ -144,10 +158,18 @@ fn run(command: Command) -> Result<()> {
                 println!("serving on {address} (UDP)");
             })?;
         }
-        Command::Publish { data, list, settings, dry_run, file } => {
+        Command::Amend(command) => command.run(clock)?,
+        Command::Changes(command) => command.run()?,
+        Command::Crews(command) => command.run()?,
+        Command::Publish { data, list, name, settings, dry_run, by, json, file } => {
             let settings = settings.as_deref().map(super::list_settings).transpose()?;
-            let report = office::publish(&data, &list, &file, settings, dry_run, clock)?;
-            super::print_import(&file, &report);
+            let size = std::fs::metadata(&file).map_or(0, |data| data.len());
+            let bar = super::bar(size);
+            let watch = Some(super::watch(bar.clone()));
+            let wanted = office::Publication { list: &list, file: &file, name, settings, dry_run, by: &by, watch };
+            let report = office::publish(&data, &wanted, clock);
+            bar.finish_and_clear();
+            super::print_report(&file, &report?, json);
         }
         Command::Fleet { data, json } => {
             let fleet = office::fleet(&data)?;

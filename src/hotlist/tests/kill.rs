@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use redb::{Database, StorageBackend};
 
-use super::super::revision::tests::key;
+use super::super::revision::tests::{bytes, key};
 use super::model::content;
 use super::*;
 
@@ -153,7 +153,8 @@ fn cut_off_at_any_write_of_an_import_or_a_change_it_has_one_revision_or_the_othe
     let office = open(&office).expect("opened");
     let publish = |text: &str| {
         let published = office.publish("pnc", text.as_bytes(), Path::new("x"), &ImportOptions::default(), &key);
-        published.expect("published").1.expect("not a trial")
+        let published = published.expect("published").1.expect("not a trial");
+        (bytes(published.whole), published.change.map(|(_, change)| bytes(change)))
     };
     let first = publish(&sheet("one", 0));
     let first_content = content(&office, "pnc");
@@ -161,14 +162,14 @@ fn cut_off_at_any_write_of_an_import_or_a_change_it_has_one_revision_or_the_othe
     lines.push_str("XY12ABC,two\n");
     let second = publish(&lines);
     let second_content = content(&office, "pnc");
-    let change = second.change.expect("a change").1;
+    let change = second.1.expect("a change");
 
     let disk = Disk::of(empty.image().now, usize::MAX);
     {
         let car = open(&disk).expect("opened");
         car.trust(vec![key.verifying()]);
         // Numbered 1, as the office did.
-        car.apply(&first.whole, None).expect("applied");
+        car.apply(&first.0[..], None).expect("applied");
     }
     let before = disk.image().now;
     let either = |hotlist: &Hotlist| {
@@ -186,7 +187,7 @@ fn cut_off_at_any_write_of_an_import_or_a_change_it_has_one_revision_or_the_othe
         car.apply(bytes, None).map(|_| ())
     };
     let by_change = cut_everywhere(&before, |car| trusting(car, &change), either);
-    let by_whole = cut_everywhere(&before, |car| trusting(car, &second.whole), either);
+    let by_whole = cut_everywhere(&before, |car| trusting(car, &second.0), either);
     let by_import = cut_everywhere(
         &before,
         |car| car.import("pnc", lines.as_bytes(), Path::new("x"), &ImportOptions::default()).map(|_| ()),

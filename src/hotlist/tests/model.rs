@@ -6,7 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::super::patterns::tests::fits;
-use super::super::revision::tests::key;
+use super::super::revision::tests::{bytes, key};
 use super::*;
 use crate::plate;
 
@@ -69,8 +69,8 @@ proptest! {
             let published = published.expect("published").1.expect("not a trial");
             // Sometimes the car misses one, and then takes the whole list.
             match published.change.filter(|(base, _)| by_change && *base == held) {
-                Some((_, change)) => car.apply(&change, None),
-                None => car.apply(&published.whole, None),
+                Some((_, change)) => car.apply(&bytes(change)[..], None),
+                None => car.apply(&bytes(published.whole)[..], None),
             }
             .expect("applied");
             held = published.revision;

@@ -140,7 +140,7 @@ impl<'a> Conversation<'a> {
         let clock = Arc::clone(&self.keeper.clock);
         let mut looks = tokio::time::interval(LOOK);
         loop {
-            self.settle_events(welcomed);
+            self.settle_events(welcomed).await?;
             self.desk();
             self.flush();
             let due = self.session.deadline().map(|deadline| deadline.since(clock.now()));
@@ -161,7 +161,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn settle_events(&mut self, welcomed: &mut bool) {
+    async fn settle_events(&mut self, welcomed: &mut bool) -> Result<(), End> {
         while let Some(event) = self.session.event() {
             match event {
                 Event::Welcome => {
@@ -174,6 +174,15 @@ impl<'a> Conversation<'a> {
                 Event::Unfit(kind) => {
                     tracing::error!("a {kind:?} in the journal is larger than can be uploaded: it stays in the car");
                 }
+                // Waited for, so that pieces are kept in order and come no faster than the disk takes them.
+                Event::Piece(piece) => {
+                    let outbox = Arc::clone(&self.keeper.outbox);
+                    let kept = tokio::task::spawn_blocking(move || outbox.take_piece(&piece)).await;
+                    if let Err(fault) = kept.unwrap_or_else(|_| Err(panicked())) {
+                        self.session.piece_lost();
+                        return Err(End::Fault(fault));
+                    }
+                }
                 Event::List(revision) => {
                     let outbox = Arc::clone(&self.keeper.outbox);
                     self.on_disk(move || {
@@ -181,8 +190,14 @@ impl<'a> Conversation<'a> {
                         Done::List(applied, outbox.lists_held())
                     });
                 }
+                Event::Dropped(revision) => {
+                    let outbox = Arc::clone(&self.keeper.outbox);
+                    let dropped = tokio::task::spawn_blocking(move || outbox.drop_list(&revision)).await;
+                    dropped.map_err(|_| End::Fault(panicked()))?;
+                }
             }
         }
+        Ok(())
     }
 
     /// Tells or asks the journal what there is to tell or ask.

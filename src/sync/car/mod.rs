@@ -15,7 +15,7 @@ use crate::config;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::wire::Item;
 
-pub use session::{Budget, Revision};
+pub use session::{Budget, Piece, Revision};
 #[cfg(all(test, feature = "office"))]
 pub(crate) use session::{Downloads, Event, Session};
 
@@ -29,7 +29,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// What the link uploads from and downloads to: the unit implements it over journal and hotlist. Calls may block;
 /// they come from the link's own threads, one upload call at a time.
 pub trait Outbox: Send + Sync {
-    /// What the office has not acknowledged: hits before reads before pictures, oldest first, within `budget` (at
+    /// What the office has not acknowledged: statements and hits before reads before pictures, oldest first, within `budget` (at
     /// least one, if there is any). Things that are on their way are part of it.
     fn pending(&self, budget: Budget) -> Result<Vec<Item>>;
     /// How many things the office has not acknowledged.
@@ -38,8 +38,12 @@ pub trait Outbox: Send + Sync {
     fn acknowledged(&self, keys: &[Vec<u8>]) -> Result<()>;
     /// The lists that the car holds, with their revisions.
     fn lists_held(&self) -> Vec<(String, u64)>;
-    /// Brings a list to a revision that the office exported.
+    /// Keeps a piece of a revision until that is whole. Pieces come in order, one call after the other.
+    fn take_piece(&self, piece: &Piece) -> Result<()>;
+    /// Brings a list to a revision of which all pieces have come; they are of no use afterwards.
     fn apply_list(&self, revision: &Revision) -> Result<()>;
+    /// The pieces of a revision are of no use any more.
+    fn drop_list(&self, revision: &Revision);
 }
 
 /// How the link is.

@@ -12,7 +12,7 @@ use crate::sync::wire::proto::{
 };
 use crate::sync::wire::{
     Breach, Decoder, Item, KEY_LIMIT, Kind, LIST_LIMIT, LISTS_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION,
-    PROGRAM, encode,
+    PROGRAM, STATEMENTS_SINCE, encode,
 };
 
 /// How long the office may take to answer Hello.
@@ -37,18 +37,33 @@ pub(crate) enum Event {
     Acknowledged(Vec<Vec<u8>>),
     /// An item that the wire cannot carry was left out; it stays in the journal.
     Unfit(Kind),
-    /// A complete revision of a list. Report back with [`Session::list_done`].
+    /// A piece of a revision of a list. It is to be kept before the next event is looked at.
+    Piece(Piece),
+    /// A revision of a list has come, whole and with the right hash. Report back with [`Session::list_done`].
     List(Revision),
+    /// The pieces of a revision that were kept are of no use.
+    Dropped(Revision),
 }
 
-/// A revision of a list, whole and with the right hash.
-#[derive(Debug, PartialEq, Eq)]
+/// Which revision of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
     /// The list's id.
     pub list: String,
     /// Which revision.
     pub revision: u64,
-    /// What the hotlist room exported.
+    /// The revision that it changes; 0: it is a whole list.
+    pub base: u64,
+}
+
+/// A piece of a revision. They come in order; one from the start begins anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Of which revision.
+    pub revision: Revision,
+    /// Where it begins.
+    pub offset: u64,
+    /// What the hotlist room signed.
     pub bytes: Vec<u8>,
 }
 
@@ -84,10 +99,18 @@ struct Offer {
     sha256: [u8; 32],
 }
 
+impl Offer {
+    fn revision(&self) -> Revision {
+        Revision { list: self.list.clone(), revision: self.revision, base: self.base }
+    }
+}
+
+/// How much of an offer has come. Its bytes are kept by the parts around the session.
 #[derive(Debug)]
 struct Partial {
     offer: Offer,
-    bytes: Vec<u8>,
+    arrived: u64,
+    hash: Sha256,
 }
 
 /// One connection's conversation.
@@ -95,12 +118,14 @@ struct Partial {
 pub(crate) struct Session {
     unit: String,
     welcome: bool,
+    /// Whether the office understands what the crew makes known.
+    statements: bool,
     held: BTreeMap<String, u64>,
     control: Decoder,
     lists: Decoder,
     in_flight: HashMap<Vec<u8>, (Kind, usize)>,
     /// Items and bytes on their way, by kind.
-    load: [(usize, usize); 3],
+    load: [(usize, usize); 4],
     unfit: HashSet<Vec<u8>>,
     unfit_bytes: usize,
     downloads: Downloads,
@@ -119,11 +144,12 @@ impl Session {
         let mut session = Self {
             unit: unit.to_owned(),
             welcome: false,
+            statements: false,
             held: held.into_iter().collect(),
             control: Decoder::new(Lane::Control),
             lists: Decoder::new(Lane::Lists),
             in_flight: HashMap::new(),
-            load: [(0, 0); 3],
+            load: [(0, 0); 4],
             unfit: HashSet::new(),
             unfit_bytes: 0,
             downloads,
@@ -145,8 +171,16 @@ impl Session {
     }
 
     /// What of list transfers is kept for the next connection.
-    pub(crate) fn into_downloads(self) -> Downloads {
+    pub(crate) fn into_downloads(mut self) -> Downloads {
+        if self.events.iter().any(|event| matches!(event, Event::Piece(_))) {
+            self.piece_lost();
+        }
         self.downloads
+    }
+
+    /// A piece could not be kept: the revision begins anew.
+    pub(crate) fn piece_lost(&mut self) {
+        self.downloads.partial = None;
     }
 
     /// Takes bytes that arrived.
@@ -192,6 +226,12 @@ impl Session {
                 continue;
             }
             let (lane, size) = (item.kind.lane(), item.payload.len());
+            if item.kind == Kind::Statement && !self.statements {
+                // They wait for an office that understands them, and take nobody's place meanwhile.
+                self.unfit_bytes += size;
+                self.unfit.insert(item.key);
+                continue;
+            }
             if item.key.is_empty() || item.key.len() > KEY_LIMIT || size > lane.payload_limit() {
                 self.unfit_bytes += size;
                 self.unfit.insert(item.key);
@@ -200,7 +240,9 @@ impl Session {
             }
             let (items_now, bytes_now) = &mut self.load[item.kind as usize];
             let room = match item.kind {
-                Kind::Hit | Kind::Read => *items_now < WINDOW && *bytes_now + size <= WINDOW_BYTES.max(size),
+                Kind::Hit | Kind::Read | Kind::Statement => {
+                    *items_now < WINDOW && *bytes_now + size <= WINDOW_BYTES.max(size)
+                }
                 Kind::Picture => *bytes_now == 0 || *bytes_now + size <= PICTURE_BYTES,
             };
             if !room {
@@ -290,6 +332,7 @@ impl Session {
                     return Err(Breach::Version { oldest: welcome.version, newest: welcome.version });
                 }
                 self.welcome = true;
+                self.statements = welcome.version >= STATEMENTS_SINCE;
                 self.deadline = None;
                 self.say_held();
                 self.events.push_back(Event::Welcome);
@@ -344,10 +387,15 @@ impl Session {
         if self.downloads.stale.as_ref().is_some_and(|partial| partial.offer == offer) {
             std::mem::swap(&mut self.downloads.stale, &mut self.downloads.partial);
         } else if self.downloads.partial.as_ref().is_none_or(|partial| partial.offer != offer) {
-            self.downloads.stale = self.downloads.partial.take().or(self.downloads.stale.take());
-            self.downloads.partial = Some(Partial { offer: offer.clone(), bytes: Vec::new() });
+            let before =
+                self.downloads.partial.replace(Partial { offer: offer.clone(), arrived: 0, hash: Sha256::new() });
+            if let Some(before) = before
+                && let Some(older) = self.downloads.stale.replace(before)
+            {
+                self.events.push_back(Event::Dropped(older.offer.revision()));
+            }
         }
-        let offset = self.downloads.partial.as_ref().map_or(0, |partial| partial.bytes.len() as u64);
+        let offset = self.downloads.partial.as_ref().map_or(0, |partial| partial.arrived);
         self.fetching = true;
         self.say(from_car::Message::ListWanted(ListWanted {
             list: offer.list,
@@ -366,23 +414,26 @@ impl Session {
         {
             return Ok(());
         }
-        if piece.offset != partial.bytes.len() as u64 || piece.offset + piece.bytes.len() as u64 > partial.offer.size {
+        if piece.offset != partial.arrived || piece.offset + piece.bytes.len() as u64 > partial.offer.size {
             return Err(Breach::OutOfPlace("a piece of a list that does not follow the one before"));
         }
-        partial.bytes.extend_from_slice(&piece.bytes);
+        partial.arrived += piece.bytes.len() as u64;
+        partial.hash.update(&piece.bytes);
+        let revision = partial.offer.revision();
+        self.events.push_back(Event::Piece(Piece { revision, offset: piece.offset, bytes: piece.bytes }));
         self.complete();
         Ok(())
     }
 
     /// Hands over the revision being fetched if it is whole.
     fn complete(&mut self) {
-        if self.downloads.partial.as_ref().is_none_or(|partial| partial.bytes.len() as u64 != partial.offer.size) {
+        if self.downloads.partial.as_ref().is_none_or(|partial| partial.arrived != partial.offer.size) {
             return;
         }
-        let Some(Partial { offer, bytes }) = self.downloads.partial.take() else { return };
+        let Some(Partial { offer, hash, .. }) = self.downloads.partial.take() else { return };
         self.fetching = false;
-        if <[u8; 32]>::from(Sha256::digest(&bytes)) == offer.sha256 {
-            self.events.push_back(Event::List(Revision { list: offer.list.clone(), revision: offer.revision, bytes }));
+        if <[u8; 32]>::from(hash.finalize()) == offer.sha256 {
+            self.events.push_back(Event::List(offer.revision()));
             self.applying = Some(offer);
         } else {
             tracing::warn!(
@@ -390,6 +441,7 @@ impl Session {
                 revision = offer.revision,
                 "a list does not have the hash it was offered with"
             );
+            self.events.push_back(Event::Dropped(offer.revision()));
             self.downloads.refused.insert(offer);
             self.fetch();
         }
@@ -418,5 +470,6 @@ fn number(kind: Kind) -> i32 {
         Kind::Hit => Wire::Hit as i32,
         Kind::Read => Wire::Read as i32,
         Kind::Picture => Wire::Picture as i32,
+        Kind::Statement => Wire::Statement as i32,
     }
 }

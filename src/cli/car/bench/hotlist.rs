@@ -14,7 +14,7 @@ use super::{peak_memory, show, simulation};
 use crate::cli::car::read::round;
 use crate::clock::{RealClock, Shared};
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::{Amendment, Circumstances, Entry, Hotlist, ImportOptions, Mark, SigningKey};
+use crate::hotlist::{Amendment, Circumstances, Entry, Hotlist, ImportOptions, Mark, SigningKey, typed};
 use crate::plate;
 use crate::recognise::Read;
 
@@ -70,6 +70,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     report.insert("sqlite".into(), sqlite(scratch.path(), &csv, &probes, ours, &clock)?);
     say("measured SQLite");
     report.insert("change".into(), change(hotlist, &store, scratch.path(), &listed, &probes, &clock)?);
+    report.insert("peak_memory_after_change_mib".into(), json!(peak_memory().map(|bytes| bytes >> 20)));
     say("changed");
     if options.simulate {
         let hotlist = Hotlist::open(&store, clock.clone())?;
@@ -107,7 +108,7 @@ fn open(store: &Path, scratch: &Path, listed: &[String], clock: &Shared) -> Resu
     let first = |path: &Path| -> Result<(Duration, Hotlist)> {
         let start = clock.now();
         let hotlist = Hotlist::open(path, clock.clone())?;
-        let read = made_up::read(&listed[0], Vec::new(), 0.99);
+        let read = typed(&listed[0], Vec::new(), 0.99);
         if hotlist.match_read(&read, clock.utc()).is_empty() {
             return Err(Fault::new(Kind::Internal, "a listed vehicle is no hit"));
         }
@@ -135,7 +136,7 @@ struct Probes {
 
 impl Probes {
     fn new(listed: &[String], random: &mut Rng) -> Self {
-        let exact = |text: &str| made_up::read(text, Vec::new(), 0.99);
+        let exact = |text: &str| typed(text, Vec::new(), 0.99);
         let mixed = (0..READS).map(|_| match random.usize(0..100) {
             0..LISTED => listed[random.usize(0..listed.len())].clone(),
             _ => made_up::mark(random),
@@ -151,7 +152,7 @@ impl Probes {
 
 /// Gives the rate of exact matches a second, and everything.
 fn matching(hotlist: &Hotlist, probes: &Probes, random: &mut Rng, clock: &Shared) -> Result<(f64, Value)> {
-    let at = Circumstances { utc: clock.utc(), ..Circumstances::default() };
+    let at = Circumstances { utc: clock.utc(), timed: true, ..Circumstances::default() };
     let exact = |reads: &[Read]| timed(reads, clock, |read| hotlist.match_exact(read, &at).len());
     let all = |reads: &[Read]| timed(reads, clock, |read| hotlist.match_at(read, &at).len());
     let confusions = Confusions::measured()?;
@@ -258,8 +259,19 @@ fn change(
     let start = clock.now();
     let signed = car.sign_whole(LIST, &key)?;
     let signing = clock.now().since(start);
-    let whole = signed.whole.len();
-    drop(signed);
+    let mut whole = signed.whole;
+    let unreadable = |error| Fault::io("cannot read the signed list", scratch, error);
+    // A car that has none of it takes it whole.
+    let fresh_path = scratch.join("fresh.redb");
+    let fresh = Hotlist::open(&fresh_path, clock.clone())?;
+    fresh.trust(vec![key.verifying()]);
+    let start = clock.now();
+    fresh.apply(whole.reader().map_err(unreadable)?, Some(LIST))?;
+    let taking = clock.now().since(start);
+    drop(fresh);
+    let _ = std::fs::remove_file(&fresh_path);
+    let whole_bytes = whole.size();
+    drop(whole);
     drop(car);
     // The office holds the same and makes the change.
     let office_path = scratch.join("office.redb");
@@ -280,14 +292,14 @@ fn change(
         });
     }
     let start = clock.now();
-    let (_, bytes) = Hotlist::open(&office_path, clock.clone())?.amend(LIST, &amendments, None, &key)?;
+    let (_, mut signed) = Hotlist::open(&office_path, clock.clone())?.amend(LIST, &amendments, None, &key)?;
     let making = clock.now().since(start);
     let _ = std::fs::remove_file(&office_path);
 
     let car = Hotlist::open(store, clock.clone())?;
     car.trust(vec![key.verifying()]);
     let done = AtomicBool::new(false);
-    let at = Circumstances { utc: clock.utc(), ..Circumstances::default() };
+    let at = Circumstances { utc: clock.utc(), timed: true, ..Circumstances::default() };
     let (applied, meanwhile) = std::thread::scope(|scope| {
         let matcher = scope.spawn(|| {
             let mut times = Vec::new();
@@ -302,7 +314,7 @@ fn change(
             times
         });
         let start = clock.now();
-        let applied = car.apply(&bytes, Some(LIST));
+        let applied = signed.reader().map_err(unreadable).and_then(|bytes| car.apply(bytes, Some(LIST)));
         let took = clock.now().since(start);
         done.store(true, Ordering::Relaxed);
         (applied.map(|_| took), matcher.join())
@@ -312,10 +324,11 @@ fn change(
         "changes": CHANGES,
         "apply_seconds": seconds(applied?),
         "match_meanwhile": Times::of(meanwhile).json(),
-        "bytes": bytes.len(),
+        "bytes": signed.size(),
         "make_and_sign_seconds": seconds(making),
         "sign_whole_seconds": seconds(signing),
-        "whole_bytes": whole,
+        "whole_bytes": whole_bytes,
+        "apply_whole_seconds": seconds(taking),
         "bytes_on_disk_afterwards": std::fs::metadata(store).map_or(0, |data| data.len()),
     }))
 }

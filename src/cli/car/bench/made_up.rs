@@ -1,16 +1,14 @@
 //! Made-up lists and reads: marks laid out as UK traffic has them, and readings with measured doubts.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::time::Duration;
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Moment;
 use crate::fault::{Fault, Kind, Result};
+use crate::hotlist::typed;
 use crate::plate;
-use crate::recognise::{Character, Read, ReadId, Thumbnail};
+use crate::recognise::{Character, Read};
 
 /// A mark, by layout about as often as vehicles on the road have it.
 pub(super) fn mark(random: &mut Rng) -> String {
@@ -92,28 +90,6 @@ pub(super) fn pattern(random: &mut Rng) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// A read of `text` whose characters say `characters`.
-pub(super) fn read(text: &str, characters: Vec<Character>, confidence: f32) -> Read {
-    let picture = Arc::new(Thumbnail { width: 1, height: 1, rgb: vec![0; 3] });
-    Read {
-        id: ReadId { run: 1, pass: 1 },
-        camera: "bench".into(),
-        text: plate::settle(text),
-        raw: text.to_owned(),
-        confidence,
-        characters,
-        first_at: Moment::default(),
-        last_at: Moment::default(),
-        first_seen: Duration::ZERO,
-        last_seen: Duration::ZERO,
-        looks: 1,
-        agreeing: 1,
-        corners: [[0.0; 2]; 4],
-        patch: picture.clone(),
-        overview: picture,
-    }
-}
-
 /// What the car's reader said of the characters of real plates: for each true character, what it took it for, with
 /// probabilities. Nothing of it can be traced to a plate: characters are kept apart and sorted.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -167,7 +143,7 @@ impl Confusions {
         }
         let text: String = characters.iter().map(|character| character.best().0).collect();
         let confidence = characters.iter().map(|character| character.of_glyph(character.best().0)).product();
-        read(&text, characters, confidence)
+        typed(&text, characters, confidence)
     }
 
     fn character(&self, shown: char, band: &[(char, Vec<(char, f32)>)], random: &mut Rng) -> Character {
