@@ -216,6 +216,7 @@ pub fn likely_country(text: &str) -> Option<&'static str> {
     let mut lands = lands(text);
     let first = lands.next()?;
     lands.next().is_none().then_some(first)
+}
 
 /// The country that a plate of this text is from, as on its oval, where its layout tells: only the seven places of the
 /// current, prefix and suffix marks do. The shorter and dateless layouts are those of other countries too (ABC 123 is

@@ -6,7 +6,14 @@ type Run = (char, usize, usize);
 /// What cars of each country (ISO 3166-1 alpha-2) carry, current and recent. A weak description on purpose: it tells plates from
 /// what is none, and never rewrites a text. Source: the countries' published formats, as UNECE's distinguishing signs name them.
 const LANDS: &[(&str, &[&[Run]])] = &[
-    ("AT", &[&[('A', 1, 2), ('9', 3, 5), ('A', 1, 2)], &[('A', 1, 2), ('9', 1, 2), ('A', 3, 3)], &[('A', 1, 2), ('9', 3, 6)]]),
+    (
+        "AT",
+        &[
+            &[('A', 1, 2), ('9', 3, 5), ('A', 1, 2)],
+            &[('A', 1, 2), ('9', 1, 2), ('A', 3, 3)],
+            &[('A', 1, 2), ('9', 3, 6)],
+        ],
+    ),
     ("BE", &[&[('9', 1, 1), ('A', 3, 3), ('9', 3, 3)], &[('A', 3, 3), ('9', 3, 3)]]),
     ("BG", &[&[('A', 1, 2), ('9', 4, 4), ('A', 2, 2)]]),
     ("CH", &[&[('A', 2, 2), ('9', 1, 6)]]),
