@@ -58,7 +58,7 @@ pub enum Change {
         /// Whether it is announced again: the vehicle was silent for long enough, or the grade rose.
         aloud: bool,
     },
-    /// What it rested on is gone. It stays in the queue, grey, until the crew has seen it.
+    /// What it rested on is gone. It stays in the queue, grey, until the crew has seen it. Always heard.
     Withdrawn(Arc<Alert>),
 }
 
@@ -76,9 +76,8 @@ impl Change {
     /// Whether the crew should hear it.
     pub fn aloud(&self) -> bool {
         match self {
-            Change::Raised(_) | Change::Replaced { .. } => true,
+            Change::Raised(_) | Change::Replaced { .. } | Change::Withdrawn(_) => true,
             Change::Updated { aloud, .. } => *aloud,
-            Change::Withdrawn(_) => false,
         }
     }
 }
@@ -235,7 +234,9 @@ impl Desk {
         let mut changes = Vec::new();
         for case in &mut self.cases {
             if case.verdict.is_none() && case.alert.standing == Standing::Open && concerned(&case.alert) {
-                Arc::make_mut(&mut case.alert).standing = Standing::Withdrawn(why.to_owned());
+                let alert = Arc::make_mut(&mut case.alert);
+                alert.standing = Standing::Withdrawn(why.to_owned());
+                alert.spoken = words::stood_down(&alert.text);
                 changes.push(Change::Withdrawn(Arc::clone(&case.alert)));
             }
         }
@@ -338,15 +339,7 @@ impl Policy {
             priority: sighting.priority,
             text: text.to_owned(),
             listed: sighting.listed.clone(),
-            spoken: words::spoken(
-                grade,
-                &sighting.reason,
-                &sighting.colour,
-                &sighting.make,
-                &sighting.camera,
-                text,
-                sighting.drill,
-            ),
+            spoken: words::spoken(grade, sighting, text),
             headline: sighting.reason.to_uppercase(),
             doubt,
             action: words::capital(&sighting.action),

@@ -1,8 +1,11 @@
 //! The speaker: one thread owns the sound device. To sound an alert is to send on a channel; nothing ever waits for the
 //! card. A device that is missing or goes away is a state with a name, and is tried again every few seconds.
+//!
+//! An alert is a tone, then words. A surer one breaks in at once, one of the same grade at the end of the sentence that is
+//! being said; words that would come too late are left out, a tone never is.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -11,7 +14,8 @@ use std::time::Duration;
 use rodio::cpal::ErrorKind;
 use rodio::{ChannelCount, DeviceSinkBuilder, MixerDeviceSink, SampleRate, Source, nz};
 
-use super::{Alert, AlertId, Grade, tone};
+use super::voice::{Speech, Voice};
+use super::{Alert, AlertId, Grade, Standing, tone};
 use crate::clock::{Moment, Shared};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
@@ -22,6 +26,63 @@ const RETRY: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(100);
 /// An alert that could not be sounded for this long is no news any more.
 const STALE: Duration = Duration::from_secs(10);
+/// Words that had to wait for this long are not said any more: what they tell of has passed.
+const STALE_WORDS: Duration = Duration::from_secs(3);
+/// Silence between tone and words, seconds.
+const AFTER_TONE: f32 = 0.04;
+/// The least loudness of a certain alert: it cannot be turned down to nothing.
+const LEAST_CERTAIN: f32 = 0.33;
+
+/// How loud alerts are. Shared by whoever turns it and whatever plays; a change is heard at once.
+#[derive(Debug)]
+pub struct Volume {
+    /// Loudness in thousandths.
+    level: AtomicU16,
+    /// How many of the lowest grades are mute: 0 to 2, never the highest.
+    mute: AtomicU8,
+}
+
+impl Volume {
+    fn new(level: f32) -> Self {
+        let volume = Self { level: AtomicU16::default(), mute: AtomicU8::default() };
+        volume.set(level);
+        volume
+    }
+
+    /// Loudness, 0 to 1.
+    pub fn level(&self) -> f32 {
+        f32::from(self.level.load(Ordering::Relaxed)) / 1000.0
+    }
+
+    /// Sets it.
+    pub fn set(&self, level: f32) {
+        self.level.store((level.clamp(0.0, 1.0) * 1000.0).round() as u16, Ordering::Relaxed);
+    }
+
+    /// Makes alerts of `grade` and below mute; certain ones never are, so they change nothing. `None`: all are heard.
+    pub fn mute(&self, grade: Option<Grade>) {
+        let mute = match grade {
+            None => 0,
+            Some(Grade::Possible) => 1,
+            Some(Grade::Probable) => 2,
+            Some(Grade::Certain) => return,
+        };
+        self.mute.store(mute, Ordering::Relaxed);
+    }
+
+    /// Up to which grade alerts are mute.
+    pub fn muted(&self) -> Option<Grade> {
+        match self.mute.load(Ordering::Relaxed) {
+            0 => None,
+            1 => Some(Grade::Possible),
+            _ => Some(Grade::Probable),
+        }
+    }
+
+    fn of(&self, grade: Grade) -> f32 {
+        if grade == Grade::Certain { self.level().max(LEAST_CERTAIN) } else { self.level() }
+    }
+}
 
 /// What the crew should know of the sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,12 +130,20 @@ pub trait Output {
     fn play(&mut self, playback: Playback);
 }
 
+/// When a [`Playback`] ends before its own end.
+const TO_THE_END: u8 = 0;
+const AT_A_PAUSE: u8 = 1;
+const NOW: u8 = 2;
+
 /// Samples on their way to a device: one channel at [`tone::RATE`]. Ends early when something more urgent cuts it.
 pub struct Playback {
     samples: Arc<[f32]>,
-    volume: f32,
+    /// Places at which it can be broken off, in order.
+    pauses: Vec<usize>,
+    grade: Grade,
+    volume: Arc<Volume>,
     next: usize,
-    cut: Arc<AtomicBool>,
+    cut: Arc<AtomicU8>,
     clock: Shared,
     on_first: Option<Box<dyn FnOnce(Moment) + Send>>,
     on_end: Option<Box<dyn FnOnce() + Send>>,
@@ -87,12 +156,17 @@ impl Iterator for Playback {
         if let Some(first) = self.on_first.take() {
             first(self.clock.now());
         }
-        let sample = self.samples.get(self.next).copied().filter(|_| !self.cut.load(Ordering::Relaxed));
+        let goes_on = match self.cut.load(Ordering::Relaxed) {
+            TO_THE_END => true,
+            AT_A_PAUSE => self.pauses.binary_search(&self.next).is_err(),
+            _ => false,
+        };
+        let sample = self.samples.get(self.next).copied().filter(|_| goes_on);
         self.next += 1;
         if sample.is_none() {
             self.end();
         }
-        sample.map(|sample| sample * self.volume)
+        sample.map(|sample| sample * self.volume.of(self.grade))
     }
 }
 
@@ -172,14 +246,25 @@ impl Output for Device {
 pub struct Speaker {
     orders: Option<Sender<Order>>,
     state: Arc<Mutex<SoundState>>,
+    volume: Arc<Volume>,
     thread: Option<JoinHandle<()>>,
 }
 
 enum Order {
-    Sound(AlertId, Grade),
+    Sound(Pending),
     Ended(u64),
     Lost(u64, String),
     Stop,
+}
+
+/// An alert that is to be heard.
+struct Pending {
+    alert: AlertId,
+    grade: Grade,
+    spoken: String,
+    /// It no longer stands: whatever else is to be said of it is not, and it has no tone.
+    withdrawn: bool,
+    since: Moment,
 }
 
 impl Speaker {
@@ -187,34 +272,50 @@ impl Speaker {
     /// the device; it is called on the device's own thread and must return at once.
     ///
     /// # Errors
-    /// If no thread can be started. A missing device is a [`SoundState`], not an error.
+    /// If no thread can be started. A missing device is a [`SoundState`], not an error, and neither is a clip that is bad.
     pub fn start(
         settings: &config::Sound,
         clock: Shared,
         sounder: Box<dyn Sounder>,
         heard: impl Fn(AlertId, Moment) + Send + Sync + 'static,
     ) -> Result<Self> {
+        let volume = Arc::new(Volume::new(settings.volume));
         if !settings.enabled {
-            return Ok(Self { orders: None, state: Arc::new(Mutex::new(SoundState::Off)), thread: None });
+            return Ok(Self { orders: None, state: Arc::new(Mutex::new(SoundState::Off)), volume, thread: None });
         }
         let (orders, inbox) = channel();
         let state = Arc::new(Mutex::new(SoundState::Opening));
-        let (own, shown) = (orders.clone(), Arc::clone(&state));
-        let volume = settings.volume;
+        let desk = Desk { orders: orders.clone(), state: Arc::clone(&state), volume: Arc::clone(&volume), clock };
+        let folder = settings.voice.clone();
         // The deck is made on its thread: a device need not be one that can change threads.
         let thread = std::thread::Builder::new()
             .name("speaker".to_owned())
-            .spawn(move || Deck::new(volume, clock, sounder, own, shown, Arc::new(heard)).run(&inbox))
+            .spawn(move || {
+                let (voice, faults) = Voice::load(folder.as_deref());
+                faults.iter().for_each(|fault| tracing::warn!("{fault}"));
+                Deck::new(desk, voice, sounder, Arc::new(heard)).run(&inbox);
+            })
             .map_err(|error| Fault::new(Kind::Internal, "cannot start the speaker's thread").because(error))?;
-        Ok(Self { orders: Some(orders), state, thread: Some(thread) })
+        Ok(Self { orders: Some(orders), state, volume, thread: Some(thread) })
     }
 
-    /// Sounds the tone of `alert`. Never waits.
-    pub fn sound(&self, alert: &Alert) {
+    /// Sounds the tone of `alert` and says its words; of one that is withdrawn, that it is. Never waits.
+    pub fn sound(&self, alert: &Alert, now: Moment) {
         if let Some(orders) = &self.orders {
             // The thread is gone only while the unit is being taken down.
-            let _ = orders.send(Order::Sound(alert.id, alert.grade));
+            let _ = orders.send(Order::Sound(Pending {
+                alert: alert.id,
+                grade: alert.grade,
+                spoken: alert.spoken.clone(),
+                withdrawn: alert.standing != Standing::Open,
+                since: now,
+            }));
         }
+    }
+
+    /// How loud it is; can be turned.
+    pub fn volume(&self) -> &Volume {
+        &self.volume
     }
 
     /// What the crew should know of the sound now.
@@ -234,48 +335,52 @@ impl Drop for Speaker {
     }
 }
 
-/// What the thread works with.
-struct Deck {
-    volume: f32,
-    clock: Shared,
-    sounder: Box<dyn Sounder>,
+/// What the thread shares with others.
+struct Desk {
     orders: Sender<Order>,
     state: Arc<Mutex<SoundState>>,
+    volume: Arc<Volume>,
+    clock: Shared,
+}
+
+/// What the thread works with.
+struct Deck {
+    desk: Desk,
+    voice: Voice,
+    sounder: Box<dyn Sounder>,
     heard: Arc<dyn Fn(AlertId, Moment) + Send + Sync>,
-    tones: [(Grade, Arc<[f32]>); 3],
+    tones: [(Grade, Vec<f32>); 3],
     output: Option<Box<dyn Output>>,
     /// Counts the devices opened, so that late news of an earlier one is known for what it is.
     opened: u64,
     next_try: Moment,
     playing: Option<Playing>,
     played: u64,
-    pending: Vec<(AlertId, Grade, Moment)>,
+    pending: Vec<Pending>,
 }
 
 struct Playing {
     number: u64,
     grade: Grade,
-    cut: Arc<AtomicBool>,
+    /// Whose words it says.
+    alert: AlertId,
+    cut: Arc<AtomicU8>,
 }
 
 impl Deck {
     fn new(
-        volume: f32,
-        clock: Shared,
+        desk: Desk,
+        voice: Voice,
         sounder: Box<dyn Sounder>,
-        orders: Sender<Order>,
-        state: Arc<Mutex<SoundState>>,
         heard: Arc<dyn Fn(AlertId, Moment) + Send + Sync>,
     ) -> Self {
-        let next_try = clock.now();
+        let next_try = desk.clock.now();
         Self {
-            volume,
-            clock,
+            desk,
+            voice,
             sounder,
-            orders,
-            state,
             heard,
-            tones: Grade::ALL.map(|grade| (grade, tone::tone(grade).into())),
+            tones: Grade::ALL.map(|grade| (grade, tone::tone(grade))),
             output: None,
             opened: 0,
             next_try,
@@ -296,14 +401,14 @@ impl Deck {
             match order {
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return,
                 Ok(order) => self.obey(order),
-                Err(TryRecvError::Empty) => self.clock.sleep(POLL),
+                Err(TryRecvError::Empty) => self.desk.clock.sleep(POLL),
             }
         }
     }
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Sound(alert, grade) => self.pending.push((alert, grade, self.clock.now())),
+            Order::Sound(news) => self.take(news),
             Order::Ended(number) => {
                 if self.playing.as_ref().is_some_and(|playing| playing.number == number) {
                     self.playing = None;
@@ -313,7 +418,7 @@ impl Deck {
                 tracing::warn!(why, "sound device lost");
                 self.output = None;
                 self.playing = None;
-                self.next_try = self.clock.now().plus(RETRY);
+                self.next_try = self.desk.clock.now().plus(RETRY);
                 self.set_state(SoundState::Lost(why));
             }
             Order::Lost(..) | Order::Stop => {}
@@ -322,11 +427,11 @@ impl Deck {
     }
 
     fn open_if_due(&mut self) {
-        if self.output.is_some() || self.clock.now() < self.next_try {
+        if self.output.is_some() || self.desk.clock.now() < self.next_try {
             return;
         }
         self.opened += 1;
-        let (orders, device) = (Mutex::new(self.orders.clone()), self.opened);
+        let (orders, device) = (Mutex::new(self.desk.orders.clone()), self.opened);
         let lost = Box::new(move |why| {
             let orders = orders.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             let _ = orders.send(Order::Lost(device, why));
@@ -339,7 +444,7 @@ impl Deck {
                 self.play_next();
             }
             Err(fault) => {
-                self.next_try = self.clock.now().plus(RETRY);
+                self.next_try = self.desk.clock.now().plus(RETRY);
                 // A device that was lost stays lost until it is back: that is what the crew wants to know.
                 if !matches!(*self.state(), SoundState::Lost(_) | SoundState::Absent(_)) {
                     tracing::warn!(%fault, "no sound");
@@ -349,47 +454,104 @@ impl Deck {
         }
     }
 
-    /// Plays the most trusted alert that waits, once nothing at least as trusted is playing. All that wait with the same
-    /// grade share one tone, so that sound never lags behind.
-    fn play_next(&mut self) {
-        let now = self.clock.now();
-        self.pending.retain(|(_, _, since)| now.since(*since) < STALE);
-        let Some(grade) = self.pending.iter().map(|(_, grade, _)| *grade).max() else { return };
-        if self.playing.as_ref().is_some_and(|playing| playing.grade >= grade) {
+    /// Notes what is to be heard. What was to be said of an alert that is withdrawn never is, and is broken off.
+    fn take(&mut self, news: Pending) {
+        if self.desk.volume.muted().is_some_and(|muted| news.grade <= muted) {
             return;
+        }
+        if news.withdrawn {
+            self.pending.retain(|other| other.alert != news.alert);
+            if let Some(playing) = self.playing.take_if(|playing| playing.alert == news.alert) {
+                playing.cut.store(NOW, Ordering::Relaxed);
+            }
+        }
+        self.pending.push(news);
+    }
+
+    /// Plays the most trusted alert that waits, once nothing more trusted is playing and what is as trusted has come to the
+    /// end of a sentence. Of all that wait with one grade, one tone tells and the newest is said, so that sound never lags.
+    fn play_next(&mut self) {
+        let now = self.desk.clock.now();
+        self.pending.retain(|pending| now.since(pending.since) < STALE);
+        let Some(grade) = self.pending.iter().map(|pending| pending.grade).max() else { return };
+        match &self.playing {
+            Some(playing) if playing.grade > grade => return,
+            Some(playing) if playing.grade == grade => {
+                playing.cut.store(AT_A_PAUSE, Ordering::Relaxed);
+                return;
+            }
+            _ => {}
         }
         let Some(output) = &mut self.output else { return };
         if let Some(interrupted) = self.playing.take() {
-            interrupted.cut.store(true, Ordering::Relaxed);
+            interrupted.cut.store(NOW, Ordering::Relaxed);
         }
-        let Some((_, samples)) = self.tones.iter().find(|(of, _)| *of == grade) else { return };
-        let alerts: Vec<AlertId> =
-            self.pending.extract_if(.., |(_, of, _)| *of == grade).map(|(alert, ..)| alert).collect();
+        let told: Vec<Pending> = self.pending.extract_if(.., |pending| pending.grade == grade).collect();
+        let Some(newest) = told.last() else { return };
+        let (samples, pauses) = utterance(&self.tones, &self.voice, grade, &told, now);
         self.played += 1;
-        let (number, orders, heard) = (self.played, self.orders.clone(), Arc::clone(&self.heard));
-        let cut = Arc::new(AtomicBool::new(false));
+        let (number, orders, heard) = (self.played, self.desk.orders.clone(), Arc::clone(&self.heard));
+        let (cut, alert) = (Arc::new(AtomicU8::new(TO_THE_END)), newest.alert);
+        let alerts: Vec<AlertId> = told.iter().map(|pending| pending.alert).collect();
         output.play(Playback {
-            samples: Arc::clone(samples),
-            volume: self.volume,
+            samples: samples.into(),
+            pauses,
+            grade,
+            volume: Arc::clone(&self.desk.volume),
             next: 0,
             cut: Arc::clone(&cut),
-            clock: Arc::clone(&self.clock),
+            clock: Arc::clone(&self.desk.clock),
             on_first: Some(Box::new(move |at| alerts.into_iter().for_each(|alert| heard(alert, at)))),
             on_end: Some(Box::new(move || {
                 let _ = orders.send(Order::Ended(number));
             })),
         });
-        self.playing = Some(Playing { number, grade, cut });
+        self.playing = Some(Playing { number, grade, alert, cut });
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, SoundState> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.desk.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn set_state(&self, state: SoundState) {
         *self.state() = state;
     }
 }
+
+/// The tone of `grade`, the words of the newest of `told`, and how many more there are; with it, where it can be broken off.
+fn utterance(
+    tones: &[(Grade, Vec<f32>); 3],
+    voice: &Voice,
+    grade: Grade,
+    told: &[Pending],
+    now: Moment,
+) -> (Vec<f32>, Vec<usize>) {
+    let mut samples = match tones.iter().find(|(of, _)| *of == grade) {
+        Some((_, tone)) if told.iter().any(|pending| !pending.withdrawn) => tone.clone(),
+        _ => Vec::new(),
+    };
+    let Some(newest) = told.last() else { return (samples, Vec::new()) };
+    let mut words = newest.spoken.clone();
+    if now.since(newest.since) >= STALE_WORDS {
+        words = "See screen.".to_owned();
+    }
+    words.push_str(&match told.iter().filter(|pending| pending.alert != newest.alert).count() {
+        0 => String::new(),
+        1 => " One more alert.".to_owned(),
+        more => format!(" {} more alerts.", NUMBERS.get(more - 2).unwrap_or(&"many")),
+    });
+    let Speech { samples: spoken, pauses } = voice.say(&words);
+    let tone = samples.len();
+    if tone > 0 && !spoken.is_empty() {
+        samples.resize(tone + (AFTER_TONE * tone::RATE as f32) as usize, 0.0);
+    }
+    let start = samples.len();
+    samples.extend(spoken);
+    (samples, pauses.into_iter().map(|pause| start + pause).collect())
+}
+
+/// From two on.
+const NUMBERS: [&str; 8] = ["two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
 #[cfg(test)]
 mod tests;

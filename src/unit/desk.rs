@@ -229,7 +229,7 @@ impl Worker {
         let changes = self.desk.take(tagged.read.id, &tagged.read.text, &sightings, now);
         for change in &changes {
             if change.aloud() {
-                self.tools.speaker.sound(change.alert());
+                self.tools.speaker.sound(change.alert(), now);
             }
             if let Change::Raised(alert) | Change::Replaced { alert, .. } = change {
                 if self.raised.len() == TIMED {
@@ -293,7 +293,9 @@ impl Worker {
                 && let Some((list, mark)) = alert.entry.split_once('/')
                 && let Standing::Gone(why) = hotlist.standing(list, mark)
             {
-                self.desk.withdraw(&alert.entry, &why);
+                for change in self.desk.withdraw(&alert.entry, &why) {
+                    self.tools.speaker.sound(change.alert(), self.tools.clock.now());
+                }
             }
         }
     }

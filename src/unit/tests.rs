@@ -121,7 +121,7 @@ impl Bench {
 }
 
 fn silent() -> Speaker {
-    let off = config::Sound { enabled: false, volume: 0.0 };
+    let off = config::Sound { enabled: false, ..config::Sound::default() };
     Speaker::start(&off, SimulatedClock::starting(start()), Box::new(DeviceSounder), |_, _| {}).expect("started")
 }
 
@@ -227,7 +227,7 @@ impl Sounder for Card {
 fn parts_that_fail_and_come_back_are_on_record() {
     let bench = Bench::new();
     let plugged = Arc::new(AtomicBool::new(false));
-    let on = config::Sound { enabled: true, volume: 0.5 };
+    let on = config::Sound::default();
     let clock: Shared = bench.clock.clone();
     let speaker = Speaker::start(&on, clock, Box::new(Card(plugged.clone())), |_, _| {}).expect("started");
     let until = |speaker: &Speaker, fault: bool| {
@@ -426,7 +426,7 @@ fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
         let journal = Arc::new(Journal::open(folder.path(), clock.clone()).expect("opened"));
         assert_eq!(journal.run(), 1, "a new file counts from the start");
         let when = crate::tag::When { utc: start() + TimeDelta::minutes(1), trusted: true };
-        let tagged = TaggedRead { read: read(1, text), when, place: None };
+        let tagged = TaggedRead { read: read(1, text), when, place: None, drill: false };
         journal.record(Record::Read(Box::new(tagged))).expect("taken");
         journal.flush().expect("on disk");
         let outbox =
