@@ -124,11 +124,13 @@ pub struct Screen {
     pub width: u32,
     /// Height of the window, pixels.
     pub height: u32,
+    /// An MBTiles file that lies under the map; without one the map is drawn on bare ground.
+    pub map: Option<PathBuf>,
 }
 
 impl Default for Screen {
     fn default() -> Self {
-        Self { enabled: true, fullscreen: false, width: 1024, height: 600 }
+        Self { enabled: true, fullscreen: false, width: 1024, height: 600, map: None }
     }
 }
 
@@ -283,6 +285,9 @@ impl Config {
         }
         if let Some(voice) = &mut self.sound.voice {
             *voice = folder.join(&*voice);
+        }
+        if let Some(map) = &mut self.screen.map {
+            *map = folder.join(&*map);
         }
         if let Some(office) = &mut self.office {
             office.identity = folder.join(&office.identity);

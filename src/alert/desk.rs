@@ -147,7 +147,10 @@ impl Desk {
             Verdict::Later => case.deferred = true,
             verdict => case.verdict = Some(verdict),
         }
-        Some(Arc::clone(&case.alert))
+        let alert = Arc::clone(&case.alert);
+        // The next drill is heard again, however soon.
+        self.cases.retain(|case| !case.alert.drill || case.verdict.is_none());
+        Some(alert)
     }
 
     /// Brings back what was put off with [`Verdict::Later`].

@@ -20,6 +20,7 @@ use crate::recognise::{ReadId, Thumbnail};
 pub use desk::{Change, Desk, Policy};
 pub use speaker::{DeviceSounder, Output, Playback, SoundState, Sounder, Speaker, Volume};
 pub use tone::{RATE, tone};
+pub use voice::check as check_voice;
 pub use words::{ago, spell, vehicle};
 
 /// How far an alert may be trusted, weakest first. It decides colour, tone and the first word spoken.

@@ -4,17 +4,27 @@
 //! An alert is a tone, then words. A surer one breaks in at once, one of the same grade at the end of the sentence that is
 //! being said; words that would come too late are left out, a tone never is.
 
+mod playback;
+#[cfg(test)]
+mod tests;
+mod utterance;
+mod volume;
+
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rodio::cpal::ErrorKind;
-use rodio::{ChannelCount, DeviceSinkBuilder, MixerDeviceSink, SampleRate, Source, nz};
+use rodio::{DeviceSinkBuilder, MixerDeviceSink};
 
-use super::voice::{Speech, Voice};
+pub use self::playback::Playback;
+use self::playback::{AT_A_PAUSE, NOW, TO_THE_END};
+use self::utterance::utterance;
+pub use self::volume::Volume;
+use super::voice::Voice;
 use super::{Alert, AlertId, Grade, Standing, tone};
 use crate::clock::{Moment, Shared};
 use crate::config;
@@ -26,63 +36,6 @@ const RETRY: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(100);
 /// An alert that could not be sounded for this long is no news any more.
 const STALE: Duration = Duration::from_secs(10);
-/// Words that had to wait for this long are not said any more: what they tell of has passed.
-const STALE_WORDS: Duration = Duration::from_secs(3);
-/// Silence between tone and words, seconds.
-const AFTER_TONE: f32 = 0.04;
-/// The least loudness of a certain alert: it cannot be turned down to nothing.
-const LEAST_CERTAIN: f32 = 0.33;
-
-/// How loud alerts are. Shared by whoever turns it and whatever plays; a change is heard at once.
-#[derive(Debug)]
-pub struct Volume {
-    /// Loudness in thousandths.
-    level: AtomicU16,
-    /// How many of the lowest grades are mute: 0 to 2, never the highest.
-    mute: AtomicU8,
-}
-
-impl Volume {
-    fn new(level: f32) -> Self {
-        let volume = Self { level: AtomicU16::default(), mute: AtomicU8::default() };
-        volume.set(level);
-        volume
-    }
-
-    /// Loudness, 0 to 1.
-    pub fn level(&self) -> f32 {
-        f32::from(self.level.load(Ordering::Relaxed)) / 1000.0
-    }
-
-    /// Sets it.
-    pub fn set(&self, level: f32) {
-        self.level.store((level.clamp(0.0, 1.0) * 1000.0).round() as u16, Ordering::Relaxed);
-    }
-
-    /// Makes alerts of `grade` and below mute; certain ones never are, so they change nothing. `None`: all are heard.
-    pub fn mute(&self, grade: Option<Grade>) {
-        let mute = match grade {
-            None => 0,
-            Some(Grade::Possible) => 1,
-            Some(Grade::Probable) => 2,
-            Some(Grade::Certain) => return,
-        };
-        self.mute.store(mute, Ordering::Relaxed);
-    }
-
-    /// Up to which grade alerts are mute.
-    pub fn muted(&self) -> Option<Grade> {
-        match self.mute.load(Ordering::Relaxed) {
-            0 => None,
-            1 => Some(Grade::Possible),
-            _ => Some(Grade::Probable),
-        }
-    }
-
-    fn of(&self, grade: Grade) -> f32 {
-        if grade == Grade::Certain { self.level().max(LEAST_CERTAIN) } else { self.level() }
-    }
-}
 
 /// What the crew should know of the sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,75 +81,6 @@ pub trait Sounder: Send {
 pub trait Output {
     /// Starts playing; returns at once.
     fn play(&mut self, playback: Playback);
-}
-
-/// When a [`Playback`] ends before its own end.
-const TO_THE_END: u8 = 0;
-const AT_A_PAUSE: u8 = 1;
-const NOW: u8 = 2;
-
-/// Samples on their way to a device: one channel at [`tone::RATE`]. Ends early when something more urgent cuts it.
-pub struct Playback {
-    samples: Arc<[f32]>,
-    /// Places at which it can be broken off, in order.
-    pauses: Vec<usize>,
-    grade: Grade,
-    volume: Arc<Volume>,
-    next: usize,
-    cut: Arc<AtomicU8>,
-    clock: Shared,
-    on_first: Option<Box<dyn FnOnce(Moment) + Send>>,
-    on_end: Option<Box<dyn FnOnce() + Send>>,
-}
-
-impl Iterator for Playback {
-    type Item = f32;
-
-    fn next(&mut self) -> Option<f32> {
-        if let Some(first) = self.on_first.take() {
-            first(self.clock.now());
-        }
-        let goes_on = match self.cut.load(Ordering::Relaxed) {
-            TO_THE_END => true,
-            AT_A_PAUSE => self.pauses.binary_search(&self.next).is_err(),
-            _ => false,
-        };
-        let sample = self.samples.get(self.next).copied().filter(|_| goes_on);
-        self.next += 1;
-        if sample.is_none() {
-            self.end();
-        }
-        sample.map(|sample| sample * self.volume.of(self.grade))
-    }
-}
-
-impl Playback {
-    fn end(&mut self) {
-        if let Some(end) = self.on_end.take() {
-            end();
-        }
-    }
-}
-
-impl Drop for Playback {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-impl Source for Playback {
-    fn current_span_len(&self) -> Option<usize> {
-        None
-    }
-    fn channels(&self) -> ChannelCount {
-        nz!(1)
-    }
-    fn sample_rate(&self) -> SampleRate {
-        const { SampleRate::new(tone::RATE).expect("a tone has a sample rate") }
-    }
-    fn total_duration(&self) -> Option<Duration> {
-        None
-    }
 }
 
 /// The system's default sound device.
@@ -517,41 +401,3 @@ impl Deck {
         *self.state() = state;
     }
 }
-
-/// The tone of `grade`, the words of the newest of `told`, and how many more there are; with it, where it can be broken off.
-fn utterance(
-    tones: &[(Grade, Vec<f32>); 3],
-    voice: &Voice,
-    grade: Grade,
-    told: &[Pending],
-    now: Moment,
-) -> (Vec<f32>, Vec<usize>) {
-    let mut samples = match tones.iter().find(|(of, _)| *of == grade) {
-        Some((_, tone)) if told.iter().any(|pending| !pending.withdrawn) => tone.clone(),
-        _ => Vec::new(),
-    };
-    let Some(newest) = told.last() else { return (samples, Vec::new()) };
-    let mut words = newest.spoken.clone();
-    if now.since(newest.since) >= STALE_WORDS {
-        words = "See screen.".to_owned();
-    }
-    words.push_str(&match told.iter().filter(|pending| pending.alert != newest.alert).count() {
-        0 => String::new(),
-        1 => " One more alert.".to_owned(),
-        more => format!(" {} more alerts.", NUMBERS.get(more - 2).unwrap_or(&"many")),
-    });
-    let Speech { samples: spoken, pauses } = voice.say(&words);
-    let tone = samples.len();
-    if tone > 0 && !spoken.is_empty() {
-        samples.resize(tone + (AFTER_TONE * tone::RATE as f32) as usize, 0.0);
-    }
-    let start = samples.len();
-    samples.extend(spoken);
-    (samples, pauses.into_iter().map(|pause| start + pause).collect())
-}
-
-/// From two on.
-const NUMBERS: [&str; 8] = ["two", "three", "four", "five", "six", "seven", "eight", "nine"];
-
-#[cfg(test)]
-mod tests;

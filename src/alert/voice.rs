@@ -179,6 +179,15 @@ fn key(name: &str) -> String {
     name.to_lowercase().replace('_', " ")
 }
 
+/// How many clips a technician's folder has.
+///
+/// # Errors
+/// The folder cannot be read, or a clip in it cannot be used; the first is named.
+pub fn check(folder: &Path) -> Result<usize> {
+    let (clips, faults) = own(folder)?;
+    faults.into_iter().next().map_or(Ok(clips.len()), Err)
+}
+
 /// What a technician's folder holds, and what of it cannot be used.
 fn own(folder: &Path) -> Result<(Clips, Vec<Fault>)> {
     let unreadable = |error| {
@@ -188,7 +197,8 @@ fn own(folder: &Path) -> Result<(Clips, Vec<Fault>)> {
     let (mut clips, mut faults) = (Clips::new(), Vec::new());
     for file in fs::read_dir(folder).map_err(unreadable)? {
         let path = file.map_err(unreadable)?.path();
-        let is_clip = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("ogg") || end.eq_ignore_ascii_case("wav"));
+        let is_clip =
+            path.extension().is_some_and(|end| end.eq_ignore_ascii_case("ogg") || end.eq_ignore_ascii_case("wav"));
         let Some(name) = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_clip) else { continue };
         let decoded = match fs::read(&path) {
             Ok(bytes) => decode(&bytes).map_err(|why| {
@@ -216,7 +226,8 @@ fn decode(file: &[u8]) -> std::result::Result<Arc<[f32]>, String> {
     if samples.len() > longest {
         return Err(format!("it is longer than {LONGEST} s"));
     }
-    let mono: Vec<f32> = samples.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32).collect();
+    let mono: Vec<f32> =
+        samples.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32).collect();
     let loud = |sample: &f32| sample.abs() > SILENCE;
     let (Some(first), Some(last)) = (mono.iter().position(loud), mono.iter().rposition(loud)) else {
         return Err("there is nothing to be heard in it".to_owned());
@@ -311,7 +322,8 @@ mod tests {
     #[test]
     fn a_technicians_clips_come_first_and_a_bad_one_changes_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
-        let wave: Vec<u8> = (0..4410_u32).flat_map(|i| if i % 20 < 10 { 9000_i16 } else { -9000 }.to_le_bytes()).collect();
+        let wave: Vec<u8> =
+            (0..4410_u32).flat_map(|i| if i % 20 < 10 { 9000_i16 } else { -9000 }.to_le_bytes()).collect();
         let mut file = Vec::new();
         for (name, number) in [(*b"RIFF", 36 + wave.len()), (*b"WAVE", 0)] {
             file.extend(name);
@@ -333,6 +345,9 @@ mod tests {
         assert!(matches!(said.as_slice(), [fault] if fault.contains("stolen.ogg")), "{said:?}");
         assert!((0.19..0.21).contains(&seconds(&own.say("Sheep rustling."))), "4410 samples at 22050 a second");
         assert!(own.say("Stolen.") == voice().say("Stolen."));
+        assert!(check(folder.path()).is_err());
+        fs::remove_file(folder.path().join("stolen.ogg")).expect("removed");
+        assert_eq!(check(folder.path()).ok(), Some(1));
         let missing = Voice::load(Some(&folder.path().join("nowhere"))).1;
         assert!(missing[0].to_string().contains("nowhere"), "{}", missing[0]);
     }

@@ -348,3 +348,54 @@ fn the_thread_goes_on_without_a_device_and_stops_when_told() {
     let speaker = Speaker::start(&off, clock, Box::new(card), |_, _| {}).expect("nothing to start");
     assert_eq!(speaker.state(), SoundState::Off);
 }
+
+/// Plays a minute of 200 alerts of these grades in turn. Gives those that were heard, and how old each was that was said
+/// when it began.
+fn flood(grades: &[Grade]) -> (Vec<u64>, Vec<(Grade, Duration)>) {
+    const STEP: Duration = Duration::from_millis(10);
+    const EVERY: u64 = 30;
+    let mut bench = bench();
+    bench.card.plug();
+    bench.turn();
+    let (mut raised, mut said, mut last) = (0, Vec::new(), None);
+    for tick in 0..10_000 {
+        if tick % EVERY == 0 && raised < 200 {
+            raised += 1;
+            bench.sound(raised, grades[(raised as usize - 1) % grades.len()]);
+        }
+        // The card takes ten milliseconds of whatever is playing.
+        let taken = RATE as usize / 100;
+        bench.card.slot().playing.retain_mut(|playback| playback.by_ref().take(taken).count() == taken);
+        bench.clock.advance(STEP);
+        bench.turn();
+        if let Some(playing) = bench.deck.playing.as_ref().filter(|playing| last != Some(playing.number)) {
+            last = Some(playing.number);
+            let age = STEP * u32::try_from(tick + 1 - EVERY * (playing.alert.0 - 1)).expect("a minute");
+            said.push((playing.grade, age));
+        }
+    }
+    assert!(bench.deck.pending.is_empty() && bench.card.slot().playing.is_empty(), "the queue is empty in the end");
+    let mut heard = bench.heard();
+    heard.sort_unstable();
+    (heard, said)
+}
+
+#[test]
+fn two_hundred_alerts_in_a_minute_are_all_sounded_and_speech_stays_current() {
+    let (heard, said) = flood(&[Grade::Certain]);
+    assert_eq!(heard, (1..=200).collect::<Vec<_>>(), "each has its tone, once");
+    let oldest = said.iter().map(|(_, age)| *age).max().expect("something was said");
+    assert!(oldest < Duration::from_millis(500), "what is said is at most {oldest:?} old when it begins");
+    assert!(said.len() > 30, "{} were said", said.len());
+}
+
+#[test]
+fn in_a_flood_of_all_grades_the_surest_are_heard_at_once_and_others_are_not_said_late() {
+    let (heard, said) = flood(&[Grade::Certain, Grade::Possible, Grade::Probable]);
+    let certain: Vec<u64> = heard.iter().copied().filter(|alert| alert % 3 == 1).collect();
+    assert_eq!(certain, (1..=200).filter(|alert| alert % 3 == 1).collect::<Vec<_>>());
+    for (grade, age) in said {
+        assert!(grade != Grade::Certain || age < Duration::from_millis(1500), "{age:?}");
+        assert!(age <= STALE, "{age:?}");
+    }
+}
