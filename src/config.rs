@@ -103,13 +103,15 @@ pub enum ReceiverSource {
 pub struct Sound {
     /// Whether alerts are heard at all.
     pub enabled: bool,
-    /// Loudness, 0 to 1.
+    /// Loudness, 0 to 1. The crew can change it; a certain alert is never quieter than a third.
     pub volume: f32,
+    /// A folder with clips of words that replace or add to the program's own.
+    pub voice: Option<PathBuf>,
 }
 
 impl Default for Sound {
     fn default() -> Self {
-        Self { enabled: true, volume: 0.8 }
+        Self { enabled: true, volume: 0.8, voice: None }
     }
 }
 
@@ -125,11 +127,13 @@ pub struct Screen {
     pub width: u32,
     /// Height of the window, pixels.
     pub height: u32,
+    /// An MBTiles file that lies under the map; without one the map is drawn on bare ground.
+    pub map: Option<PathBuf>,
 }
 
 impl Default for Screen {
     fn default() -> Self {
-        Self { enabled: true, fullscreen: false, width: 1024, height: 600 }
+        Self { enabled: true, fullscreen: false, width: 1024, height: 600, map: None }
     }
 }
 
@@ -309,6 +313,12 @@ impl Config {
         }
         if let Some(Receiver { source: ReceiverSource::File(path), .. }) = &mut self.receiver {
             *path = folder.join(&*path);
+        }
+        if let Some(voice) = &mut self.sound.voice {
+            *voice = folder.join(&*voice);
+        }
+        if let Some(map) = &mut self.screen.map {
+            *map = folder.join(&*map);
         }
         if let Some(office) = &mut self.office {
             office.identity = folder.join(&office.identity);

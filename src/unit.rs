@@ -10,9 +10,12 @@ mod board;
 mod clerk;
 mod desk;
 mod eye;
+mod figures;
+mod latency;
 mod outbox;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -35,7 +38,7 @@ use crate::screen::{Handle, Touch};
 use crate::sync::{Link, LinkState};
 use crate::tag::{self, TaggedRead, Tagger, When};
 
-pub use desk::Latency;
+pub use latency::Latency;
 
 /// One version of one read, with everything that was made of it.
 #[derive(Debug)]
@@ -93,6 +96,8 @@ enum News {
     Touch(Touch),
     /// The first sample of an alert's tone was handed to the device.
     Heard(crate::alert::AlertId, Moment),
+    /// What the clerk was asked for, or measured.
+    Brought(Box<clerk::Brought>),
     /// The display has gone, or never was there.
     Display(Fault),
     /// The unit is to end.
@@ -198,7 +203,7 @@ impl Unit {
                 }
             })?;
         }
-        let clerk = hotlist.clone().map(clerk::Clerk::start).transpose()?;
+        let clerk = clerk::Clerk::start(hotlist.clone(), journal.clone(), config.data.clone(), news.clone())?;
         let lists = hotlist.clone();
         let desk = desk::Worker::new(desk::Tools {
             clock: clock.clone(),

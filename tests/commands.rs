@@ -635,7 +635,7 @@ fn an_entry_of_the_crew_s_is_matched_at_once_against_the_reads_in_the_journal() 
     for (pass, text) in [(1, "AB12CDE"), (2, "CD34EFG"), (3, "AB10CDE")] {
         let mut read = outrider::hotlist::typed(text, Vec::new(), 0.98);
         read.id.pass = pass;
-        let tagged = TaggedRead { read, when: When { utc: clock.utc(), trusted: true }, place: None };
+        let tagged = TaggedRead { read, when: When { utc: clock.utc(), trusted: true }, place: None, drill: false };
         journal.record(outrider::journal::Record::Read(Box::new(tagged))).expect("taken");
     }
     journal.flush().expect("on disk");

@@ -52,7 +52,7 @@ pub enum Change {
         /// Whether it is announced again: the vehicle was silent for long enough, or the grade rose.
         aloud: bool,
     },
-    /// What it rested on is gone. It stays in the queue, grey, until the crew has seen it.
+    /// What it rested on is gone. It stays in the queue, grey, until the crew has seen it. Always heard.
     Withdrawn(Arc<Alert>),
 }
 
@@ -70,9 +70,8 @@ impl Change {
     /// Whether the crew should hear it.
     pub fn aloud(&self) -> bool {
         match self {
-            Change::Raised(_) | Change::Replaced { .. } => true,
+            Change::Raised(_) | Change::Replaced { .. } | Change::Withdrawn(_) => true,
             Change::Updated { aloud, .. } => *aloud,
-            Change::Withdrawn(_) => false,
         }
     }
 }
@@ -142,7 +141,10 @@ impl Desk {
             Verdict::Later => case.deferred = true,
             verdict => case.verdict = Some(verdict),
         }
-        Some(Arc::clone(&case.alert))
+        let alert = Arc::clone(&case.alert);
+        // The next drill is heard again, however soon.
+        self.cases.retain(|case| !case.alert.drill || case.verdict.is_none());
+        Some(alert)
     }
 
     /// Brings back what was put off with [`Verdict::Later`].
@@ -229,7 +231,9 @@ impl Desk {
         let mut changes = Vec::new();
         for case in &mut self.cases {
             if case.verdict.is_none() && case.alert.standing == Standing::Open && concerned(&case.alert) {
-                Arc::make_mut(&mut case.alert).standing = Standing::Withdrawn(why.to_owned());
+                let alert = Arc::make_mut(&mut case.alert);
+                alert.standing = Standing::Withdrawn(why.to_owned());
+                alert.spoken = words::stood_down(&alert.text);
                 changes.push(Change::Withdrawn(Arc::clone(&case.alert)));
             }
         }
@@ -330,15 +334,7 @@ impl Policy {
             priority: sighting.priority,
             text: text.to_owned(),
             listed: sighting.listed.clone(),
-            spoken: words::spoken(
-                grade,
-                &sighting.reason,
-                &sighting.colour,
-                &sighting.make,
-                &sighting.camera,
-                text,
-                sighting.drill,
-            ),
+            spoken: words::spoken(grade, sighting, text),
             headline: sighting.reason.to_uppercase(),
             doubt,
             action: words::capital(&sighting.action),

@@ -1,4 +1,4 @@
-//! What the crew is told of a hit: grade, words and tone.
+//! What the crew is told of a hit: grade, words, tone and voice.
 //!
 //! [`Desk`] is pure logic: it grades, folds repeats of one vehicle, corrects and withdraws, and keeps the queue.
 //! [`Speaker`] owns the sound card on a thread of its own. Neither waits for anything.
@@ -6,6 +6,7 @@
 mod desk;
 mod speaker;
 mod tone;
+mod voice;
 mod words;
 
 use std::fmt;
@@ -18,8 +19,9 @@ use crate::hotlist::{Colour, Tone};
 use crate::recognise::{ReadId, Thumbnail};
 
 pub use desk::{Change, Desk, Policy};
-pub use speaker::{DeviceSounder, Output, Playback, SoundState, Sounder, Speaker};
+pub use speaker::{DeviceSounder, Output, Playback, SoundState, Sounder, Speaker, Volume};
 pub use tone::{RATE, tone};
+pub use voice::check as check_voice;
 pub use words::{ago, spell, vehicle};
 
 /// How far an alert may be trusted, weakest first. It decides colour, tone and the first word spoken.
@@ -160,7 +162,7 @@ pub struct Alert {
     pub text: String,
     /// The VRM or pattern as it is listed.
     pub listed: String,
-    /// As it would be said aloud; the speaker sounds a tone.
+    /// As it is said aloud behind the tone; "Stand down" once it is withdrawn.
     pub spoken: String,
     /// The reason in capitals: "STOLEN".
     pub headline: String,

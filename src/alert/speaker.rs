@@ -1,18 +1,31 @@
 //! The speaker: one thread owns the sound device. To sound an alert is to send on a channel; nothing ever waits for the
 //! card. A device that is missing or goes away is a state with a name, and is tried again every few seconds.
+//!
+//! An alert is a tone, then words. A surer one breaks in at once, one of the same grade at the end of the sentence that is
+//! being said; words that would come too late are left out, a tone never is.
 
-use std::collections::HashMap;
+mod playback;
+#[cfg(test)]
+mod tests;
+mod utterance;
+mod volume;
+
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rodio::cpal::ErrorKind;
-use rodio::{ChannelCount, DeviceSinkBuilder, MixerDeviceSink, SampleRate, Source, nz};
+use rodio::{DeviceSinkBuilder, MixerDeviceSink};
 
-use super::{Alert, AlertId, Grade, tone};
+pub use self::playback::Playback;
+use self::playback::{AT_A_PAUSE, NOW, TO_THE_END};
+use self::utterance::{Tones, utterance};
+pub use self::volume::Volume;
+use super::voice::Voice;
+use super::{Alert, AlertId, Grade, Standing, tone};
 use crate::clock::{Moment, Shared};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
@@ -71,62 +84,6 @@ pub trait Output {
     fn play(&mut self, playback: Playback);
 }
 
-/// Samples on their way to a device: one channel at [`tone::RATE`]. Ends early when something more urgent cuts it.
-pub struct Playback {
-    samples: Arc<[f32]>,
-    volume: f32,
-    next: usize,
-    cut: Arc<AtomicBool>,
-    clock: Shared,
-    on_first: Option<Box<dyn FnOnce(Moment) + Send>>,
-    on_end: Option<Box<dyn FnOnce() + Send>>,
-}
-
-impl Iterator for Playback {
-    type Item = f32;
-
-    fn next(&mut self) -> Option<f32> {
-        if let Some(first) = self.on_first.take() {
-            first(self.clock.now());
-        }
-        let sample = self.samples.get(self.next).copied().filter(|_| !self.cut.load(Ordering::Relaxed));
-        self.next += 1;
-        if sample.is_none() {
-            self.end();
-        }
-        sample.map(|sample| sample * self.volume)
-    }
-}
-
-impl Playback {
-    fn end(&mut self) {
-        if let Some(end) = self.on_end.take() {
-            end();
-        }
-    }
-}
-
-impl Drop for Playback {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-impl Source for Playback {
-    fn current_span_len(&self) -> Option<usize> {
-        None
-    }
-    fn channels(&self) -> ChannelCount {
-        nz!(1)
-    }
-    fn sample_rate(&self) -> SampleRate {
-        const { SampleRate::new(tone::RATE).expect("a tone has a sample rate") }
-    }
-    fn total_duration(&self) -> Option<Duration> {
-        None
-    }
-}
-
 /// The system's default sound device.
 #[derive(Debug, Default)]
 pub struct DeviceSounder;
@@ -174,14 +131,26 @@ impl Output for Device {
 pub struct Speaker {
     orders: Option<Sender<Order>>,
     state: Arc<Mutex<SoundState>>,
+    volume: Arc<Volume>,
     thread: Option<JoinHandle<()>>,
 }
 
 enum Order {
-    Sound(AlertId, Grade, Tone),
+    Sound(Pending),
     Ended(u64),
     Lost(u64, String),
     Stop,
+}
+
+/// An alert that is to be heard.
+struct Pending {
+    alert: AlertId,
+    grade: Grade,
+    tone: Tone,
+    spoken: String,
+    /// It no longer stands: whatever else is to be said of it is not, and it has no tone.
+    withdrawn: bool,
+    since: Moment,
 }
 
 impl Speaker {
@@ -189,34 +158,51 @@ impl Speaker {
     /// the device; it is called on the device's own thread and must return at once.
     ///
     /// # Errors
-    /// If no thread can be started. A missing device is a [`SoundState`], not an error.
+    /// If no thread can be started. A missing device is a [`SoundState`], not an error, and neither is a clip that is bad.
     pub fn start(
         settings: &config::Sound,
         clock: Shared,
         sounder: Box<dyn Sounder>,
         heard: impl Fn(AlertId, Moment) + Send + Sync + 'static,
     ) -> Result<Self> {
+        let volume = Arc::new(Volume::new(settings.volume));
         if !settings.enabled {
-            return Ok(Self { orders: None, state: Arc::new(Mutex::new(SoundState::Off)), thread: None });
+            return Ok(Self { orders: None, state: Arc::new(Mutex::new(SoundState::Off)), volume, thread: None });
         }
         let (orders, inbox) = channel();
         let state = Arc::new(Mutex::new(SoundState::Opening));
-        let (own, shown) = (orders.clone(), Arc::clone(&state));
-        let volume = settings.volume;
+        let desk = Desk { orders: orders.clone(), state: Arc::clone(&state), volume: Arc::clone(&volume), clock };
+        let folder = settings.voice.clone();
         // The deck is made on its thread: a device need not be one that can change threads.
         let thread = std::thread::Builder::new()
             .name("speaker".to_owned())
-            .spawn(move || Deck::new(volume, clock, sounder, own, shown, Arc::new(heard)).run(&inbox))
+            .spawn(move || {
+                let (voice, faults) = Voice::load(folder.as_deref());
+                faults.iter().for_each(|fault| tracing::warn!("{fault}"));
+                Deck::new(desk, voice, sounder, Arc::new(heard)).run(&inbox);
+            })
             .map_err(|error| Fault::new(Kind::Internal, "cannot start the speaker's thread").because(error))?;
-        Ok(Self { orders: Some(orders), state, thread: Some(thread) })
+        Ok(Self { orders: Some(orders), state, volume, thread: Some(thread) })
     }
 
-    /// Sounds the tone of `alert`. Never waits.
-    pub fn sound(&self, alert: &Alert) {
+    /// Sounds the tone of `alert` and says its words; of one that is withdrawn, that it is. Never waits.
+    pub fn sound(&self, alert: &Alert, now: Moment) {
         if let Some(orders) = &self.orders {
             // The thread is gone only while the unit is being taken down.
-            let _ = orders.send(Order::Sound(alert.id, alert.grade, alert.tone));
+            let _ = orders.send(Order::Sound(Pending {
+                alert: alert.id,
+                grade: alert.grade,
+                tone: alert.tone,
+                spoken: alert.spoken.clone(),
+                withdrawn: alert.standing != Standing::Open,
+                since: now,
+            }));
         }
+    }
+
+    /// How loud it is; can be turned.
+    pub fn volume(&self) -> &Volume {
+        &self.volume
     }
 
     /// What the crew should know of the sound now.
@@ -236,51 +222,55 @@ impl Drop for Speaker {
     }
 }
 
-/// What the thread works with.
-struct Deck {
-    volume: f32,
-    clock: Shared,
-    sounder: Box<dyn Sounder>,
+/// What the thread shares with others.
+struct Desk {
     orders: Sender<Order>,
     state: Arc<Mutex<SoundState>>,
+    volume: Arc<Volume>,
+    clock: Shared,
+}
+
+/// What the thread works with.
+struct Deck {
+    desk: Desk,
+    voice: Voice,
+    sounder: Box<dyn Sounder>,
     heard: Arc<dyn Fn(AlertId, Moment) + Send + Sync>,
     /// Every voice of every grade.
-    tones: HashMap<(Grade, Tone), Arc<[f32]>>,
+    tones: Tones,
     output: Option<Box<dyn Output>>,
     /// Counts the devices opened, so that late news of an earlier one is known for what it is.
     opened: u64,
     next_try: Moment,
     playing: Option<Playing>,
     played: u64,
-    pending: Vec<(AlertId, Grade, Tone, Moment)>,
+    pending: Vec<Pending>,
 }
 
 struct Playing {
     number: u64,
     grade: Grade,
-    cut: Arc<AtomicBool>,
+    /// Whose words it says.
+    alert: AlertId,
+    cut: Arc<AtomicU8>,
 }
 
 impl Deck {
     fn new(
-        volume: f32,
-        clock: Shared,
+        desk: Desk,
+        voice: Voice,
         sounder: Box<dyn Sounder>,
-        orders: Sender<Order>,
-        state: Arc<Mutex<SoundState>>,
         heard: Arc<dyn Fn(AlertId, Moment) + Send + Sync>,
     ) -> Self {
-        let next_try = clock.now();
+        let next_try = desk.clock.now();
         Self {
-            volume,
-            clock,
+            desk,
+            voice,
             sounder,
-            orders,
-            state,
             heard,
             tones: Grade::ALL
                 .into_iter()
-                .flat_map(|grade| Tone::ALL.map(|voice| ((grade, voice), tone::tone(voice, grade).into())))
+                .flat_map(|grade| Tone::ALL.map(|voice| ((grade, voice), tone::tone(voice, grade))))
                 .collect(),
             output: None,
             opened: 0,
@@ -302,14 +292,14 @@ impl Deck {
             match order {
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return,
                 Ok(order) => self.obey(order),
-                Err(TryRecvError::Empty) => self.clock.sleep(POLL),
+                Err(TryRecvError::Empty) => self.desk.clock.sleep(POLL),
             }
         }
     }
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Sound(alert, grade, voice) => self.pending.push((alert, grade, voice, self.clock.now())),
+            Order::Sound(news) => self.take(news),
             Order::Ended(number) => {
                 if self.playing.as_ref().is_some_and(|playing| playing.number == number) {
                     self.playing = None;
@@ -319,7 +309,7 @@ impl Deck {
                 tracing::warn!(why, "sound device lost");
                 self.output = None;
                 self.playing = None;
-                self.next_try = self.clock.now().plus(RETRY);
+                self.next_try = self.desk.clock.now().plus(RETRY);
                 self.set_state(SoundState::Lost(why));
             }
             Order::Lost(..) | Order::Stop => {}
@@ -328,11 +318,11 @@ impl Deck {
     }
 
     fn open_if_due(&mut self) {
-        if self.output.is_some() || self.clock.now() < self.next_try {
+        if self.output.is_some() || self.desk.clock.now() < self.next_try {
             return;
         }
         self.opened += 1;
-        let (orders, device) = (Mutex::new(self.orders.clone()), self.opened);
+        let (orders, device) = (Mutex::new(self.desk.orders.clone()), self.opened);
         let lost = Box::new(move |why| {
             let orders = orders.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             let _ = orders.send(Order::Lost(device, why));
@@ -345,7 +335,7 @@ impl Deck {
                 self.play_next();
             }
             Err(fault) => {
-                self.next_try = self.clock.now().plus(RETRY);
+                self.next_try = self.desk.clock.now().plus(RETRY);
                 // A device that was lost stays lost until it is back: that is what the crew wants to know.
                 if !matches!(*self.state(), SoundState::Lost(_) | SoundState::Absent(_)) {
                     tracing::warn!(%fault, "no sound");
@@ -355,48 +345,66 @@ impl Deck {
         }
     }
 
-    /// Plays the most trusted alert that waits, once nothing at least as trusted is playing. All that wait with the same
-    /// grade share one tone, that of the first, so that sound never lags behind.
-    fn play_next(&mut self) {
-        let now = self.clock.now();
-        self.pending.retain(|(.., since)| now.since(*since) < STALE);
-        let Some(grade) = self.pending.iter().map(|(_, grade, ..)| *grade).max() else { return };
-        let voice = self.pending.iter().find(|(_, of, ..)| *of == grade).map_or(Tone::Horn, |(_, _, voice, _)| *voice);
-        if self.playing.as_ref().is_some_and(|playing| playing.grade >= grade) {
+    /// Notes what is to be heard. What was to be said of an alert that is withdrawn never is, and is broken off.
+    fn take(&mut self, news: Pending) {
+        if self.desk.volume.muted().is_some_and(|muted| news.grade <= muted) {
             return;
+        }
+        if news.withdrawn {
+            self.pending.retain(|other| other.alert != news.alert);
+            if let Some(playing) = self.playing.take_if(|playing| playing.alert == news.alert) {
+                playing.cut.store(NOW, Ordering::Relaxed);
+            }
+        }
+        self.pending.push(news);
+    }
+
+    /// Plays the most trusted alert that waits, once nothing more trusted is playing and what is as trusted has come to the
+    /// end of a sentence. Of all that wait with one grade, one tone tells and the newest is said, so that sound never lags.
+    fn play_next(&mut self) {
+        let now = self.desk.clock.now();
+        self.pending.retain(|pending| now.since(pending.since) < STALE);
+        let Some(grade) = self.pending.iter().map(|pending| pending.grade).max() else { return };
+        match &self.playing {
+            Some(playing) if playing.grade > grade => return,
+            Some(playing) if playing.grade == grade => {
+                playing.cut.store(AT_A_PAUSE, Ordering::Relaxed);
+                return;
+            }
+            _ => {}
         }
         let Some(output) = &mut self.output else { return };
         if let Some(interrupted) = self.playing.take() {
-            interrupted.cut.store(true, Ordering::Relaxed);
+            interrupted.cut.store(NOW, Ordering::Relaxed);
         }
-        let Some(samples) = self.tones.get(&(grade, voice)) else { return };
-        let alerts: Vec<AlertId> =
-            self.pending.extract_if(.., |(_, of, ..)| *of == grade).map(|(alert, ..)| alert).collect();
+        let told: Vec<Pending> = self.pending.extract_if(.., |pending| pending.grade == grade).collect();
+        let Some(newest) = told.last() else { return };
+        let (samples, pauses) = utterance(&self.tones, &self.voice, grade, &told, now);
         self.played += 1;
-        let (number, orders, heard) = (self.played, self.orders.clone(), Arc::clone(&self.heard));
-        let cut = Arc::new(AtomicBool::new(false));
+        let (number, orders, heard) = (self.played, self.desk.orders.clone(), Arc::clone(&self.heard));
+        let (cut, alert) = (Arc::new(AtomicU8::new(TO_THE_END)), newest.alert);
+        let alerts: Vec<AlertId> = told.iter().map(|pending| pending.alert).collect();
         output.play(Playback {
-            samples: Arc::clone(samples),
-            volume: self.volume,
+            samples: samples.into(),
+            pauses,
+            grade,
+            volume: Arc::clone(&self.desk.volume),
             next: 0,
             cut: Arc::clone(&cut),
-            clock: Arc::clone(&self.clock),
+            clock: Arc::clone(&self.desk.clock),
             on_first: Some(Box::new(move |at| alerts.into_iter().for_each(|alert| heard(alert, at)))),
             on_end: Some(Box::new(move || {
                 let _ = orders.send(Order::Ended(number));
             })),
         });
-        self.playing = Some(Playing { number, grade, cut });
+        self.playing = Some(Playing { number, grade, alert, cut });
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, SoundState> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.desk.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn set_state(&self, state: SoundState) {
         *self.state() = state;
     }
 }
-
-#[cfg(test)]
-mod tests;

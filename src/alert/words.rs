@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Grade;
+use super::{Grade, How, Sighting};
 use crate::plate;
 
 /// A VRM letter by letter in the NATO alphabet, digits as words, with a comma where the plate has its gap:
@@ -10,7 +10,7 @@ use crate::plate;
 pub fn spell(text: &str) -> String {
     let groups: Vec<String> = plate::spaced(text)
         .split(' ')
-        .map(|group| group.chars().map(spoken_character).collect::<Vec<_>>().join(" "))
+        .map(|group| group.chars().map(character_word).collect::<Vec<_>>().join(" "))
         .collect();
     groups.join(", ")
 }
@@ -21,31 +21,52 @@ pub fn vehicle(colour: &str, make: &str, model: &str) -> String {
     words.join(" ")
 }
 
-/// What is said aloud. Anything but a certain alert says its grade first.
-pub(super) fn spoken(
-    grade: Grade,
-    reason: &str,
-    colour: &str,
-    make: &str,
-    camera: &str,
-    text: &str,
-    drill: bool,
-) -> String {
+/// What is said aloud. Anything but a certain alert says its grade first, and one that is not of the listed plate itself
+/// says "possible" whatever its grade.
+pub(super) fn spoken(grade: Grade, sighting: &Sighting, text: &str) -> String {
     let mut sentences = Vec::new();
-    if drill {
+    if sighting.drill {
         sentences.push("Drill".to_owned());
     }
-    sentences.push(match grade {
-        Grade::Certain => capital(&reason.to_lowercase()),
-        weaker => format!("{} {}", capital(weaker.word()), reason.to_lowercase()),
+    let reason = sighting.reason.to_lowercase();
+    sentences.push(match if sighting.how == How::Approximate { Grade::Possible } else { grade } {
+        Grade::Certain => capital(&reason),
+        weaker => format!("{} {reason}", capital(weaker.word())),
     });
+    if sighting.expired {
+        sentences.push("Out of date".to_owned());
+    } else if !sighting.against.is_empty() {
+        sentences.push("Contradicted".to_owned());
+    }
     // The model is left out: it costs time, and make and colour are what eyes look for.
-    sentences.push(vehicle(colour, make, ""));
-    sentences.push(format!("{} camera", capital(camera)));
+    sentences.push(vehicle(&sighting.colour, &sighting.make, ""));
+    sentences.push(camera(&sighting.camera));
     sentences.push(spell(text));
     sentences.retain(|sentence| !sentence.is_empty());
     sentences.join(". ") + "."
 }
+
+/// What is said when an alert no longer stands.
+pub(super) fn stood_down(text: &str) -> String {
+    format!("Stand down. {}.", spell(text))
+}
+
+/// Whether `word` is the grade that weakens a reason.
+pub(super) fn doubt_word(word: &str) -> bool {
+    [Grade::Probable, Grade::Possible].iter().any(|grade| grade.word() == word)
+}
+
+/// "Front camera, left": the side behind a comma, where the camera's name ends with one.
+fn camera(name: &str) -> String {
+    match name.trim().rsplit_once(' ') {
+        Some((place, side)) if SIDES.contains(&side.to_lowercase().as_str()) => {
+            format!("{} camera, {}", capital(place), side.to_lowercase())
+        }
+        _ => format!("{} camera", capital(name.trim())),
+    }
+}
+
+const SIDES: [&str; 5] = ["left", "right", "centre", "nearside", "offside"];
 
 /// A duration as people say it, one unit: "12 s", "5 min", "3 h", "41 days".
 pub fn ago(time: Duration) -> String {
@@ -74,7 +95,8 @@ fn titled(word: &str) -> String {
     }
 }
 
-fn spoken_character(character: char) -> &'static str {
+/// How a character of a plate is said.
+pub(super) fn character_word(character: char) -> &'static str {
     match character {
         '0' => "zero",
         '1' => "one",
@@ -119,28 +141,71 @@ fn spoken_character(character: char) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hotlist::{Colour, Tone};
+
+    fn sighting(reason: &str, camera: &str) -> Sighting {
+        let picture = std::sync::Arc::new(crate::recognise::Thumbnail { width: 1, height: 1, rgb: vec![0; 3] });
+        Sighting {
+            entry: "list/AB12CDE".to_owned(),
+            how: How::Exact,
+            listed: "AB12CDE".to_owned(),
+            probability: 0.98,
+            characters: Vec::new(),
+            priority: 1,
+            reason: reason.to_owned(),
+            action: String::new(),
+            make: String::new(),
+            model: "FOCUS".to_owned(),
+            colour: String::new(),
+            against: Vec::new(),
+            grade: Grade::Certain,
+            tone: Tone::Horn,
+            colour_of_list: Colour::None,
+            expired: false,
+            entry_age: None,
+            list_age: None,
+            camera: camera.into(),
+            at: crate::clock::Moment::default(),
+            utc: None,
+            patch: std::sync::Arc::clone(&picture),
+            overview: picture,
+            drill: false,
+        }
+    }
 
     #[test]
     fn a_certain_alert_says_reason_vehicle_camera_and_vrm() {
+        let seen = Sighting { colour: "silver".into(), make: "FORD".into(), ..sighting("STOLEN", "front left") };
         assert_eq!(
-            spoken(Grade::Certain, "STOLEN", "silver", "FORD", "front", "AB12CDE", false),
-            "Stolen. Silver Ford. Front camera. Alpha Bravo one two, Charlie Delta Echo."
+            spoken(Grade::Certain, &seen, "AB12CDE"),
+            "Stolen. Silver Ford. Front camera, left. Alpha Bravo one two, Charlie Delta Echo."
         );
     }
 
     #[test]
     fn a_weaker_alert_says_so_first_and_a_drill_before_that() {
-        let said = spoken(Grade::Possible, "stolen", "", "", "rear left", "A123BCD", true);
-        assert_eq!(said, "Drill. Possible stolen. Rear left camera. Alpha one two three, Bravo Charlie Delta.");
-        assert!(
-            spoken(Grade::Probable, "no insurance", "", "", "front", "A1", false).starts_with("Probable no insurance.")
-        );
+        let drill = Sighting { drill: true, ..sighting("stolen", "rear") };
+        let said = spoken(Grade::Possible, &drill, "A123BCD");
+        assert_eq!(said, "Drill. Possible stolen. Rear camera. Alpha one two three, Bravo Charlie Delta.");
+        let front = sighting("no insurance", "front");
+        assert!(spoken(Grade::Probable, &front, "A1").starts_with("Probable no insurance."));
+    }
+
+    #[test]
+    fn what_is_not_the_listed_plate_is_possible_and_doubt_follows_the_reason() {
+        let near = Sighting { how: How::Approximate, ..sighting("stolen", "front") };
+        assert!(spoken(Grade::Certain, &near, "A1").starts_with("Possible stolen. Front"));
+        let old = Sighting { expired: true, ..sighting("stolen", "front") };
+        assert!(spoken(Grade::Possible, &old, "A1").starts_with("Possible stolen. Out of date. Front"));
+        let odd = Sighting { against: vec!["camera saw a white vehicle".into()], ..sighting("stolen", "front") };
+        assert!(spoken(Grade::Possible, &odd, "A1").starts_with("Possible stolen. Contradicted. Front"));
+        assert_eq!(stood_down("A1B"), "Stand down. Alpha one Bravo.");
     }
 
     #[test]
     fn every_character_of_a_plate_has_a_word() {
         for character in plate::ALPHABET {
-            assert_ne!(spoken_character(character as char), "unknown");
+            assert_ne!(character_word(character as char), "unknown");
         }
     }
 

@@ -142,6 +142,7 @@ fn read_line(read: &StoredRead) -> Map<String, Value> {
         ("last_seen", json!(read.last_seen_us as f64 / 1e6)),
         ("corners", corners.into()),
         ("place", read.place.as_ref().map_or(Value::Null, place)),
+        ("drill", json!(read.drill)),
     ] {
         line.insert(name.into(), value);
     }
@@ -191,11 +192,21 @@ fn event_line(event: &StoredEvent) -> Value {
             put("id", json!(format!("{}-{}", verdict.run, verdict.pass)));
             put("list", json!(verdict.list));
             put("verdict", json!(verdict.verdict));
+            put("reason", json!(verdict.reason));
+            put("by", json!(verdict.by));
         }
         Some(What::Fault(fault)) => {
             put("kind", json!(if fault.text.is_empty() { "back" } else { "fault" }));
             put("part", json!(fault.part));
             put("text", json!(fault.text));
+        }
+        Some(What::Timing(timing)) => {
+            let ms = |us: u64| rounded(us as f64 / 1000.0, 1);
+            put("kind", json!("timing"));
+            put("id", json!(format!("{}-{}", timing.run, timing.pass)));
+            put("to_desk_ms", json!(ms(timing.to_desk_us)));
+            put("to_sound_ms", json!(timing.to_sound_us.map(ms)));
+            put("to_screen_ms", json!(timing.to_screen_us.map(ms)));
         }
         Some(What::Note(text)) => {
             put("kind", json!("note"));

@@ -1,9 +1,10 @@
 //! What waits for the office: nothing before it is committed, everything until it is acknowledged.
 
+use chrono::{DateTime, Utc};
 use redb::{ReadTransaction, ReadableTable};
 
-use super::archive::{Archive, HITS, META, OUTBOX, PICTURES, READS, Trouble, get};
-use super::record::{SentPicture, encode};
+use super::archive::{Archive, HITS, META, OUTBOX, PICTURES, READS, Trouble, decoded, get};
+use super::record::{SentPicture, StoredHit, StoredRead, encode};
 use crate::fault::Result;
 
 /// What sort of thing waits.
@@ -157,6 +158,37 @@ impl Archive {
                 meta.insert(name, before + stored)?;
             }
             Ok(waiting(&meta)?)
+        })
+    }
+
+    /// When what has waited longest for the office happened; `None` if nothing waits.
+    ///
+    /// # Errors
+    /// The disk fails, or the journal is damaged.
+    pub fn oldest_unsent(&self) -> Result<Option<DateTime<Utc>>> {
+        self.read("cannot read what waits for the office", |transaction| {
+            let outbox = transaction.open_table(OUTBOX)?;
+            let reads = transaction.open_table(READS)?;
+            let mut oldest: Option<DateTime<Utc>> = None;
+            // Each urgency has an order of its own.
+            for urgency in 0..=2 {
+                let Some(row) = outbox.range((urgency, 0)..=(urgency, u64::MAX))?.next() else { continue };
+                let utc = match Waiting::decode(row?.1.value()) {
+                    Some(Waiting::Hit { sequence }) => match transaction.open_table(HITS)?.get(sequence)? {
+                        Some(hit) => decoded::<StoredHit>(hit.value(), "a hit")?.read.map(|read| read.utc()),
+                        None => None,
+                    },
+                    Some(Waiting::Read { run, pass, version } | Waiting::Picture { run, pass, version, .. }) => {
+                        match reads.get((run, pass, version))? {
+                            Some(read) => Some(decoded::<StoredRead>(read.value(), "a read")?.utc()),
+                            None => None,
+                        }
+                    }
+                    None => None,
+                };
+                oldest = [oldest, utc].into_iter().flatten().min();
+            }
+            Ok(oldest)
         })
     }
 

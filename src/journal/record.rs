@@ -3,6 +3,8 @@
 //! Every stored value is a version byte and a protobuf message. A field number is never used again for something else;
 //! what is unknown is skipped.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
@@ -33,6 +35,23 @@ pub enum Record {
         list: String,
         /// What they said: "confirmed", "misread".
         verdict: String,
+        /// What it rests on: "colour", "checked: plate, country"; may be empty, and come later in a record of its own.
+        reason: String,
+        /// Who was on duty; empty: nobody had signed on.
+        by: String,
+        /// When.
+        when: When,
+    },
+    /// How long the crew waited for an alert, from the capture of the frame that made the read.
+    Timing {
+        /// The read that the alert is of.
+        read: ReadId,
+        /// Until it left the desk.
+        to_desk: Duration,
+        /// Until the first sample was handed to the sound device; `None` without sound.
+        to_sound: Option<Duration>,
+        /// Until the first frame with it was drawn; `None` without a screen.
+        to_screen: Option<Duration>,
         /// When.
         when: When,
     },
@@ -121,6 +140,9 @@ pub(super) struct StoredRead {
     /// Which journal counted run and pass: a new file begins again at 1.
     #[prost(fixed64, tag = "17")]
     pub(super) journal: u64,
+    /// No camera saw it: it is part of a drill.
+    #[prost(bool, tag = "18")]
+    pub(super) drill: bool,
 }
 
 /// The alternatives of one character, likeliest first.
@@ -205,7 +227,7 @@ pub(super) struct StoredEvent {
     pub(super) utc_us: i64,
     #[prost(bool, tag = "2")]
     pub(super) utc_trusted: bool,
-    #[prost(oneof = "What", tags = "3, 4, 5")]
+    #[prost(oneof = "What", tags = "3, 4, 5, 7")]
     pub(super) what: Option<What>,
     #[prost(uint64, tag = "6")]
     pub(super) run: u64,
@@ -219,6 +241,8 @@ pub(super) enum What {
     Fault(StoredFault),
     #[prost(string, tag = "5")]
     Note(String),
+    #[prost(message, tag = "7")]
+    Timing(StoredTiming),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -231,6 +255,25 @@ pub(super) struct StoredVerdict {
     pub(super) list: String,
     #[prost(string, tag = "4")]
     pub(super) verdict: String,
+    #[prost(string, tag = "5")]
+    pub(super) reason: String,
+    #[prost(string, tag = "6")]
+    pub(super) by: String,
+}
+
+/// Microseconds from the capture of a frame.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StoredTiming {
+    #[prost(uint64, tag = "1")]
+    pub(super) run: u64,
+    #[prost(uint64, tag = "2")]
+    pub(super) pass: u64,
+    #[prost(uint64, tag = "3")]
+    pub(super) to_desk_us: u64,
+    #[prost(uint64, optional, tag = "4")]
+    pub(super) to_sound_us: Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub(super) to_screen_us: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -310,8 +353,16 @@ impl Prepared {
                 Self::Read { read: stored_read(&tagged, journal), pictures }
             }
             Record::Hit { read, hit } => Self::Hit(Box::new(stored_hit(&read, &hit, journal))),
-            Record::Verdict { read, list, verdict, when } => {
-                event(when, What::Verdict(StoredVerdict { run: read.run, pass: read.pass, list, verdict }))
+            Record::Verdict { read: ReadId { run, pass }, list, verdict, reason, by, when } => {
+                event(when, What::Verdict(StoredVerdict { run, pass, list, verdict, reason, by }))
+            }
+            Record::Timing { read: ReadId { run, pass }, to_desk, to_sound, to_screen, when } => {
+                let us = |time: Duration| time.as_micros() as u64;
+                let (to_sound_us, to_screen_us) = (to_sound.map(us), to_screen.map(us));
+                event(
+                    when,
+                    What::Timing(StoredTiming { run, pass, to_desk_us: us(to_desk), to_sound_us, to_screen_us }),
+                )
             }
             Record::Fault { part, text, when } => event(when, What::Fault(StoredFault { part, text })),
             Record::Note { text, when } => event(when, What::Note(text)),
@@ -346,6 +397,7 @@ fn stored_read(tagged: &TaggedRead, journal: u64) -> StoredRead {
         }),
         corners: read.corners.iter().flatten().copied().collect(),
         journal,
+        drill: tagged.drill,
     }
 }
 

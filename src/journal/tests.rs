@@ -75,6 +75,7 @@ pub(super) fn read(run: u64, pass: u64, text: &str, when: When) -> TaggedRead {
             age: Duration::from_millis(300),
             stale: false,
         }),
+        drill: false,
     }
 }
 
@@ -120,10 +121,24 @@ fn what_was_recorded_is_exported_with_its_pictures() {
     record_read(&journal, read(1, 2, "", hour(1)));
     let when = hour(1);
     for record in [
-        Record::Verdict { read: ReadId { run: 1, pass: 1 }, list: "pnc".into(), verdict: "confirmed".into(), when },
+        Record::Verdict {
+            read: ReadId { run: 1, pass: 1 },
+            list: "pnc".into(),
+            verdict: "confirmed".into(),
+            reason: "checked: plate".into(),
+            by: "4512".into(),
+            when,
+        },
         Record::Fault { part: "receiver".into(), text: "gone".into(), when },
         Record::Fault { part: "receiver".into(), text: String::new(), when },
         Record::Note { text: "started".into(), when },
+        Record::Timing {
+            read: ReadId { run: 1, pass: 1 },
+            to_desk: Duration::from_micros(80_250),
+            to_sound: Some(Duration::from_millis(95)),
+            to_screen: None,
+            when,
+        },
     ] {
         journal.record(record).expect("taken");
     }
@@ -131,7 +146,12 @@ fn what_was_recorded_is_exported_with_its_pictures() {
 
     let lines = lines(journal.archive());
     let kinds: Vec<_> = lines.iter().map(|line| line["kind"].as_str().expect("a kind")).collect();
-    assert_eq!(kinds, ["read", "read", "verdict", "fault", "back", "note"]);
+    assert_eq!(kinds, ["read", "read", "verdict", "fault", "back", "note", "timing"]);
+    let verdict = &lines[2];
+    assert_eq!((&verdict["reason"], &verdict["by"]), (&"checked: plate".into(), &"4512".into()));
+    let timing = &lines[6];
+    assert_eq!((timing["to_desk_ms"].as_f64(), timing["to_sound_ms"].as_f64()), (Some(80.3), Some(95.0)));
+    assert!(timing["to_screen_ms"].is_null() && timing["id"] == "1-1");
     let line = &lines[0];
     assert_eq!(
         (&line["id"], &line["text"], &line["utc"]),
@@ -152,7 +172,7 @@ fn what_was_recorded_is_exported_with_its_pictures() {
     assert_eq!((&lines[1]["text"], &lines[1]["versions"][0]["text"]), (&"".into(), &"CD34EFG".into()));
 
     let exported = folder.path().join("export");
-    assert_eq!(journal.archive().export_folder(&exported).expect("exported"), 6);
+    assert_eq!(journal.archive().export_folder(&exported).expect("exported"), 7);
     let mut names: Vec<_> = std::fs::read_dir(&exported)
         .expect("a folder")
         .map(|file| file.expect("a file").file_name().into_string().expect("a name"))
@@ -165,7 +185,7 @@ fn what_was_recorded_is_exported_with_its_pictures() {
     assert_eq!(journal.archive().export_folder(&exported).expect_err("twice").kind(), Kind::Usage);
 
     let verified = journal.archive().verify().expect("whole");
-    assert_eq!((verified.reads, verified.hits, verified.events, verified.pictures), (4, 1, 4, 5));
+    assert_eq!((verified.reads, verified.hits, verified.events, verified.pictures), (4, 1, 5, 5));
 }
 
 #[test]

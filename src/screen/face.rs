@@ -1,19 +1,35 @@
 //! Puts a [`View`] on the pages: the one place where our types become Slint's.
 
+mod pages;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use slint::{Global, Image, Model, ModelRc, Rgb8Pixel, Rgba8Pixel, SharedPixelBuffer, SharedString, VecModel};
 
-use super::view::{AlertWords, State, View, percent, sentence};
+use super::ask::Asking;
+use super::view::{AlertWords, State, StatusItem, View, percent, sentence};
 use super::{plate, ui};
-use crate::alert::{Alert, Grade, Standing};
+use crate::alert::{Alert, AlertId, Grade, Standing, Verdict};
+use crate::clock::Moment;
 use crate::hotlist::Colour;
-use crate::recognise::Thumbnail;
+use crate::recognise::{ReadId, Thumbnail};
+use pages::Pages;
+pub(super) use pages::{HOURS, PURPOSES, REASONS};
 
 /// As many reads as the reel has room for.
-const REEL: usize = 5;
+const REEL: usize = 4;
+
+/// Which colours the crew wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Light {
+    /// Those of the hour.
+    #[default]
+    Sun,
+    Day,
+    Night,
+}
 
 /// The pages and what they were last given.
 pub(super) struct Face {
@@ -21,40 +37,87 @@ pub(super) struct Face {
     cameras: Rc<VecModel<ui::Tile>>,
     reads: Rc<VecModel<ui::ReadRow>>,
     status: Rc<VecModel<ui::StatusRow>>,
+    offers: Rc<VecModel<ui::Offer>>,
+    pages: Pages,
     pictures: Pictures,
-    /// Day and night switched by hand.
-    flipped: bool,
+    light: Light,
+    /// The reads of the reel, as they are shown.
+    reel: Vec<(ReadId, String)>,
+    asking: Option<Asking>,
+    /// The alert answered last, for as long as the view still has it: it is not put on the page again.
+    answered: Option<AlertId>,
+    /// The newest alert that was ever in a view.
+    newest: AlertId,
 }
 
 impl Face {
     pub(super) fn new() -> Result<Self, slint::PlatformError> {
         let app = ui::App::new()?;
         let face = Self {
+            pages: Pages::new(&app),
             app,
             cameras: Rc::default(),
             reads: Rc::default(),
             status: Rc::default(),
+            offers: Rc::default(),
             pictures: Pictures::default(),
-            flipped: false,
+            light: Light::default(),
+            reel: Vec::new(),
+            asking: None,
+            answered: None,
+            newest: AlertId(0),
         };
         let data = ui::PatrolData::get(&face.app);
         data.set_cameras(ModelRc::from(face.cameras.clone()));
         data.set_reads(ModelRc::from(face.reads.clone()));
         data.set_status(ModelRc::from(face.status.clone()));
+        ui::AlertData::get(&face.app).set_offers(ModelRc::from(face.offers.clone()));
         Ok(face)
     }
 
-    /// Switches between day and night by hand.
-    pub(super) fn flip(&mut self) {
-        self.flipped = !self.flipped;
-        let theme = ui::Theme::get(&self.app);
-        theme.set_night(!theme.get_night());
+    /// Chooses the colours by hand, or leaves them to the hour again.
+    pub(super) fn choose(&mut self, light: Light) {
+        self.light = light;
     }
 
-    /// Shows `view`.
-    pub(super) fn show(&mut self, view: &View) {
-        let night = view.night != self.flipped;
+    /// Which read of the reel stands at `place`.
+    pub(super) fn on_reel(&self, place: usize) -> Option<&(ReadId, String)> {
+        self.reel.get(place)
+    }
+
+    /// The crew has answered `alert`: asks what that rests on.
+    pub(super) fn ask(&mut self, alert: &Arc<Alert>, verdict: Verdict, now: Moment) {
+        self.answered = Some(alert.id);
+        self.asking = Asking::of(Arc::clone(alert), verdict, now, self.newest);
+        self.show_question();
+    }
+
+    pub(super) fn asking(&mut self) -> Option<&mut Asking> {
+        self.asking.as_mut()
+    }
+
+    /// Nothing more is asked.
+    pub(super) fn asked(&mut self) {
+        self.asking = None;
+        self.show_question();
+    }
+
+    pub(super) fn show_question(&self) {
+        let offers = self.asking.iter().flat_map(Asking::offers);
+        renew(&self.offers, offers.map(|(word, chosen)| ui::Offer { word: word.into(), chosen }).collect());
+        let question = self.asking.as_ref().map_or_else(String::new, Asking::question);
+        ui::AlertData::get(&self.app).set_question(question.into());
+    }
+
+    /// Shows `view`. Gives the alert that is on the page and waits for an answer.
+    pub(super) fn show(&mut self, view: &View) -> Option<AlertId> {
+        let night = match self.light {
+            Light::Sun => view.night,
+            Light::Day => false,
+            Light::Night => true,
+        };
         ui::Theme::get(&self.app).set_night(night);
+        ui::SoundData::get(&self.app).set_light(self.light as i32);
         self.pictures.begin();
 
         let data = ui::PatrolData::get(&self.app);
@@ -75,21 +138,15 @@ impl Face {
 
         let reads = view.reads.iter().take(REEL).map(|read| ui::ReadRow {
             text: read.text.as_str().into(),
-            plate: self.pictures.plate(&read.text, read.weak, 46, night),
+            plate: self.pictures.plate(&read.text, read.weak, 62, night),
             patch: self.pictures.picture(&read.patch),
             line: words(&[&read.when, &read.camera, &percent(read.confidence)]),
             place: read.place.as_str().into(),
             hit: read.hit,
         });
         renew(&self.reads, reads.collect());
-
-        let status = view.status.iter().map(|item| ui::StatusRow {
-            name: sentence(&item.name).into(),
-            word: item.word.as_str().into(),
-            detail: item.detail.as_str().into(),
-            state: number(item.state),
-        });
-        renew(&self.status, status.collect());
+        self.reel = view.reads.iter().take(REEL).map(|read| (read.id, read.text.clone())).collect();
+        renew(&self.status, view.status.iter().map(status_row).collect());
 
         data.set_summary(view.summary.as_str().into());
         data.set_waiting(match view.waiting {
@@ -98,13 +155,31 @@ impl Face {
             n => format!("{n} alerts waiting").into(),
         });
 
-        let card = view.alert.as_ref().map(|alert| self.card(view, alert, night));
+        let live = self.alert(view, night);
+        self.pages.show(&self.app, view, night);
+        self.pictures.end();
+        live
+    }
+
+    /// The alert's page: what was answered while it is still asked about, else what waits.
+    fn alert(&mut self, view: &View, night: bool) -> Option<AlertId> {
+        if self.asking.as_ref().is_some_and(|asking| asking.is_over(view)) {
+            self.asked();
+        }
+        if self.answered != view.alert.as_ref().map(|alert| alert.id) {
+            self.answered = None;
+        }
+        self.newest = self.newest.max(view.alert.as_ref().map_or(AlertId(0), |alert| alert.id));
+        let asked = self.asking.as_ref().map(|asking| Arc::clone(&asking.alert));
+        let waiting = view.alert.as_ref().filter(|alert| self.answered != Some(alert.id));
+        let live = if asked.is_some() { None } else { waiting.map(|alert| alert.id) };
+        let card = asked.as_ref().or(waiting).map(|alert| self.card(view, alert, night));
         let page = ui::AlertData::get(&self.app);
         page.set_shown(card.is_some());
         if let Some(card) = card {
             page.set_card(card);
         }
-        self.pictures.end();
+        live
     }
 
     /// Shows the newest picture of one camera.
@@ -122,6 +197,7 @@ impl Face {
         let words = AlertWords::of(view, alert);
         let against: Vec<SharedString> = alert.against.iter().map(|clause| clause.as_str().into()).collect();
         ui::AlertCard {
+            id: card_id(alert.id),
             grade: match (&alert.standing, alert.grade) {
                 (Standing::Withdrawn(_), _) => 3,
                 (Standing::Open, Grade::Certain) => 2,
@@ -176,6 +252,20 @@ fn set_picture(tile: &mut ui::Tile, picture: &Thumbnail, boxes: &[[f32; 4]]) {
     tile.aspect = picture.width as f32 / picture.height.max(1) as f32;
     let boxes: Vec<ui::PlateBox> = boxes.iter().map(|&[x, y, w, h]| ui::PlateBox { x, y, w, h }).collect();
     tile.boxes = ModelRc::new(VecModel::from(boxes));
+}
+
+fn status_row(item: &StatusItem) -> ui::StatusRow {
+    ui::StatusRow {
+        name: sentence(&item.name).into(),
+        word: item.word.as_str().into(),
+        detail: item.detail.as_str().into(),
+        state: number(item.state),
+    }
+}
+
+/// An alert's id as Slint has numbers; it tells neighbours apart, which is all that is asked of it.
+pub(super) fn card_id(alert: AlertId) -> i32 {
+    (alert.0 & 0x7fff_ffff) as i32
 }
 
 fn number(state: State) -> i32 {

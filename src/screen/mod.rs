@@ -3,12 +3,18 @@
 //! The unit builds a [`View`] and hands it over through a [`Handle`]; the newest one wins and nobody waits. Where there is a
 //! display a [`Screen`] shows it and sends what is touched; where there is none, [`paint()`] draws the same pages as pictures.
 
+mod ask;
 mod display;
 mod face;
+mod map;
+mod pages;
 mod paint;
 mod plate;
+mod tiles;
+mod touch;
 mod view;
 mod window;
+mod wiring;
 
 /// What `ui/app.slint` compiles to.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::todo)]
@@ -19,6 +25,10 @@ mod ui {
 #[cfg(test)]
 mod tests;
 
-pub use paint::paint;
-pub use view::{Answer, CameraTile, ReadLine, State, StatusItem, Touch, View};
+pub use pages::{Found, FoundLine, Here, ListLine, MapMark, MapView, Page, Shift, SoundSetting};
+pub use paint::{paint, paint_page};
+pub use plate::as_seen as drawn_plate;
+pub use tiles::check as check_map;
+pub use touch::{Answer, Touch};
+pub use view::{CameraTile, ReadLine, State, StatusItem, View};
 pub use window::{Handle, Screen};

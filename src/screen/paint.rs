@@ -7,6 +7,7 @@ use slint::platform::{Platform, WindowAdapter};
 use slint::{ComponentHandle, PhysicalSize, PlatformError, Rgb8Pixel};
 
 use super::face::Face;
+use super::pages::Page;
 use super::view::View;
 use crate::fault::{Fault, Kind, Result};
 
@@ -18,9 +19,30 @@ use crate::fault::{Fault, Kind, Result};
 /// # Errors
 /// If Slint cannot draw, which is a fault of Outrider itself.
 pub fn paint(view: &View, width: u32, height: u32) -> Result<image::RgbImage> {
+    paint_page(view, Page::Patrol, width, height)
+}
+
+/// As [`paint`], on another page than the patrol's. An alert lies over that one, too.
+///
+/// # Errors
+/// As there.
+pub fn paint_page(view: &View, page: Page, width: u32, height: u32) -> Result<image::RgbImage> {
+    paint_face(view, width, height, |face| face.open(page))
+}
+
+/// As [`paint`], with pages that have been brought to a state first.
+pub(super) fn paint_face(
+    view: &View,
+    width: u32,
+    height: u32,
+    prepare: impl FnOnce(&Face) + Send,
+) -> Result<image::RgbImage> {
     on_canvas(width, height, |window| {
         let mut face = Face::new()?;
+        prepare(&face);
         face.app.show()?;
+        // The page says how large it is before it can be drawn for.
+        slint::platform::update_timers_and_animations();
         face.show(view);
         pixels(window)
     })

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tiny_skia::{Color, FillRule, Paint, Path, PathBuilder, Pixmap, Rect, Transform};
 
 use crate::plate;
+use crate::recognise::Thumbnail;
 
 /// Everything below is in millimetres of a real plate (Display of Registration Marks Regulations 2001).
 const PLATE_WIDTH: f32 = 520.0;
@@ -96,6 +97,18 @@ pub(super) fn draw(text: &str, mark: Option<usize>, height: u32, night: bool) ->
         }
     }
     Some(PlatePicture { width: pixmap.width(), height, rgba: pixmap.take() })
+}
+
+/// `text` as a plate without a camera: for a drill, which has none to show. Empty if nothing can be drawn.
+pub fn as_seen(text: &str, height: u32) -> Thumbnail {
+    match draw(text, None, height, false) {
+        Some(plate) => Thumbnail {
+            width: plate.width as usize,
+            height: plate.height as usize,
+            rgb: plate.rgba.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect(),
+        },
+        None => Thumbnail { width: 0, height: 0, rgb: Vec::new() },
+    }
 }
 
 /// Straight lines only: `M`, `L` with `x,y` and `Z`.

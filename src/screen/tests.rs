@@ -1,6 +1,9 @@
 //! The pages as pixels, against pictures that were looked at, and against rules. `OUTRIDER_NEW_SCREENS=1` draws the
 //! references in `tests/screens` anew: look at them before they are committed.
 
+mod buttons;
+mod touches;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +11,7 @@ use std::time::Duration;
 use image::{Rgb, RgbImage};
 
 use super::*;
-use crate::alert::{Alert, AlertId, Grade, Standing, Sureness};
+use crate::alert::{Alert, AlertId, Grade, Standing, Sureness, Verdict};
 use crate::clock::Moment;
 use crate::hotlist::{Colour, Tone};
 use crate::recognise::{ReadId, Thumbnail};
@@ -42,6 +45,7 @@ fn scene(width: usize, height: usize, night: bool) -> Arc<Thumbnail> {
 
 fn line(text: &str, when: &str, confidence: f32) -> ReadLine {
     ReadLine {
+        id: ReadId { run: 1, pass: 1 },
         text: text.to_owned(),
         patch: patch(text),
         when: when.to_owned(),
@@ -90,6 +94,103 @@ fn patrol(cameras: usize, night: bool) -> View {
         waiting: 0,
         status,
         summary: "132 reads, 2 hits since 13:05".to_owned(),
+        lists: vec![
+            list(
+                "National list",
+                "4812330 entries, revision 88",
+                "31 h old",
+                "its hits: 41 true, 6 false",
+                State::Warn,
+            ),
+            list("Force list", "1204 entries, revision 1019", "12 min old", "its hits: 12 true, 0 false", State::Ok),
+            list("The crew's own", "1 entry, revision 3", "2 h old", "", State::Ok),
+        ],
+        figures: vec![
+            StatusItem::ok("Camera to sound", "p95 148 ms", "p50 96, p99 171 ms, 41 alerts"),
+            StatusItem::ok("Camera to screen", "p95 163 ms", "p50 110, p99 188 ms, 41 alerts"),
+            StatusItem::ok("Reads in the last minute", "38", ""),
+            StatusItem::ok("Frames dropped", "12", "of 184220"),
+            StatusItem::warn("Not yet at the office", "204", "the oldest 18 min old"),
+            StatusItem::ok("Disk", "41 GB free", "64 % of it"),
+            StatusItem::ok("Temperature", "61 °C", "the hottest part"),
+            StatusItem::ok("Front camera: lens and aim", "good", ""),
+            StatusItem::warn("Rear camera: lens and aim", "check", "no plate in 14 min of driving"),
+        ],
+        shift: Shift {
+            who: "4512".to_owned(),
+            since: "Since 13:05".to_owned(),
+            drill: "The drill found a fault".to_owned(),
+            checks: vec![
+                StatusItem::ok("Camera", "proved", "2 of 2 live"),
+                StatusItem::ok("Matching", "proved", "1 ms"),
+                StatusItem::ok("Speaker", "proved", "31 ms"),
+                StatusItem::ok("Screen", "proved", "44 ms"),
+                StatusItem::fault("Uplink", "failed", "nothing within 30 s"),
+            ],
+        },
+        sound: SoundSetting {
+            level: 0.8,
+            muted: Some(Grade::Possible),
+            state: "Sound device: alerts are heard".to_owned(),
+        },
+        found: Some(Arc::new(found())),
+        map: Arc::new(map()),
+    }
+}
+
+fn list(name: &str, count: &str, age: &str, precision: &str, state: State) -> ListLine {
+    let [name, count, age, precision] = [name, count, age, precision].map(str::to_owned);
+    ListLine { name, count, age, precision, state }
+}
+
+fn found() -> Found {
+    let row = |head: &str, line: &str, detail: &str, entry| {
+        let [head, line, detail] = [head, line, detail].map(str::to_owned);
+        FoundLine { head, line, detail, entry }
+    };
+    Found {
+        text: "AB01CDE".to_owned(),
+        message: String::new(),
+        rows: vec![
+            row("STOLEN", "Silver Ford Focus", "National list, confirmed 3 days ago, Stop and detain", true),
+            row("14:02", "AB01 CDE, front camera", "51.50740, -0.12780", false),
+            row("09:41", "AB01 CDE, rear camera", "51.49211, -0.11893", false),
+            row("24 Nov 22:17", "AB01 CDE, front camera", "no position", false),
+            row("24 Nov 21:55", "AB01 CDE, front camera", "51.50112, -0.14189", false),
+        ],
+    }
+}
+
+/// A drive around a few corners, with reads along it and two hits.
+fn map() -> MapView {
+    let at = |east: f64, north: f64| (51.5 + north / 111_195.0, -0.12 + east / 69_220.0);
+    let way = [
+        (-700.0, -420.0),
+        (-300.0, -420.0),
+        (-280.0, -60.0),
+        (60.0, -60.0),
+        (120.0, 260.0),
+        (480.0, 280.0),
+        (480.0, 0.0),
+        (0.0, 0.0),
+    ];
+    let marks = [
+        (-500.0, -410.0, None),
+        (-290.0, -250.0, Some("WV00UTS")),
+        (-100.0, -50.0, None),
+        (90.0, 90.0, None),
+        (300.0, 280.0, Some("AB01CDE")),
+        (470.0, 120.0, None),
+        (200.0, 10.0, None),
+    ];
+    let here = Here { at: at(0.0, 0.0), course: Some(270.0), word: "51.50000, -0.12000".to_owned(), old: false };
+    MapView {
+        track: way.iter().map(|(east, north)| Some(at(*east, *north))).collect(),
+        marks: marks
+            .iter()
+            .map(|(east, north, hit)| MapMark { at: at(*east, *north), hit: hit.map(str::to_owned) })
+            .collect(),
+        here: Some(here),
     }
 }
 
@@ -137,7 +238,7 @@ fn alerted(alert: Alert, waiting: usize, night: bool) -> View {
     View { alert: Some(Arc::new(alert)), waiting, ..patrol(1, night) }
 }
 
-/// Every page in the states that matter.
+/// Alert and patrol in the states that matter.
 fn pages() -> Vec<(&'static str, View)> {
     let lost = {
         let mut view = patrol(2, false);
@@ -187,14 +288,87 @@ fn save(picture: &RgbImage, path: &Path) {
     picture.write_with_encoder(encoder).expect("written");
 }
 
+/// A way to bring the pages to a state.
+type Prepare = fn(&face::Face);
+
+/// The other pages in the states that matter.
+fn other_pages() -> Vec<(&'static str, View, Prepare)> {
+    fn search(face: &face::Face, step: ui::Step) {
+        use slint::Global;
+        face.open(Page::Search);
+        face.begin_search("AB01CDE");
+        ui::SearchData::get(&face.app).set_step(step);
+    }
+    let nowhere = View { map: Arc::default(), ..patrol(1, false) };
+    let nobody = View {
+        shift: Shift {
+            drill: "A drill proves camera, matching, speaker, screen and uplink".to_owned(),
+            ..Shift::default()
+        },
+        ..patrol(1, false)
+    };
+    vec![
+        ("menu", patrol(1, false), |face| face.open(Page::Menu)),
+        ("search-keys", patrol(1, false), |face| search(face, ui::Step::Keys)),
+        ("search-why", patrol(1, false), |face| search(face, ui::Step::Why)),
+        ("search-found", patrol(1, false), |face| search(face, ui::Step::Found)),
+        ("search-wanted", patrol(1, false), |face| search(face, ui::Step::Wanted)),
+        ("search-until", patrol(1, false), |face| search(face, ui::Step::Until)),
+        ("map", patrol(1, false), |face| face.open(Page::Map)),
+        ("map-nowhere", nowhere, |face| face.open(Page::Map)),
+        ("lists", patrol(1, false), |face| face.open(Page::Lists)),
+        ("health", patrol(2, false), |face| face.open(Page::Health)),
+        ("shift", patrol(1, false), |face| face.open(Page::Shift)),
+        ("shift-nobody", nobody, |face| face.open(Page::Shift)),
+        ("shift-sign-on", patrol(1, false), |face| {
+            use slint::Global;
+            face.open(Page::Shift);
+            ui::ShiftData::get(&face.app).set_typing(true);
+        }),
+        ("sound", patrol(1, false), |face| face.open(Page::Sound)),
+    ]
+}
+
+/// Every picture there is a reference for: its name and what is on it.
+fn pictures(width: u32, height: u32) -> Vec<(String, RgbImage)> {
+    let mut pictures = Vec::new();
+    for (name, view) in pages() {
+        pictures.push((name.to_owned(), paint(&view, width, height).expect("painted")));
+    }
+    for (name, view, prepare) in other_pages() {
+        for night in [false, true] {
+            let view = View { night, ..view.clone() };
+            let name = format!("{name}-{}", if night { "night" } else { "day" });
+            pictures.push((name, paint::paint_face(&view, width, height, prepare).expect("painted")));
+        }
+    }
+    let shown = Arc::new(alert(Grade::Certain, false));
+    let asked = alerted(Alert::clone(&shown), 1, false);
+    for (name, verdict) in [("asked-confirmed", Verdict::Confirmed), ("asked-wrong-vehicle", Verdict::WrongVehicle)] {
+        let asked = paint::on_canvas(width, height, |window| {
+            use slint::ComponentHandle;
+            let mut face = face::Face::new()?;
+            face.app.show()?;
+            slint::platform::update_timers_and_animations();
+            face.show(&asked);
+            face.ask(&shown, verdict, asked.now);
+            face.asking().expect("it is asked").touched(0, asked.now);
+            face.show_question();
+            face.show(&asked);
+            paint::pixels(window)
+        });
+        pictures.push((name.to_owned(), asked.expect("painted")));
+    }
+    pictures
+}
+
 #[test]
 fn every_page_looks_as_it_did_when_it_was_looked_at() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/screens");
     let anew = std::env::var_os("OUTRIDER_NEW_SCREENS").is_some();
     let mut wrong = Vec::new();
-    for (name, view) in pages() {
-        for (width, height) in [(1024, 600), (1280, 800)] {
-            let painted = paint(&view, width, height).expect("painted");
+    for (width, height) in [(1024, 600), (1280, 800)] {
+        for (name, painted) in pictures(width, height) {
             let path = folder.join(format!("{name}-{width}.png"));
             if anew {
                 save(&painted, &path);
@@ -297,148 +471,4 @@ fn the_colour_of_a_list_lies_beside_that_of_the_grade_and_never_in_its_place() {
             assert_eq!(stripes.len(), Colour::ALL.len(), "{grade:?}, night {night}: the colours differ");
         }
     }
-}
-
-/// The pages wired as in the window, on a canvas, with a finger.
-struct Bench<'a> {
-    canvas: &'a slint::platform::software_renderer::MinimalSoftwareWindow,
-    face: std::rc::Rc<std::cell::RefCell<face::Face>>,
-    handle: Handle,
-    clock: Arc<crate::clock::SimulatedClock>,
-    touches: std::sync::mpsc::Receiver<Touch>,
-}
-
-impl<'a> Bench<'a> {
-    fn new(canvas: &'a slint::platform::software_renderer::MinimalSoftwareWindow) -> paint::Outcome<Self> {
-        use slint::ComponentHandle;
-        let clock = crate::clock::SimulatedClock::starting(chrono::DateTime::UNIX_EPOCH);
-        let face = std::rc::Rc::new(std::cell::RefCell::new(face::Face::new()?));
-        let app = face.borrow().app.as_weak();
-        let handle = Handle::to(Some(app), &crate::config::Screen::default(), clock.clone());
-        let (out, touches) = std::sync::mpsc::channel();
-        window::connect(&face, &handle, clock.clone(), out);
-        face.borrow().app.show()?;
-        Ok(Self { canvas, face, handle, clock, touches })
-    }
-
-    fn update(&self, view: View) {
-        self.handle.update(view);
-        self.wake();
-    }
-
-    /// What the event loop of a real window does.
-    fn wake(&self) {
-        use slint::ComponentHandle;
-        let app = self.face.borrow().app.clone_strong();
-        app.invoke_wake();
-        slint::platform::update_timers_and_animations();
-    }
-
-    /// Touches the page and gives what came out.
-    fn touch(&self, x: f32, y: f32) -> Vec<Touch> {
-        use slint::platform::{PointerEventButton, WindowEvent};
-        let position = slint::LogicalPosition::new(x, y);
-        let button = PointerEventButton::Left;
-        self.canvas.dispatch_event(WindowEvent::PointerPressed { position, button });
-        self.canvas.dispatch_event(WindowEvent::PointerReleased { position, button });
-        slint::platform::update_timers_and_animations();
-        self.touches.try_iter().collect()
-    }
-}
-
-#[test]
-fn each_answer_has_a_button_for_a_gloved_finger_and_says_which_alert_it_means() {
-    paint::on_canvas(1024, 600, |canvas| {
-        let bench = Bench::new(canvas)?;
-        bench.update(alerted(alert(Grade::Certain, false), 1, false));
-        paint::pixels(canvas)?;
-        assert!(matches!(bench.touches.try_iter().collect::<Vec<_>>()[..], [Touch::Shown(AlertId(7), _)]));
-        assert_eq!(bench.touch(100.0, 540.0), [], "a touch at once was meant for what was there before");
-        bench.clock.advance(Duration::from_millis(401));
-        let mut across = std::collections::HashMap::new();
-        let mut down = 0;
-        for x in (0..1024).step_by(4) {
-            for touch in bench.touch(x as f32, 540.0) {
-                let Touch::Answered(Answer { alert: AlertId(7), verdict }) = touch else { panic!("{touch:?}") };
-                *across.entry(verdict).or_insert(0) += 4;
-            }
-        }
-        for y in (440..600).step_by(4) {
-            down += 4 * bench.touch(100.0, y as f32).len();
-        }
-        assert_eq!(across.len(), 6, "{across:?}");
-        // 15 mm of a 7 inch panel with 1024 pixels across are 100 pixels.
-        assert!(across.values().all(|width| *width >= 100) && (98..=104).contains(&down), "{across:?} x {down}");
-        Ok(())
-    })
-    .expect("painted");
-}
-
-#[test]
-fn a_withdrawn_alert_offers_one_button_and_waiting_ones_can_be_recalled() {
-    paint::on_canvas(1024, 600, |canvas| {
-        let bench = Bench::new(canvas)?;
-        let withdrawn = Alert { standing: Standing::Withdrawn("recovered".to_owned()), ..alert(Grade::Certain, false) };
-        bench.update(alerted(withdrawn, 1, false));
-        bench.clock.advance(Duration::from_secs(1));
-        paint::pixels(canvas)?;
-        bench.touches.try_iter().for_each(drop);
-        let answer = Answer { alert: AlertId(7), verdict: crate::alert::Verdict::StoodDown };
-        assert_eq!(bench.touch(800.0, 540.0), [Touch::Answered(answer)]);
-        bench.update(View { waiting: 2, ..patrol(1, false) });
-        paint::pixels(canvas)?;
-        assert_eq!(bench.touch(830.0, 540.0), [Touch::Recall]);
-        Ok(())
-    })
-    .expect("painted");
-}
-
-#[test]
-fn the_strip_explains_itself_and_the_theme_is_switched_by_hand() {
-    paint::on_canvas(1024, 600, |canvas| {
-        let bench = Bench::new(canvas)?;
-        bench.update(patrol(1, false));
-        let plain = paint::pixels(canvas)?;
-        bench.touch(300.0, 540.0);
-        assert!(difference(&plain, &paint::pixels(canvas)?) > 0.3, "the reasons lie over the page");
-        bench.touch(300.0, 300.0);
-        assert!(difference(&plain, &paint::pixels(canvas)?) < 0.001, "and go away again");
-        bench.touch(970.0, 540.0);
-        let night = paint::pixels(canvas)?;
-        assert!(night.get_pixel(1020, 300).0[0] < 20, "night");
-        bench.update(patrol(1, false));
-        assert!(paint::pixels(canvas)?.get_pixel(1020, 300).0[0] < 20, "what the crew chose stays");
-        Ok(())
-    })
-    .expect("painted");
-}
-
-#[test]
-fn the_newest_picture_wins_and_a_lost_camera_shows_none() {
-    paint::on_canvas(1024, 600, |canvas| {
-        let bench = Bench::new(canvas)?;
-        let mut bare = patrol(1, false);
-        bare.cameras[0].picture = None;
-        bench.update(bare.clone());
-        assert_eq!(paint::pixels(canvas)?.get_pixel(300, 40).0, [0, 0, 0], "no picture yet");
-        let red = |shade: u8| Arc::new(Thumbnail { width: 2, height: 1, rgb: [shade, 0, 0].repeat(2) });
-        bench.handle.preview("front", red(200), Vec::new());
-        assert!(!bench.handle.wants_preview("front"), "at most 15 a second");
-        bench.handle.preview("front", red(100), Vec::new());
-        bench.clock.advance(Duration::from_millis(67));
-        assert!(bench.handle.wants_preview("front"));
-        bench.handle.preview("front", red(150), Vec::new());
-        bench.wake();
-        assert_eq!(paint::pixels(canvas)?.get_pixel(300, 180).0, [150, 0, 0]);
-        assert_eq!(bench.handle.latest().cameras[0].picture.as_deref(), Some(&*red(150)));
-        bare.cameras[0].state = State::Fault;
-        bench.update(bare);
-        assert_eq!(
-            paint::pixels(canvas)?.get_pixel(300, 40).0,
-            [0, 0, 0],
-            "an old picture is not shown as if it were live"
-        );
-        Ok(())
-    })
-    .expect("painted");
 }

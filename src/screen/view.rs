@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::alert::{Alert, AlertId, Standing, Verdict, ago};
+use super::pages::{Found, ListLine, MapView, Shift, SoundSetting};
+use crate::alert::{Alert, Standing, ago};
 use crate::clock::Moment;
-use crate::recognise::{Read, Thumbnail};
+use crate::recognise::{Read, ReadId, Thumbnail};
 
 /// Everything that is shown at one time.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +26,18 @@ pub struct View {
     pub status: Vec<StatusItem>,
     /// One line under the cameras: "132 reads, 2 hits since 13:05".
     pub summary: String,
+    /// The lists, for their page.
+    pub lists: Vec<ListLine>,
+    /// How well the unit does its work, for the page Health.
+    pub figures: Vec<StatusItem>,
+    /// Who is on duty, and the drill.
+    pub shift: Shift,
+    /// How loud alerts are.
+    pub sound: SoundSetting,
+    /// What the last search or entry brought.
+    pub found: Option<Arc<Found>>,
+    /// Where the car has been, and what it read there.
+    pub map: Arc<MapView>,
 }
 
 /// One camera.
@@ -45,6 +58,8 @@ pub struct CameraTile {
 /// One read on the reel.
 #[derive(Debug, Clone)]
 pub struct ReadLine {
+    /// Which read.
+    pub id: ReadId,
     /// The VRM.
     pub text: String,
     /// The plate as the camera saw it.
@@ -69,6 +84,7 @@ impl ReadLine {
         let sure = read.raw.chars().zip(&read.characters).map(|(shown, character)| character.of_glyph(shown));
         let weakest = sure.enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
         Self {
+            id: read.id,
             text: read.text.clone(),
             patch: Arc::clone(&read.patch),
             when,
@@ -124,26 +140,6 @@ impl StatusItem {
     pub fn fault(name: impl Into<String>, word: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { state: State::Fault, ..Self::ok(name, word, detail) }
     }
-}
-
-/// What the crew answered to an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
-    /// The alert that was on the screen.
-    pub alert: AlertId,
-    /// The button that was touched.
-    pub verdict: Verdict,
-}
-
-/// What comes back from the window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Touch {
-    /// An answer to the alert.
-    Answered(Answer),
-    /// Show again what was put off with [`Verdict::Later`].
-    Recall,
-    /// Not a touch: an alert was put on the screen for the first time, at this instant.
-    Shown(AlertId, Moment),
 }
 
 /// An alert in the words of its page.

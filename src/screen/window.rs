@@ -8,13 +8,15 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use slint::{BackendSelector, ComponentHandle, Global, PhysicalSize};
+use slint::{BackendSelector, ComponentHandle, PhysicalSize};
 
 use super::display;
 use super::face::Face;
+use super::tiles::Tiles;
+use super::touch::Touch;
 use super::ui;
-use super::view::{Answer, Touch, View};
-use crate::alert::{AlertId, Verdict};
+use super::view::View;
+use super::wiring::connect;
 use crate::clock::{Moment, Shared as Clock};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
@@ -22,14 +24,12 @@ use crate::recognise::Thumbnail;
 
 /// The shortest time between two pictures of one camera: 15 a second.
 const PREVIEW_PAUSE: Duration = Duration::from_micros(66_600);
-/// A touch this soon after the alert changed was meant for the one before.
-const SETTLE: Duration = Duration::from_millis(400);
 
 /// Feeds the screen; cheap to clone, never waits. What is newer replaces what was not yet shown.
 #[derive(Clone)]
-pub struct Handle(Arc<Inbox>);
+pub struct Handle(pub(super) Arc<Inbox>);
 
-struct Inbox {
+pub(super) struct Inbox {
     clock: Clock,
     width: u32,
     news: Mutex<News>,
@@ -53,6 +53,9 @@ struct Preview {
     at: Moment,
     is_new: bool,
 }
+
+/// A camera's name, its picture, and the plates in it.
+pub(super) type NewPicture = (String, Arc<Thumbnail>, Vec<[f32; 4]>);
 
 impl Handle {
     /// A handle without a window: it keeps the newest of everything for [`Handle::latest`].
@@ -135,6 +138,24 @@ impl Inbox {
         self.news.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// The newest view.
+    pub(super) fn view(&self) -> Option<Arc<View>> {
+        self.news().view.clone()
+    }
+
+    /// What came since this was last asked.
+    pub(super) fn take(&self) -> (Option<Arc<View>>, Vec<NewPicture>) {
+        self.pending.store(false, Ordering::Release);
+        let mut news = self.news();
+        let view = std::mem::take(&mut news.view_is_new).then(|| news.view.clone()).flatten();
+        let pictures = news.previews.iter_mut().filter_map(|(camera, preview)| {
+            std::mem::take(&mut preview.is_new)
+                .then(|| (camera.clone(), Arc::clone(&preview.picture), preview.boxes.clone()))
+        });
+        let pictures = pictures.collect();
+        (view, pictures)
+    }
+
     /// Tells the window once, however much lies ready by the time it looks.
     fn wake(&self) {
         let Some(window) = &self.window else { return };
@@ -167,7 +188,14 @@ impl Screen {
             .renderer_name("software".to_owned())
             .select()
             .map_err(|error| unavailable(error.to_string()))?;
-        let face = Face::new().map_err(|error| unavailable(error.to_string()))?;
+        let mut face = Face::new().map_err(|error| unavailable(error.to_string()))?;
+        if let Some(map) = &settings.map {
+            let tiles = Tiles::open(map);
+            if let Err(fault) = &tiles {
+                tracing::warn!("{fault}");
+            }
+            face.lay(tiles);
+        }
         let window = face.app.window();
         window.set_size(PhysicalSize::new(settings.width, settings.height));
         window.set_fullscreen(settings.fullscreen);
@@ -208,71 +236,4 @@ fn unavailable(why: impl Into<String>) -> Fault {
     Fault::new(Kind::Unavailable, "cannot open a window")
         .because(why.into())
         .remedy("Start from a graphical session, or set enabled = false under [screen]")
-}
-
-/// What is on the screen, and since when.
-#[derive(Default)]
-struct Standing {
-    alert: Option<AlertId>,
-    since: Moment,
-}
-
-/// Wires the pages' callbacks. They hold the face weakly: the app owns them.
-pub(super) fn connect(face: &Rc<RefCell<Face>>, handle: &Handle, clock: Clock, touches: Sender<Touch>) {
-    let standing = Rc::new(RefCell::new(Standing::default()));
-
-    let (weak, inbox, shown, now, out) =
-        (Rc::downgrade(face), Arc::clone(&handle.0), Rc::clone(&standing), Arc::clone(&clock), touches.clone());
-    face.borrow().app.on_wake(move || {
-        let Some(face) = weak.upgrade() else { return };
-        inbox.pending.store(false, Ordering::Release);
-        let mut news = inbox.news();
-        let view = std::mem::take(&mut news.view_is_new).then(|| news.view.clone()).flatten();
-        let previews: Vec<_> = news
-            .previews
-            .iter_mut()
-            .filter_map(|(camera, preview)| {
-                std::mem::take(&mut preview.is_new)
-                    .then(|| (camera.clone(), Arc::clone(&preview.picture), preview.boxes.clone()))
-            })
-            .collect();
-        drop(news);
-        let mut face = face.borrow_mut();
-        if let Some(view) = view {
-            face.show(&view);
-            let alert = view.alert.as_ref().map(|alert| alert.id);
-            let mut shown = shown.borrow_mut();
-            if shown.alert != alert {
-                *shown = Standing { alert, since: now.now() };
-                if let Some(alert) = alert {
-                    let _ = out.send(Touch::Shown(alert, shown.since));
-                }
-            }
-        }
-        for (camera, picture, boxes) in previews {
-            face.preview(&camera, &picture, &boxes);
-        }
-    });
-
-    let out = touches.clone();
-    ui::AlertData::get(&face.borrow().app).on_answer(move |number| {
-        let standing = standing.borrow();
-        let Some(alert) = standing.alert.filter(|_| clock.now().since(standing.since) >= SETTLE) else { return };
-        let verdict =
-            usize::try_from(number).ok().and_then(|n| Verdict::ALL.get(n)).copied().unwrap_or(Verdict::StoodDown);
-        // The unit is gone only while it is being taken down.
-        let _ = out.send(Touch::Answered(Answer { alert, verdict }));
-    });
-
-    let data = face.borrow();
-    let data = ui::PatrolData::get(&data.app);
-    data.on_recall(move || {
-        let _ = touches.send(Touch::Recall);
-    });
-    let weak = Rc::downgrade(face);
-    data.on_switch_theme(move || {
-        if let Some(face) = weak.upgrade() {
-            face.borrow_mut().flip();
-        }
-    });
 }

@@ -9,6 +9,7 @@ mod fixes;
 mod lines;
 mod log;
 mod serial;
+mod sun;
 mod tagger;
 mod time;
 
@@ -17,5 +18,6 @@ pub(crate) use fixes::tests::epoch as sample;
 pub use fixes::{Counts, Fixes, Limits, Place};
 pub use log::NmeaLog;
 pub use serial::{Event, Opener, SerialReceiver};
+pub use sun::sun_altitude;
 pub use tagger::{TaggedRead, Tagger};
 pub use time::{TrustedTime, When};

@@ -24,6 +24,8 @@ pub struct TaggedRead {
     pub when: When,
     /// Where the unit was at the last look, which is the nearest one.
     pub place: Option<Place>,
+    /// No camera saw it: it is part of a drill.
+    pub drill: bool,
 }
 
 /// Tags reads from whatever receiver there is.
@@ -80,7 +82,7 @@ impl Tagger {
     /// The read with its place and time.
     pub fn tag(&self, read: Read) -> TaggedRead {
         let (when, place) = (self.when(read.last_at, read.last_seen), self.place(read.last_at, read.last_seen));
-        TaggedRead { read, when, place }
+        TaggedRead { read, when, place, drill: false }
     }
 
     /// Where the unit was at `moment`, which is `source_time` of the video: a log goes by the video, a receiver

@@ -1,17 +1,26 @@
 //! What the status strip says: the state of every part, in words.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::desk::Tools;
+use super::figures::LIST_OLD;
 use crate::alert::{Alert, SoundState, ago};
 use crate::clock::Moment;
 use crate::journal::Status;
-use crate::screen::{CameraTile, ReadLine, State, StatusItem, View};
+use crate::screen::{CameraTile, Found, ListLine, MapView, ReadLine, Shift, SoundSetting, State, StatusItem, View};
 use crate::sync::LinkState;
 
-/// A list older than this is worth a look.
-const LIST_OLD: Duration = Duration::from_secs(24 * 3600);
+/// What the desk brings for the pages.
+pub(super) struct Pages {
+    pub(super) reads: Vec<ReadLine>,
+    pub(super) lists: Vec<ListLine>,
+    pub(super) figures: Vec<StatusItem>,
+    pub(super) shift: Shift,
+    pub(super) sound: SoundSetting,
+    pub(super) found: Option<Arc<Found>>,
+    pub(super) map: Arc<MapView>,
+    pub(super) night: bool,
+}
 
 /// The state of cameras and receiver, as the desk hears of it.
 pub(super) struct Board {
@@ -70,10 +79,12 @@ impl Board {
         &self,
         tools: &Tools,
         now: Moment,
-        reads: Vec<ReadLine>,
+        pages: Pages,
         alert: Option<Arc<Alert>>,
         waiting: usize,
     ) -> View {
+        let Pages { reads, lists, figures, shift, mut sound, found, map, night } = pages;
+        sound.state = format!("Sound device: {}", self::sound(tools).detail);
         let mut status: Vec<StatusItem> = self.cameras(tools).collect();
         let cameras = status
             .iter()
@@ -86,9 +97,12 @@ impl Board {
             })
             .collect();
         status.push(self.position(tools, now));
-        status.extend(self.parts(tools, now).into_iter().map(|(item, _)| item));
+        // A journal that writes is what everybody takes for granted: its place on the strip is for what waits in it.
+        let parts = self.parts(tools, now).into_iter().map(|(item, _)| item);
+        status.extend(parts.filter(|item| item.name != JOURNAL || item.state != State::Ok));
+        status.extend(unsent(tools));
         let summary = format!("{} reads, {} hits", self.reads, self.hits);
-        View { now, night: false, cameras, reads, alert, waiting, status, summary }
+        View { now, night, cameras, reads, alert, waiting, status, summary, lists, figures, shift, sound, found, map }
     }
 
     fn cameras<'a>(&'a self, tools: &'a Tools) -> impl Iterator<Item = StatusItem> + 'a {
@@ -136,9 +150,12 @@ impl Board {
     }
 }
 
+/// The journal's name on the strip.
+const JOURNAL: &str = "Journal";
+
 /// How the journal is. What is lost stays lost, so it is shown until the unit is started again.
 pub(super) fn kept(status: &Status) -> StatusItem {
-    let name = "Journal";
+    let name = JOURNAL;
     match (&status.fault, status.refused, status.without_pictures) {
         (Some(fault), ..) => StatusItem::fault(name, "fault", fault.to_string()),
         (None, 0, 0) => StatusItem::ok(name, "writing", format!("{} records committed", status.committed)),
@@ -156,7 +173,34 @@ pub(super) fn kept(status: &Status) -> StatusItem {
 }
 
 fn sound(tools: &Tools) -> StatusItem {
-    match tools.speaker.state() {
+    let volume = tools.speaker.volume();
+    match (tools.speaker.state(), volume.muted()) {
+        // What is not heard by choice is forgotten easily.
+        (SoundState::Ready, Some(grade)) => StatusItem::warn(
+            "Sound",
+            "part mute",
+            format!("{} alerts are not heard. Menu, Sound and light", grade.word()),
+        ),
+        (SoundState::Ready, None) if volume.level() < QUIET => {
+            StatusItem::warn("Sound", "low", "the volume is turned down. Menu, Sound and light")
+        }
+        (state, _) => device(state),
+    }
+}
+
+/// Less loud than this is hardly heard on the road.
+const QUIET: f32 = 0.25;
+
+/// What of the journal waits for the office.
+fn unsent(tools: &Tools) -> Option<StatusItem> {
+    let (_, journal) = tools.link.as_ref().zip(tools.journal.as_ref())?;
+    let waiting = journal.status().unsent;
+    let detail = if waiting == 0 { "the office has everything" } else { "it is sent when the network is up" };
+    Some(StatusItem::ok("Unsent", waiting.to_string(), detail))
+}
+
+fn device(state: SoundState) -> StatusItem {
+    match state {
         SoundState::Ready => StatusItem::ok("Sound", "ready", "alerts are heard"),
         SoundState::Off => StatusItem::warn("Sound", "off", "switched off in the configuration: alerts are only seen"),
         SoundState::Opening => StatusItem::warn("Sound", "opening", "the device is being opened"),

@@ -1,13 +1,21 @@
 //! The desk: everything that is known of a vehicle passes here, once, in order.
 
+mod crew;
+mod drill;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use super::board::Board;
-use super::clerk::Clerk;
+use self::crew::Crew;
+use self::drill::Drill;
+use super::board::{Board, Pages};
+use super::clerk::{Brought, Clerk, DRILL, clock_time};
+use super::figures::Gauges;
+use super::latency::Latencies;
+use super::trail::Trail;
 use super::{News, Observer, Outcome, Told};
 use crate::alert::{Alert, AlertId, Change, Desk, Grade, How, Policy, Sighting, Speaker};
 use crate::capture::Counters;
@@ -16,9 +24,9 @@ use crate::hotlist::{self, Circumstances, Contradiction, Hit, Hotlist, Priority,
 use crate::journal::{Journal, Record};
 use crate::plate;
 use crate::recognise::{Read, ReadId};
-use crate::screen::{Handle, ReadLine, Touch};
+use crate::screen::{Handle, ListLine, ReadLine, SoundSetting, StatusItem};
 use crate::sync::Link;
-use crate::tag::{TaggedRead, Tagger, When};
+use crate::tag::{Place, TaggedRead, Tagger, When, sun_altitude};
 
 /// How often the screen is brought up to date when nothing happens.
 const TICK: Duration = Duration::from_millis(500);
@@ -26,23 +34,11 @@ const TICK: Duration = Duration::from_millis(500);
 const REEL: usize = 12;
 /// Passes whose recorded hits are remembered: a read is corrected within seconds.
 const RECORDED: usize = 256;
-/// Alerts whose way to the crew is timed, and latencies and faults of the outcome that are kept: a unit runs for months.
-const TIMED: usize = 64;
-const LATENCIES: usize = 1000;
+/// Faults of the outcome that are kept: a unit runs for months.
 const FAULTS: usize = 100;
-
-/// How long the crew waited for one alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Latency {
-    /// Which alert.
-    pub alert: AlertId,
-    /// Capture of the frame that made the read, to the alert leaving the desk.
-    pub to_desk: Duration,
-    /// The same, to the first sample handed to the sound device; `None` without sound.
-    pub to_sound: Option<Duration>,
-    /// The same, to the first drawn frame; `None` without a screen.
-    pub to_screen: Option<Duration>,
-}
+/// It is night once the sun stands lower than the first, and day once it stands higher than the second, degrees.
+const NIGHT_BELOW: f64 = -3.0;
+const DAY_ABOVE: f64 = -1.0;
 
 /// What the desk works with.
 pub(super) struct Tools {
@@ -56,7 +52,7 @@ pub(super) struct Tools {
     pub(super) roles: Vec<String>,
     pub(super) tagger: Arc<Tagger>,
     pub(super) hotlist: Option<Arc<Hotlist>>,
-    pub(super) clerk: Option<Clerk>,
+    pub(super) clerk: Clerk,
     pub(super) journal: Option<Arc<Journal>>,
     pub(super) speaker: Speaker,
     pub(super) screen: Option<Handle>,
@@ -76,8 +72,17 @@ pub(super) struct Worker {
     desk: Desk,
     board: Board,
     reel: VecDeque<(ReadId, ReadLine)>,
-    /// Capture instants of the newest alerts raised.
-    raised: VecDeque<(AlertId, Moment)>,
+    latencies: Latencies,
+    trail: Trail,
+    gauges: Gauges,
+    crew: Crew,
+    /// The drill that is going on, or the last one; and how many there were.
+    drill: Option<Drill>,
+    drills: u64,
+    night: bool,
+    /// Pages that take time to make: made at each look round.
+    lists_page: Vec<ListLine>,
+    health_page: Vec<StatusItem>,
     /// The hits of the newest passes that are on record.
     recorded: VecDeque<(ReadId, Vec<Recorded>)>,
     /// Parts that had failed when they were last looked at.
@@ -104,7 +109,15 @@ impl Worker {
             desk: Desk::new(Policy::default()),
             board,
             reel: VecDeque::new(),
-            raised: VecDeque::new(),
+            latencies: Latencies::default(),
+            trail: Trail::default(),
+            gauges: Gauges::new(tools.cameras.len()),
+            crew: Crew::default(),
+            drill: None,
+            drills: 0,
+            night: false,
+            lists_page: Vec::new(),
+            health_page: Vec::new(),
             recorded: VecDeque::new(),
             failed: BTreeSet::new(),
             looked: None,
@@ -119,41 +132,15 @@ impl Worker {
             self.look_round();
             self.show();
             match inbox.recv_timeout(TICK) {
-                Ok(News::Read(read, t)) => self.read(*read, t),
-                Ok(News::Lost(camera, fault)) => {
-                    self.fault(fault.to_string());
-                    self.note(self.camera(camera), fault.to_string());
-                    self.board.camera_lost(camera, fault.to_string());
-                }
-                Ok(News::Back(camera)) => {
-                    self.note(self.camera(camera), String::new());
-                    self.board.camera_back(camera);
-                }
-                Ok(News::End(camera, timings)) => {
-                    self.outcome.timings[camera] = timings;
-                    self.board.camera_ended(camera);
-                }
-                Ok(News::Receiver(event)) => match event {
-                    crate::tag::Event::Lost(fault) => {
-                        self.note("receiver".into(), fault.to_string());
-                        self.board.receiver_lost(fault.to_string());
-                    }
-                    crate::tag::Event::Back => {
-                        self.note("receiver".into(), String::new());
-                        self.board.receiver_back();
-                    }
-                },
-                Ok(News::Touch(touch)) => self.touch(touch),
-                Ok(News::Heard(alert, at)) => self.reached(alert, at, |latency| &mut latency.to_sound),
-                Ok(News::Display(fault)) => {
-                    self.board.display_lost(fault.to_string());
-                    self.tools.screen = None;
-                    self.looked = None;
-                }
                 Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(news) => self.hear(news),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.stand_down();
+        }
+        self.time_alerts(true);
+        if self.latencies.percentiles(|latency| Some(latency.to_desk)).is_some() {
+            self.remark(self.latency_summary());
         }
         for (frames, counters) in self.outcome.frames.iter_mut().zip(&self.tools.counters) {
             *frames = (counters.delivered(), counters.dropped());
@@ -163,7 +150,52 @@ impl Worker {
         {
             self.fault(fault.to_string());
         }
+        self.outcome.latencies = self.latencies.into_kept();
         self.outcome
+    }
+
+    /// Takes one piece of news; the end is the caller's.
+    pub(super) fn hear(&mut self, news: News) {
+        match news {
+            News::Read(read, t) => _ = self.read_as(*read, t, false),
+            News::Lost(camera, fault) => {
+                self.fault(fault.to_string());
+                self.note(self.camera(camera), fault.to_string());
+                self.board.camera_lost(camera, fault.to_string());
+            }
+            News::Back(camera) => {
+                self.note(self.camera(camera), String::new());
+                self.board.camera_back(camera);
+            }
+            News::End(camera, timings) => {
+                self.outcome.timings[camera] = timings;
+                self.board.camera_ended(camera);
+            }
+            News::Receiver(crate::tag::Event::Lost(fault)) => {
+                self.note("receiver".into(), fault.to_string());
+                self.board.receiver_lost(fault.to_string());
+            }
+            News::Receiver(crate::tag::Event::Back) => {
+                self.note("receiver".into(), String::new());
+                self.board.receiver_back();
+            }
+            News::Touch(touch) => self.touch(touch),
+            News::Heard(alert, at) => {
+                self.latencies.reached(alert, at, |latency| &mut latency.to_sound);
+                self.proved_sound(alert, at);
+            }
+            News::Brought(brought) => match *brought {
+                Brought::Found(found) => self.crew.found = Some(Arc::new(found)),
+                Brought::DrillListed(listed) => self.drill_listed(listed),
+                Brought::Measured(measured) => self.gauges.measured = measured,
+            },
+            News::Display(fault) => {
+                self.board.display_lost(fault.to_string());
+                self.tools.screen = None;
+                self.looked = None;
+            }
+            News::Stop => {}
+        }
     }
 
     #[cfg(test)]
@@ -172,18 +204,18 @@ impl Worker {
     }
 
     #[cfg(test)]
-    pub(super) fn standing(&self) -> Vec<crate::alert::Standing> {
-        self.desk.queue().iter().map(|alert| alert.standing.clone()).collect()
+    pub(super) fn current(&self) -> Option<Arc<Alert>> {
+        self.desk.current()
     }
 
-    /// Hears the reads that wait in `inbox`.
     #[cfg(test)]
-    pub(super) fn hear_all(&mut self, inbox: &Receiver<News>) {
-        for news in inbox.try_iter() {
-            if let News::Read(read, t) = news {
-                self.read(*read, t);
-            }
-        }
+    pub(super) fn found(&self) -> Arc<crate::screen::Found> {
+        self.crew.found.clone().expect("something was looked for")
+    }
+
+    #[cfg(test)]
+    pub(super) fn standing(&self) -> Vec<crate::alert::Standing> {
+        self.desk.queue().iter().map(|alert| alert.standing.clone()).collect()
     }
 
     #[cfg(test)]
@@ -212,11 +244,40 @@ impl Worker {
                 self.note(part, String::new());
             }
         }
+        let utc = self.when().utc;
+        let place = self.tools.tagger.place(now, self.tools.position());
+        self.trail.is_at(place);
+        self.trail.refresh();
+        self.gauges.pass(place.filter(|place| !place.stale).and_then(|place| place.speed_mps), now);
+        self.by_the_sun(place, utc);
+        self.lists_page = self.gauges.lists(&self.tools, utc);
+        self.health_page = self.gauges.figures(&self.tools, &self.latencies, utc);
+        self.look_at_drill();
+        self.time_alerts(false);
     }
 
-    /// One version of one read: told to the crew first, then to everybody else.
-    fn read(&mut self, read: Read, t: Duration) {
-        let tagged = self.tools.tagger.tag(read);
+    /// Night and day by the sun where the car is; what they were, where that is not known.
+    fn by_the_sun(&mut self, place: Option<Place>, utc: chrono::DateTime<chrono::Utc>) {
+        let Some(place) = place else { return };
+        let altitude = sun_altitude(place.lat, place.lon, utc);
+        // Between the two it stays as it is: dusk does not flicker.
+        self.night = altitude < if self.night { DAY_ABOVE } else { NIGHT_BELOW };
+    }
+
+    /// Puts on record how long the crew waited for the alerts that are complete; at the `end`, for all.
+    fn time_alerts(&mut self, end: bool) {
+        let now = self.tools.clock.now();
+        let due = if end { now.plus(Duration::from_secs(3600)) } else { now };
+        for (read, latency) in self.latencies.complete(due) {
+            let (to_desk, to_sound, to_screen) = (latency.to_desk, latency.to_sound, latency.to_screen);
+            self.record(Record::Timing { read, to_desk, to_sound, to_screen, when: self.when() });
+        }
+    }
+
+    /// One version of one read: told to the crew first, then to everybody else. Gives the alert that it raised or changed.
+    fn read_as(&mut self, read: Read, t: Duration, drill: bool) -> Option<AlertId> {
+        let mut tagged = self.tools.tagger.tag(read);
+        tagged.drill = drill;
         let hits = match &self.tools.hotlist {
             Some(hotlist) if !tagged.read.text.is_empty() => {
                 let place = tagged.place.as_ref().map(|place| (place.lat, place.lon));
@@ -240,25 +301,15 @@ impl Worker {
         let changes = self.desk.take(tagged.read.id, &tagged.read.text, &sightings, now);
         for change in &changes {
             if change.aloud() {
-                self.tools.speaker.sound(change.alert());
+                self.tools.speaker.sound(change.alert(), now);
             }
             if let Change::Raised(alert) | Change::Replaced { alert, .. } = change {
-                if self.raised.len() == TIMED {
-                    self.raised.pop_front();
-                }
-                self.raised.push_back((alert.id, tagged.read.last_at));
-                if self.outcome.latencies.len() == LATENCIES {
-                    self.outcome.latencies.remove(0);
-                }
-                self.outcome.latencies.push(Latency {
-                    alert: alert.id,
-                    to_desk: now.since(tagged.read.last_at),
-                    to_sound: None,
-                    to_screen: None,
-                });
+                self.latencies.raised(alert.id, tagged.read.id, tagged.read.last_at, now);
             }
         }
-        self.on_reel(&tagged, !told.is_empty());
+        if !drill {
+            self.on_reel(&tagged, !told.is_empty());
+        }
         self.show();
         self.record(Record::Read(Box::new(tagged.clone())));
         for hit in &hits {
@@ -270,6 +321,7 @@ impl Worker {
             link.nudge();
         }
         (self.tools.observer)(&Told { t, read: &tagged, hits: &hits, changes: &changes });
+        changes.first().map(|change| change.alert().id)
     }
 
     /// Whether this hit of this text of the pass is not on record yet: a later version of a read that says the same again is
@@ -299,18 +351,23 @@ impl Worker {
             return;
         }
         self.lists = version;
+        let when = self.when();
+        let time = if when.trusted { format!(" {}", clock_time(when.utc, when.utc)) } else { String::new() };
         for alert in self.desk.queue() {
             if alert.standing == crate::alert::Standing::Open
                 && let Some((list, mark)) = alert.entry.split_once('/')
                 && let Standing::Gone(why) = hotlist.standing(list, mark)
             {
-                self.desk.withdraw(&alert.entry, &why);
+                for change in self.desk.withdraw(&alert.entry, &format!("{why}{time}, stand down")) {
+                    self.tools.speaker.sound(change.alert(), self.tools.clock.now());
+                }
             }
         }
     }
 
     fn on_reel(&mut self, tagged: &TaggedRead, hit: bool) {
         let read = &tagged.read;
+        self.trail.read(read.id, &read.text, tagged.place.map(|place| (place.lat, place.lon)), hit);
         let kept = self.reel.iter().position(|(id, _)| *id == read.id);
         if read.text.is_empty() {
             if let Some(index) = kept {
@@ -319,6 +376,10 @@ impl Worker {
             return;
         }
         self.board.count(kept.is_none(), hit);
+        if kept.is_none() {
+            let camera = self.tools.cameras.iter().position(|name| **name == *read.camera);
+            self.gauges.told(camera, self.tools.clock.now());
+        }
         let when = tagged.when.utc.with_timezone(&chrono::Local).format("%H:%M:%S").to_string();
         let place = match &tagged.place {
             None => "no position".to_owned(),
@@ -332,36 +393,6 @@ impl Worker {
                 self.reel.push_front((read.id, line));
                 self.reel.truncate(REEL);
             }
-        }
-    }
-
-    fn touch(&mut self, touch: Touch) {
-        match touch {
-            Touch::Answered(answer) => {
-                if let Some(alert) = self.desk.answer(answer.alert, answer.verdict) {
-                    if let Some(clerk) = &self.tools.clerk {
-                        clerk.answered(Arc::clone(&alert), answer.verdict, self.when().utc);
-                    }
-                    self.record(Record::Verdict {
-                        read: alert.read,
-                        list: alert.entry.split('/').next().unwrap_or_default().to_owned(),
-                        verdict: answer.verdict.word().to_owned(),
-                        when: self.when(),
-                    });
-                    if let Some(link) = &self.tools.link {
-                        link.nudge();
-                    }
-                }
-            }
-            Touch::Recall => self.desk.recall(),
-            Touch::Shown(alert, at) => self.reached(alert, at, |latency| &mut latency.to_screen),
-        }
-    }
-
-    fn reached(&mut self, alert: AlertId, at: Moment, field: impl Fn(&mut Latency) -> &mut Option<Duration>) {
-        let Some((_, captured)) = self.raised.iter().find(|(id, _)| *id == alert) else { return };
-        if let Some(latency) = self.outcome.latencies.iter_mut().find(|latency| latency.alert == alert) {
-            field(latency).get_or_insert(at.since(*captured));
         }
     }
 
@@ -395,13 +426,18 @@ impl Worker {
         let Some(screen) = &self.tools.screen else { return };
         let now = self.tools.clock.now();
         let alert: Option<Arc<Alert>> = self.desk.current();
-        screen.update(self.board.view(
-            &self.tools,
-            now,
-            self.reel.iter().map(|(_, line)| line.clone()).collect(),
-            alert,
-            self.desk.waiting(),
-        ));
+        let volume = self.tools.speaker.volume();
+        let pages = Pages {
+            reads: self.reel.iter().map(|(_, line)| line.clone()).collect(),
+            lists: self.lists_page.clone(),
+            figures: self.health_page.clone(),
+            shift: self.shift(),
+            sound: SoundSetting { level: volume.level(), muted: volume.muted(), state: String::new() },
+            found: self.crew.found.clone(),
+            map: self.trail.shown(),
+            night: self.night,
+        };
+        screen.update(self.board.view(&self.tools, now, pages, alert, self.desk.waiting()));
     }
 }
 
@@ -456,6 +492,7 @@ fn sighting(tagged: &TaggedRead, hit: &Hit) -> Sighting {
         utc: tagged.when.trusted.then_some(tagged.when.utc),
         patch: read.patch.clone(),
         overview: read.overview.clone(),
-        drill: false,
+        // Of the test entry, too, should a camera ever see its VRM.
+        drill: tagged.drill || (hit.list.id == hotlist::OWN && entry.vrm.as_str() == DRILL),
     }
 }

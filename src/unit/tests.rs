@@ -63,6 +63,8 @@ struct Bench {
     seen: Arc<Mutex<Vec<(Grade, String)>>>,
     roles: Vec<String>,
     settings: Settings,
+    /// What the clerk brings; a desk that is driven by hand gets it from here.
+    news: (Sender<News>, Receiver<News>),
 }
 
 impl Bench {
@@ -70,7 +72,15 @@ impl Bench {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = SimulatedClock::starting(start());
         let journal = Arc::new(Journal::open(folder.path(), clock.clone()).expect("opened"));
-        Self { folder, clock, journal, seen: Arc::default(), roles: Vec::new(), settings: Settings::default() }
+        Self {
+            folder,
+            clock,
+            journal,
+            seen: Arc::default(),
+            roles: Vec::new(),
+            settings: Settings::default(),
+            news: channel(),
+        }
     }
 
     fn worker(&self, list: &str, timed: bool, speaker: Speaker) -> Worker {
@@ -97,7 +107,13 @@ impl Bench {
             has_receiver: timed,
             roles: self.roles.clone(),
             tagger: Arc::new(tagger),
-            clerk: Some(super::clerk::Clerk::start(hotlist.clone()).expect("started")),
+            clerk: super::clerk::Clerk::start(
+                Some(hotlist.clone()),
+                Some(self.journal.clone()),
+                self.folder.path().to_owned(),
+                self.news.0.clone(),
+            )
+            .expect("started"),
             hotlist: Some(hotlist),
             journal: Some(self.journal.clone()),
             speaker,
@@ -125,7 +141,7 @@ impl Bench {
 }
 
 fn silent() -> Speaker {
-    let off = config::Sound { enabled: false, volume: 0.0 };
+    let off = config::Sound { enabled: false, ..config::Sound::default() };
     Speaker::start(&off, SimulatedClock::starting(start()), Box::new(DeviceSounder), |_, _| {}).expect("started")
 }
 
@@ -221,7 +237,7 @@ fn a_doubtful_read_is_probable_where_the_list_says_so_and_sounds_like_it() {
         let settings = Settings { thresholds, tone: Tone::Bell, ..Settings::default() };
         let bench = Bench { settings, ..Bench::new() };
         let card = Recorder::default();
-        let on = config::Sound { enabled: true, volume: 1.0 };
+        let on = config::Sound { enabled: true, volume: 1.0, voice: None };
         let clock: Shared = bench.clock.clone();
         let speaker = Speaker::start(&on, clock, Box::new(card.clone()), |_, _| {}).expect("started");
         hear(bench.worker("vrm,reason\nAB12CDE,stolen\n", true, speaker), vec![put_out(doubtful.clone())]);
@@ -253,16 +269,14 @@ impl Output for Recorder {
 fn an_alert_whose_entry_is_taken_off_its_list_is_withdrawn() {
     let bench = Bench::new();
     let mut worker = bench.worker("vrm,reason\nAB12CDE,stolen\nCD34EFG,x\n", true, silent());
-    let (sender, inbox) = channel();
-    sender.send(put_out(read(1, "AB12CDE"))).expect("taken");
-    drop(sender);
+    worker.hear(put_out(read(1, "AB12CDE")));
     let hotlist = worker.lists();
-    worker.hear_all(&inbox);
     assert_eq!(worker.standing(), [crate::alert::Standing::Open]);
     let options = ImportOptions { produced: Some(start()), ..ImportOptions::default() };
     hotlist.import("pnc", &b"vrm,reason\nCD34EFG,x\n"[..], Path::new("list.csv"), &options).expect("imported");
     worker.stand_down();
-    let why = "taken off pnc at revision 2".to_owned();
+    let time = super::clerk::clock_time(start(), start());
+    let why = format!("taken off pnc at revision 2 {time}, stand down");
     assert_eq!(worker.standing(), [crate::alert::Standing::Withdrawn(why)]);
 }
 
@@ -280,6 +294,161 @@ fn a_later_version_of_a_read_that_says_the_same_is_no_second_hit() {
     let bench = Bench::new();
     hear(bench.worker(list, true, silent()), vec![put_out(read(1, "AB12CDE")), put_out(read(2, "AB12CDE"))]);
     assert_eq!(bench.lines("read").iter().filter(|read| !read["hits"].as_array().expect("hits").is_empty()).count(), 2);
+}
+
+// ---- the crew ----
+
+impl Bench {
+    /// Lets the worker hear what the clerk brings, until it is what was waited for.
+    fn hear_clerk(&self, worker: &mut Worker, wanted: impl Fn(&super::clerk::Brought) -> bool) {
+        loop {
+            let news = self.news.1.recv().expect("the clerk has a sender");
+            let done = matches!(&news, News::Brought(brought) if wanted(brought));
+            worker.hear(news);
+            if done {
+                return;
+            }
+        }
+    }
+}
+
+fn touched(touch: Touch) -> News {
+    News::Touch(touch)
+}
+
+#[test]
+fn an_answer_is_kept_with_who_gave_it_and_what_it_rests_on() {
+    let bench = Bench::new();
+    let mut worker = bench.worker("vrm,reason\nAB12CDE,stolen\nCD34EFG,stolen\n", true, silent());
+    let answer = |alert, verdict| crate::screen::Answer { alert: AlertId(alert), verdict };
+    for news in [
+        put_out(read(1, "AB12CDE")),
+        touched(Touch::SignOn("4512".into())),
+        touched(Touch::Answered(answer(1, Verdict::Confirmed))),
+        touched(Touch::Because(answer(1, Verdict::Confirmed), "checked: plate, country".into())),
+        touched(Touch::Because(answer(9, Verdict::Confirmed), "of no alert".into())),
+        touched(Touch::SignOff),
+        put_out(read(2, "CD34EFG")),
+        touched(Touch::Answered(answer(2, Verdict::Misread))),
+    ] {
+        worker.hear(news);
+    }
+    let verdicts = bench.lines("verdict");
+    let kept: Vec<[&str; 4]> = verdicts
+        .iter()
+        .map(|line| ["id", "verdict", "reason", "by"].map(|field| line[field].as_str().expect("text")))
+        .collect();
+    assert_eq!(
+        kept,
+        [
+            ["1-1", "Confirmed", "", "4512"],
+            ["1-1", "Confirmed", "checked: plate, country", "4512"],
+            ["1-2", "Misread", "", ""],
+        ]
+    );
+    let notes: Vec<String> =
+        bench.lines("note").iter().map(|line| line["text"].as_str().expect("text").to_owned()).collect();
+    assert_eq!(notes[..2], ["4512 signed on", "4512 signed off"]);
+}
+
+#[test]
+fn a_search_is_on_record_and_finds_what_lists_and_journal_have() {
+    use super::clerk::Brought;
+    let bench = Bench::new();
+    let mut worker = bench.worker("vrm,reason,make,colour\nAB12CDE,stolen,FORD,SILVER\n", true, silent());
+    worker.hear(put_out(read(1, "AB12CDE")));
+    worker.hear(put_out(read(2, "CD34EFG")));
+    let found = |worker: &mut Worker, touch: Touch| {
+        worker.hear(touched(touch));
+        bench.hear_clerk(worker, |brought| matches!(brought, Brought::Found(_)));
+        worker.found()
+    };
+    let search = |text: &str| Touch::Search { text: text.into(), purpose: "Crime report".into(), read: None };
+    let both = found(&mut worker, search("ab12 cde"));
+    let heads: Vec<(&str, bool)> = both.rows.iter().map(|row| (row.head.as_str(), row.entry)).collect();
+    assert_eq!(heads.len(), 2, "{both:?}");
+    assert_eq!((heads[0], heads[1].1), (("STOLEN", true), false));
+    assert!(both.rows[0].line == "Silver Ford" && both.rows[1].line.contains("AB12 CDE"), "{both:?}");
+    let some = found(&mut worker, search("C*"));
+    assert!(some.rows.len() == 1 && some.rows[0].line.contains("CD34 EFG"), "{some:?}");
+    assert!(found(&mut worker, search("ZZ99ZZZ")).message.contains("On no list"));
+
+    // The crew's own entry counts at once, and is found.
+    let add = Touch::Add { text: "CD34EFG".into(), reason: "Failed to stop".into(), hours: 4 };
+    let added = found(&mut worker, add);
+    assert!(
+        added.rows[0].entry && added.rows[0].head == "FAILED TO STOP" && added.rows[0].detail.contains("until"),
+        "{added:?}"
+    );
+    worker.hear(put_out(read(3, "CD34EFG")));
+    assert!(bench.seen.lock().expect("whole").len() >= 2, "it is alerted");
+    let notes: Vec<String> =
+        bench.lines("note").iter().map(|line| line["text"].as_str().expect("text").to_owned()).collect();
+    assert!(notes[0].starts_with("search for AB12CDE: Crime report"), "{notes:?}");
+    assert!(notes.iter().any(|note| note.starts_with("entry of CD34EFG for 4 h: Failed to stop")), "{notes:?}");
+    // Something that is no VRM is told as such, not looked for.
+    worker.hear(touched(search("?*")));
+    assert!(worker.found().message.contains("cannot be looked up"));
+}
+
+#[test]
+fn a_drill_goes_the_way_of_every_hit_and_is_marked_wherever_it_arrives() {
+    use super::clerk::Brought;
+    let bench = Bench::new();
+    let mut worker = bench.worker("vrm,reason\nAB12CDE,stolen\n", true, silent());
+    let drill = |worker: &mut Worker| {
+        worker.hear(touched(Touch::Drill));
+        bench.hear_clerk(worker, |brought| matches!(brought, Brought::DrillListed(_)));
+    };
+    drill(&mut worker);
+    assert_eq!(worker.standing(), [crate::alert::Standing::Open], "it is an alert");
+    let alert = worker.current().expect("on the screen");
+    assert!(alert.drill && alert.headline == "TEST" && alert.spoken.starts_with("Drill. "), "{}", alert.spoken);
+    worker.hear(News::Heard(alert.id, Moment::at(Duration::from_millis(80))));
+    worker.hear(touched(Touch::Shown(alert.id, Moment::at(Duration::from_millis(90)))));
+    worker.hear(touched(Touch::Drill));
+    assert_eq!(worker.standing().len(), 1, "one at a time");
+    let read = bench.lines("read").pop().expect("a read");
+    assert!(read["drill"] == true && read["text"] == "DR01LLL", "{read}");
+    assert!(read["hits"][0]["list"] == "crew" && read["hits"][0]["reason"] == "TEST", "{read}");
+    // This bench has no camera that delivers and no office: the drill says so instead of going on for ever.
+    bench.clock.advance(Duration::from_secs(31));
+    worker.look_round();
+    let note = bench.lines("note").pop().expect("a note")["text"].as_str().expect("text").to_owned();
+    assert!(note.starts_with("drill: camera FAILED (nothing within 30 s), matching proved"), "{note}");
+    assert!(note.contains("speaker proved (80 ms), screen proved (90 ms), uplink FAILED (no back office"), "{note}");
+    // Answering ends it: nothing of it stays on the lists, no list's precision changes, and the next one is heard again.
+    let answer = crate::screen::Answer { alert: alert.id, verdict: Verdict::Misread };
+    worker.hear(touched(Touch::Answered(answer)));
+    drill(&mut worker);
+    assert_ne!(worker.current().expect("again").id, alert.id);
+    let precision = worker.lists().precision("crew", start()).expect("read");
+    assert_eq!((precision.true_hits, precision.false_hits, precision.silenced), (0, 0, 0));
+    assert!(bench.lines("read").iter().filter(|read| read["drill"] == true).count() == 2);
+}
+
+#[test]
+fn how_long_the_crew_waited_is_on_record_for_every_alert_and_in_sum_at_the_end() {
+    let bench = Bench::new();
+    let mut worker = bench.worker("vrm,reason\nAB12CDE,stolen\n", true, silent());
+    bench.clock.advance(Duration::from_millis(70));
+    worker.hear(put_out(read(1, "AB12CDE")));
+    worker.hear(News::Heard(AlertId(1), Moment::at(Duration::from_millis(110))));
+    worker.hear(touched(Touch::Shown(AlertId(1), Moment::at(Duration::from_millis(130)))));
+    bench.clock.advance(Duration::from_secs(1));
+    worker.look_round();
+    let timings = bench.lines("timing");
+    let told: Vec<[Option<f64>; 3]> = timings
+        .iter()
+        .map(|line| ["to_desk_ms", "to_sound_ms", "to_screen_ms"].map(|field| line[field].as_f64()))
+        .collect();
+    assert_eq!(told, [[Some(70.0), Some(110.0), Some(130.0)]]);
+    let outcome = hear(worker, Vec::new());
+    assert_eq!(outcome.latencies[0].to_screen, Some(Duration::from_millis(130)));
+    let notes = bench.lines("note");
+    let sum = notes.last().expect("a sum")["text"].as_str().expect("text").to_owned();
+    assert_eq!(sum, "camera to alert: sound p50 110 p95 110 p99 110 ms of 1; screen p50 130 p95 130 p99 130 ms of 1");
+    assert_eq!(bench.lines("timing").len(), 1, "once");
 }
 
 /// A sound card that is missing until it is plugged in.
@@ -302,7 +471,7 @@ impl Sounder for Card {
 fn parts_that_fail_and_come_back_are_on_record() {
     let bench = Bench::new();
     let plugged = Arc::new(AtomicBool::new(false));
-    let on = config::Sound { enabled: true, volume: 0.5 };
+    let on = config::Sound::default();
     let clock: Shared = bench.clock.clone();
     let speaker = Speaker::start(&on, clock, Box::new(Card(plugged.clone())), |_, _| {}).expect("started");
     let until = |speaker: &Speaker, fault: bool| {
@@ -501,7 +670,7 @@ fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
         let journal = Arc::new(Journal::open(folder.path(), clock.clone()).expect("opened"));
         assert_eq!(journal.run(), 1, "a new file counts from the start");
         let when = crate::tag::When { utc: start() + TimeDelta::minutes(1), trusted: true };
-        let tagged = TaggedRead { read: read(1, text), when, place: None };
+        let tagged = TaggedRead { read: read(1, text), when, place: None, drill: false };
         journal.record(Record::Read(Box::new(tagged))).expect("taken");
         journal.flush().expect("on disk");
         let settings = config::Office { address: "localhost:1".into(), identity: folder.path().to_owned() };

@@ -63,6 +63,12 @@ impl Config {
             true => println!("  sound at {:.0} % volume", config.sound.volume * 100.0),
             false => println!("  no sound"),
         }
+        if let Some(voice) = &config.sound.voice {
+            println!("  a voice of its own in {}", voice.display());
+        }
+        if let Some(map) = &config.screen.map {
+            println!("  map tiles from {}", map.display());
+        }
         match config.screen.enabled {
             true => println!(
                 "  a screen of {} x {}{}",

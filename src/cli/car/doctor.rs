@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, channel};
 use std::time::Duration;
 
-use crate::alert::{DeviceSounder, Sounder};
+use crate::alert::{DeviceSounder, Sounder, check_voice};
 use crate::capture;
 use crate::clock::{Clock, RealClock};
 use crate::config::{Config, ReceiverSource};
@@ -12,6 +12,7 @@ use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Hotlist;
 use crate::journal::Archive;
 use crate::recognise::{Models, Stills};
+use crate::screen::check_map;
 use crate::sync::identity::Identity;
 use crate::tag::{Counts, Event, Limits, SerialReceiver};
 
@@ -133,6 +134,12 @@ impl Doctor {
                     .map(|_| "the device opens".to_owned())
                     .map_err(|why| Fault::new(Kind::Unavailable, "no sound device").because(why)),
             );
+        }
+        if let Some(voice) = &config.sound.voice {
+            tell("voice", check_voice(voice).map(|clips| format!("{clips} clips of its own")));
+        }
+        if let Some(map) = &config.screen.map {
+            tell("map", check_map(map).map(|()| "its tiles can be read".to_owned()));
         }
         if config.screen.enabled {
             let display = ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().find_map(|name| std::env::var(name).ok());

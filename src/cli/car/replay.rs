@@ -86,7 +86,7 @@ impl Replay {
                 stale_s: 2.0,
                 absent_s: 30.0,
             }),
-            sound: Sound { enabled: false, volume: 0.0 },
+            sound: Sound { enabled: false, ..Sound::default() },
             screen: Screen { enabled: false, ..Screen::default() },
             journal: Default::default(),
             crew: Default::default(),

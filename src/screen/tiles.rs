@@ -1,0 +1,292 @@
+//! Map tiles that the technician supplied, as an MBTiles file of PNG or JPEG pictures: what lies under the drawn map. A
+//! thread reads and decodes them, so that the window waits for no disk.
+
+use std::collections::HashMap;
+use std::f64::consts::PI;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use tiny_skia::{FilterQuality, Pixmap, PixmapPaint, PremultipliedColorU8, Transform};
+
+use crate::fault::{Fault, Kind, Result};
+
+/// Pixels of a tile's side.
+const SIDE: f64 = 256.0;
+/// Metres a pixel of the only tile of zoom 0, at the equator.
+const WHOLE_EARTH: f64 = 156_543.033_928;
+/// An underlay is this much larger than the page, so that the car can move on it.
+const MARGIN: f64 = 1.5;
+/// Decoded tiles that are kept.
+const KEPT: usize = 128;
+
+/// A picture of the ground.
+pub(super) struct Underlay {
+    pub(super) pixmap: Pixmap,
+    /// Latitude and longitude of its middle.
+    pub(super) middle: (f64, f64),
+    /// Metres a pixel.
+    pub(super) metres: f64,
+}
+
+/// The file, and the thread that reads it. Dropping it ends the thread.
+pub(super) struct Tiles {
+    requests: Sender<Request>,
+    ready: Arc<Mutex<Option<Arc<Underlay>>>>,
+    asked: Option<Request>,
+    /// Who made the map, as the file says; has to be shown.
+    pub(super) credit: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Request {
+    middle: (f64, f64),
+    metres: f64,
+    size: (u32, u32),
+}
+
+impl Tiles {
+    /// Opens an MBTiles file.
+    ///
+    /// # Errors
+    /// The file is missing, is no such file, or has other pictures than PNG and JPEG.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path)?;
+        let credit = file.metadata("attribution").unwrap_or_default();
+        let (requests, inbox) = channel();
+        let ready = Arc::new(Mutex::new(None));
+        let shown = Arc::clone(&ready);
+        std::thread::Builder::new()
+            .name("tiles".to_owned())
+            .spawn(move || file.serve(&inbox, &shown))
+            .map_err(|error| Fault::new(Kind::Internal, "cannot start the thread for map tiles").because(error))?;
+        Ok(Self { requests, ready, asked: None, credit: plain(&credit) })
+    }
+
+    /// The ground around `here`, if it is ready; asks for it where it is not, or is about to be left.
+    pub(super) fn around(&mut self, here: (f64, f64), metres: f64, size: (u32, u32)) -> Option<Arc<Underlay>> {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ready = ready.filter(|under| under.metres == metres);
+        let reach = |middle: (f64, f64)| {
+            let (north, east) = apart(middle, here);
+            let room = |side: u32| (MARGIN - 1.0) / 2.0 * f64::from(side) * metres;
+            (north.abs() / room(size.1)).max(east.abs() / room(size.0))
+        };
+        let served = |middle| reach(middle) < 0.5;
+        let asked =
+            self.asked.is_some_and(|asked| asked.metres == metres && asked.size == size && served(asked.middle));
+        if !asked {
+            let request = Request { middle: here, metres, size };
+            self.asked = Some(request);
+            // The thread ends only with this sender, or by a panic that was reported.
+            let _ = self.requests.send(request);
+        }
+        ready.filter(|under| reach(under.middle) <= 1.0)
+    }
+}
+
+/// Whether a file can lie under the map.
+///
+/// # Errors
+/// The file is missing, is no such file, or has other pictures than PNG and JPEG.
+pub fn check(path: &Path) -> Result<()> {
+    File::open(path).map(|_| ())
+}
+
+/// Metres to the north and to the east from `a` to `b`, which are near each other.
+fn apart(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
+    let degree = WHOLE_EARTH * SIDE / 360.0;
+    ((b.0 - a.0) * degree, (b.1 - a.1) * degree * a.0.to_radians().cos())
+}
+
+/// Without the markup that attributions come with.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for character in text.replace("&copy;", "©").chars() {
+        match character {
+            '<' => inside = true,
+            '>' => inside = false,
+            character if !inside => out.push(character),
+            _ => {}
+        }
+    }
+    out
+}
+
+struct File {
+    database: Connection,
+    zooms: (u32, u32),
+}
+
+impl File {
+    fn open(path: &Path) -> Result<Self> {
+        let bad = |why: String| {
+            Fault::new(Kind::Config, "not a file of map tiles")
+                .at(path.display())
+                .because(why)
+                .remedy("Name an MBTiles file with PNG or JPEG tiles as `map` under [screen], or leave it out")
+        };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(path, flags).map_err(|error| bad(error.to_string()))?;
+        let zooms = database
+            .query_row("SELECT min(zoom_level), max(zoom_level) FROM tiles", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(|error| bad(error.to_string()))?;
+        let (Some(least), Some(most)) = zooms else { return Err(bad("it has no tiles".to_owned())) };
+        let file = Self { database, zooms: (least, most) };
+        match file.metadata("format").as_deref() {
+            None | Some("png" | "jpg" | "jpeg") => Ok(file),
+            Some(other) => Err(bad(format!("its tiles are {other}"))),
+        }
+    }
+
+    fn metadata(&self, name: &str) -> Option<String> {
+        let row = self.database.query_row("SELECT value FROM metadata WHERE name = ?1", [name], |row| row.get(0));
+        row.optional().ok().flatten()
+    }
+
+    fn serve(&self, inbox: &Receiver<Request>, ready: &Mutex<Option<Arc<Underlay>>>) {
+        let mut tiles = HashMap::new();
+        while let Ok(mut request) = inbox.recv() {
+            // The newest counts.
+            while let Ok(newer) = inbox.try_recv() {
+                request = newer;
+            }
+            let underlay = self.compose(request, &mut tiles).map(Arc::new);
+            *ready.lock().unwrap_or_else(PoisonError::into_inner) = underlay;
+        }
+    }
+
+    fn compose(&self, request: Request, tiles: &mut HashMap<(u32, u32, u32), Option<Pixmap>>) -> Option<Underlay> {
+        let Request { middle, metres, size } = request;
+        let larger = |side: u32| (f64::from(side) * MARGIN) as u32;
+        let (width, height) = (larger(size.0), larger(size.1));
+        let mut pixmap = Pixmap::new(width, height)?;
+        // The zoom whose pixels are the next smaller than those of the page.
+        let finest = (WHOLE_EARTH * middle.0.to_radians().cos() / metres).log2().ceil();
+        let zoom = (finest.max(0.0) as u32).clamp(self.zooms.0, self.zooms.1);
+        let count = 2f64.powi(zoom as i32);
+        let scale = WHOLE_EARTH * middle.0.to_radians().cos() / count / metres;
+        let (x, y) = mercator(middle, count);
+        let span = |at: f64, side: u32| {
+            let half = f64::from(side) / 2.0 / scale;
+            let first = ((at - half) / SIDE).floor().max(0.0) as u32;
+            let last = ((at + half) / SIDE).floor().clamp(0.0, count - 1.0) as u32;
+            first..=last
+        };
+        if tiles.len() > KEPT {
+            tiles.clear();
+        }
+        let paint = PixmapPaint { quality: FilterQuality::Bilinear, ..PixmapPaint::default() };
+        for row in span(y, height) {
+            for column in span(x, width) {
+                let tile = tiles.entry((zoom, column, row)).or_insert_with(|| self.tile(zoom, column, row));
+                if let Some(tile) = tile {
+                    let left = (f64::from(column) * SIDE - x) * scale + f64::from(width) / 2.0;
+                    let top = (f64::from(row) * SIDE - y) * scale + f64::from(height) / 2.0;
+                    let there =
+                        Transform::from_scale(scale as f32, scale as f32).post_translate(left as f32, top as f32);
+                    pixmap.draw_pixmap(0, 0, tile.as_ref(), &paint, there, None);
+                }
+            }
+        }
+        Some(Underlay { pixmap, middle, metres })
+    }
+
+    /// `None` where the file has no tile, or one that cannot be decoded: the ground stays bare there.
+    fn tile(&self, zoom: u32, column: u32, row: u32) -> Option<Pixmap> {
+        // Rows are counted from the south in such files.
+        let row = (1u32 << zoom).checked_sub(1)?.checked_sub(row)?;
+        let bytes: Vec<u8> = self
+            .database
+            .prepare("SELECT tile_data FROM tiles WHERE zoom_level = ?1 AND tile_column = ?2 AND tile_row = ?3")
+            .and_then(|mut query| query.query_row([zoom, column, row], |row| row.get(0)))
+            .ok()?;
+        let picture = image::load_from_memory(&bytes).ok()?.to_rgba8();
+        let mut pixmap = Pixmap::new(picture.width(), picture.height())?;
+        for (pixel, from) in pixmap.pixels_mut().iter_mut().zip(picture.pixels()) {
+            let [red, green, blue, alpha] = from.0;
+            let through = |c: u8| (u16::from(c) * u16::from(alpha) / 255) as u8;
+            *pixel = PremultipliedColorU8::from_rgba(through(red), through(green), through(blue), alpha)?;
+        }
+        Some(pixmap)
+    }
+}
+
+/// Where a place is on the square map of the earth, in pixels of a zoom with so many tiles a side.
+fn mercator((lat, lon): (f64, f64), count: f64) -> (f64, f64) {
+    let lat = lat.to_radians();
+    let y = (1.0 - (lat.tan() + 1.0 / lat.cos()).ln() / PI) / 2.0;
+    ((lon + 180.0) / 360.0 * SIDE * count, y * SIDE * count)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// A file with every tile of zoom 14 around London, each in a colour of its own: columns in red, rows in green.
+    fn file(folder: &Path, format: &str) -> std::path::PathBuf {
+        let path = folder.join("town.mbtiles");
+        let database = Connection::open(&path).expect("made");
+        database
+            .execute_batch(
+                "CREATE TABLE metadata (name TEXT, value TEXT);
+                 CREATE TABLE tiles (zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, tile_data BLOB);
+                 INSERT INTO metadata VALUES ('attribution', '&copy; <a href=\"x\">the people of the town</a>');",
+            )
+            .expect("made");
+        database.execute("INSERT INTO metadata VALUES ('format', ?1)", [format]).expect("written");
+        for column in 8180..8200_u32 {
+            for row in 5440..5456_u32 {
+                let colour = image::Rgb([(column % 250) as u8, (row % 250) as u8, 7]);
+                let mut png = Cursor::new(Vec::new());
+                image::RgbImage::from_pixel(256, 256, colour)
+                    .write_to(&mut png, image::ImageFormat::Png)
+                    .expect("encoded");
+                let south = (1 << 14) - 1 - row;
+                database
+                    .execute("INSERT INTO tiles VALUES (14, ?1, ?2, ?3)", (column, south, png.into_inner()))
+                    .expect("written");
+            }
+        }
+        path
+    }
+
+    #[test]
+    fn the_tile_under_the_car_is_drawn_under_the_car() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut tiles = Tiles::open(&file(folder.path(), "png")).expect("opened");
+        assert!(check(&folder.path().join("town.mbtiles")).is_ok());
+        assert_eq!(tiles.credit, "© the people of the town");
+        // Tile 14/8186/5448 holds Charing Cross (51.5073, -0.1276).
+        let here = (51.5073, -0.1276);
+        let under = loop {
+            match tiles.around(here, 2.0, (1024, 600)) {
+                Some(under) => break under,
+                None => std::thread::yield_now(),
+            }
+        };
+        let (width, height) = (under.pixmap.width(), under.pixmap.height());
+        let pixel = |x, y| under.pixmap.pixel(x, y).map(|p| (u32::from(p.red()), u32::from(p.green())));
+        assert_eq!(pixel(width / 2, height / 2), Some((8186 % 250, 5448 % 250)));
+        // The corner is two metres a pixel away: a tile of zoom 14 is some 1520 m wide here.
+        assert_eq!(pixel(0, height / 2), Some((8185 % 250, 5448 % 250)));
+        // A few steps on the same picture serves; far away it does not.
+        assert!(tiles.around((51.5074, -0.1277), 2.0, (1024, 600)).is_some());
+        assert!(tiles.around((51.6, -0.1277), 2.0, (1024, 600)).is_none());
+        assert!(tiles.around(here, 5.0, (1024, 600)).is_none(), "of another scale");
+    }
+
+    #[test]
+    fn what_is_no_file_of_pictures_is_refused_with_a_sentence() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let vector = Tiles::open(&file(folder.path(), "pbf")).err().expect("refused").to_string();
+        assert!(vector.contains("pbf") && vector.contains("PNG or JPEG"), "{vector}");
+        let path = folder.path().join("other");
+        std::fs::write(&path, "nothing of the kind, whatever it may be called").expect("written");
+        assert!(Tiles::open(&path).is_err() && Tiles::open(&folder.path().join("nowhere")).is_err());
+    }
+}
