@@ -248,7 +248,6 @@ fn weighed(confidence: f32, text: &str) -> f32 {
     };
     let length = match text.len() {
         0..=3 => 0.02,
-        4 if !uk && abroad => 0.2,
         4 => 0.1,
         5..=8 => 1.0,
         _ if abroad => 0.6,
