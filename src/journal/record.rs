@@ -36,9 +36,9 @@ pub enum Record {
         /// What they said: "confirmed", "misread".
         verdict: String,
         /// What it rests on: "colour", "checked: plate, country"; may be empty, and come later in a record of its own.
-        reason: String,
+        reason: Box<str>,
         /// Who was on duty; empty: nobody had signed on.
-        by: String,
+        by: Box<str>,
         /// When.
         when: When,
     },
@@ -354,6 +354,7 @@ impl Prepared {
             }
             Record::Hit { read, hit } => Self::Hit(Box::new(stored_hit(&read, &hit, journal))),
             Record::Verdict { read: ReadId { run, pass }, list, verdict, reason, by, when } => {
+                let (reason, by) = (reason.into(), by.into());
                 event(when, What::Verdict(StoredVerdict { run, pass, list, verdict, reason, by }))
             }
             Record::Timing { read: ReadId { run, pass }, to_desk, to_sound, to_screen, when } => {

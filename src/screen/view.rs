@@ -72,7 +72,7 @@ pub struct ReadLine {
     pub confidence: f32,
     /// Place (from 0) of a character that is not sure.
     pub weak: Option<usize>,
-    /// What is to be said of the place: "", "no position", "position 12 s old".
+    /// What is to be said of the place: "", "no position", "fix 12 s old".
     pub place: String,
     /// Whether it matched an entry.
     pub hit: bool,

@@ -383,7 +383,7 @@ impl Worker {
         let when = tagged.when.utc.with_timezone(&chrono::Local).format("%H:%M:%S").to_string();
         let place = match &tagged.place {
             None => "no position".to_owned(),
-            Some(place) if place.stale => format!("position {} s old", place.age.as_secs()),
+            Some(place) if place.stale => format!("fix {} s old", place.age.as_secs()),
             Some(_) => String::new(),
         };
         let line = ReadLine::of(read, when, place, hit);

@@ -92,7 +92,7 @@ impl Worker {
     }
 
     fn verdict(&self, read: ReadId, list: String, verdict: &str, reason: String) {
-        let (verdict, by) = (verdict.to_owned(), self.crew.who.clone());
+        let (verdict, reason, by) = (verdict.to_owned(), reason.into(), self.crew.who.as_str().into());
         self.record(Record::Verdict { read, list, verdict, reason, by, when: self.when() });
         if let Some(link) = &self.tools.link {
             link.nudge();
