@@ -26,7 +26,7 @@ const PLATE: f32 = 0.35;
 /// Plates narrower than this, in pixels, are told but not read: nothing in them is legible.
 const UNREADABLE: f32 = 26.0;
 /// Least confidence of a text that is given.
-const TRUSTED: f32 = 0.45;
+const TRUSTED: f32 = 0.4;
 
 /// A text between these from one look is looked at again, as little closer and wider as the aligner may be wrong by. Looks at one
 /// picture share their errors, so the further ones weigh less.
