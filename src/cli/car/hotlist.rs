@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::unlock::Unlock;
 use crate::clock::{RealClock, Shared};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::{Applied, Entry, Hotlist as Store, ImportOptions, Mark, Precision, Priority, Progress, Watch};
@@ -75,6 +76,8 @@ enum Command {
         json: bool,
         /// The VRM, or a pattern: ? for one character, * for any number
         mark: String,
+        #[command(flatten)]
+        unlock: Unlock,
     },
     /// Apply a revision that an office has signed
     ///
@@ -130,7 +133,7 @@ impl Hotlist {
                     crate::cli::print_import(&file, &report);
                 }
             }
-            Command::Add { reason, expires, action, priority, json, mark } => {
+            Command::Add { reason, expires, action, priority, json, mark, unlock } => {
                 let wrong = |what: String, remedy: &str| Fault::new(Kind::Usage, what).remedy(remedy);
                 let parsed = Mark::parse(&mark).map_err(|why| {
                     Fault::new(Kind::Usage, format!("{mark:?} is neither a VRM nor a pattern")).because(why)
@@ -142,6 +145,8 @@ impl Hotlist {
                 let priority = Priority::parse(&priority)
                     .ok_or_else(|| wrong(format!("{priority:?} is no priority"), "Use high, medium or low"))?;
                 let fits = parsed.fitting();
+                // Whoever cannot open the journal learns it before the entry is taken up.
+                let key = unlock.key(&self.data)?;
                 let entry = Entry {
                     reason,
                     action,
@@ -152,7 +157,7 @@ impl Hotlist {
                     ..Entry::bare(parsed)
                 };
                 let list = open(&self.data, clock)?.add_own(entry, now)?;
-                let passed = match Archive::open_existing(&self.data) {
+                let passed = match Archive::open_existing(&self.data, &key) {
                     Ok(journal) => journal.passed(fits)?,
                     Err(fault) if fault.kind() == Kind::Missing => Vec::new(),
                     Err(fault) => return Err(fault),
