@@ -151,11 +151,33 @@ pub struct Journal {
     pub keep_unsent_h: u32,
     /// Verdicts, faults and notes, hours.
     pub keep_events_h: u32,
+    /// What unlocks it.
+    pub key: Key,
+}
+
+/// What unlocks the journal: `"passphrase"`, `{ file = "/media/token/outrider.key" }`, or `"unprotected"`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum Key {
+    /// Nothing: its key lies beside it. The unit says so on the status strip for as long as it runs.
+    #[default]
+    Unprotected,
+    /// What is typed when the unit starts.
+    Passphrase,
+    /// A key file on a token that is taken out of the car.
+    File(PathBuf),
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { keep_reads_h: 24, keep_hits_h: 168, longest_hits_h: None, keep_unsent_h: 720, keep_events_h: 2160 }
+        Self {
+            keep_reads_h: 24,
+            keep_hits_h: 168,
+            longest_hits_h: None,
+            keep_unsent_h: 720,
+            keep_events_h: 2160,
+            key: Key::Unprotected,
+        }
     }
 }
 
@@ -320,6 +342,9 @@ impl Config {
         if let Some(map) = &mut self.screen.map {
             *map = folder.join(&*map);
         }
+        if let Key::File(path) = &mut self.journal.key {
+            *path = folder.join(&*path);
+        }
         if let Some(office) = &mut self.office {
             office.identity = folder.join(&office.identity);
         }
@@ -426,10 +451,24 @@ mod tests {
             ("[journal]\nlongest_hits_h = 100\n", "longest_hits_h is 100, must be keep_hits_h (168)"),
             ("[journal]\nlongest_hits_h = 721\n", "keep_unsent_h"),
             ("[crew]\nroles = [\" \"]\n", "a role of the crew"),
+            ("[journal]\nkey = \"hunter2 hunter2\"\n", "unknown variant"),
             ("[receiver]\nsource = { serial = \"/dev/ttyUSB0\" }\nstale_s = 9.0\nabsent_s = 1.0\n", "absent_s"),
         ] {
             let why = Config::parse(&format!("{SMALLEST}{extra}")).expect_err(extra);
             assert!(why.contains(named), "{why}");
+        }
+    }
+
+    #[test]
+    fn the_journals_key_is_one_of_three() {
+        for (line, key) in [
+            ("", Key::Unprotected),
+            ("key = \"unprotected\"", Key::Unprotected),
+            ("key = \"passphrase\"", Key::Passphrase),
+            ("key = { file = \"/media/token/key\" }", Key::File("/media/token/key".into())),
+        ] {
+            let config = Config::parse(&format!("{SMALLEST}[journal]\n{line}\n")).expect(line);
+            assert_eq!(config.journal.key, key);
         }
     }
 

@@ -312,6 +312,59 @@ fn a_unit_whose_parts_are_missing_runs_records_that_and_its_journal_is_exported_
     refused(&outrider(&["journal", "purge", "--data", data, "--keep-hits-h", "many"]), 2, &["keep-hits-h"]);
 }
 
+/// Runs the unit until it has said something, then asks it to end.
+fn short_run(config: &str, passphrase: &str) {
+    let mut unit = Command::new(env!("CARGO_BIN_EXE_outrider"))
+        .args(["run", "--config", config, "--passphrase-file", passphrase])
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut lines = BufReader::new(unit.stderr.take().expect("its log")).lines();
+    let line = lines.by_ref().map_while(Result::ok).find(|line| line.contains("camera front:"));
+    assert!(line.is_some(), "it runs");
+    let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", unit.id())]).status().expect("a shell");
+    assert!(asked.success() && unit.wait().expect("ended").success());
+}
+
+#[test]
+fn a_journal_is_locked_with_a_passphrase_then_with_a_token_and_erased() {
+    let folder = Folder::new();
+    let config = dead_car(&folder);
+    let locked = std::fs::read_to_string(&config).expect("read") + "[journal]\nkey = \"passphrase\"\n";
+    let config = folder.file("car.toml", locked);
+    let (good, wrong) = (folder.file("good", "correct horse battery\n"), folder.file("wrong", "incorrect horse\n"));
+    let short = folder.file("short", "horse\n");
+    refused(&outrider(&["run", "--config", &config, "--passphrase-file", &short]), 2, &["short", "12 characters"]);
+    short_run(&config, &good);
+    refused(&outrider(&["run", "--config", &config, "--passphrase-file", &wrong]), 1, &["does not unlock the journal"]);
+    short_run(&config, &good);
+
+    let data = folder.path().join("data");
+    let data = text_of(&data);
+    let verify = |unlock: &[&str]| outrider(&[&["journal", "verify", "--json", "--data", data], unlock].concat());
+    assert_eq!(json_lines(&verify(&["--passphrase-file", &good]))[0]["runs"], 2);
+    refused(&verify(&["--passphrase-file", &wrong]), 1, &["does not unlock"]);
+    let token = folder.path().join("token");
+    let token = text_of(&token);
+    assert!(outrider(&["journal", "token", token]).status.success());
+    refused(&outrider(&["journal", "token", token]), 1, &["token", "Name another file"]);
+    refused(&verify(&["--key-file", token]), 2, &["it is locked with a passphrase"]);
+    let lock = ["journal", "lock", "--data", data, "--passphrase-file", &good, "--with-key-file", token];
+    assert!(outrider(&lock).status.success());
+    refused(&verify(&["--passphrase-file", &good]), 2, &["it is locked with a key file"]);
+    refused(&verify(&[]), 2, &["--key-file"]);
+    assert_eq!(json_lines(&verify(&["--key-file", token]))[0]["runs"], 2);
+    refused(&outrider(&["run", "--config", &config, "--passphrase-file", &good]), 2, &["locked with a key file"]);
+
+    refused(&outrider(&["journal", "erase", "--data", data]), 2, &["erased for good", "nothing was erased"]);
+    assert_eq!(json_lines(&verify(&["--key-file", token]))[0]["runs"], 2);
+    assert!(outrider(&["journal", "erase", "--data", data, "--yes"]).status.success());
+    refused(&verify(&["--key-file", token]), 1, &["there is no journal"]);
+    assert!(!Path::new(data).join("journal.keys").exists());
+}
+
 #[test]
 fn a_unit_outlives_its_display() {
     let Ok(mut server) =
@@ -353,22 +406,30 @@ fn a_unit_outlives_its_display() {
 fn the_doctor_finds_a_whole_unit_well_and_leaves_its_journal_alone() {
     let folder = Folder::new();
     let drive = drive();
-    let config = folder.file(
-        "car.toml",
+    let car = |journal: &str| {
         format!(
             "unit = \"u\"\ndata = \"data\"\n[[camera]]\nname = \"front\"\nsource = {{ file = {:?} }}\n\
-             [receiver]\nsource = {{ file = {:?} }}\n[sound]\nenabled = false\n[screen]\nenabled = false\n",
+             [receiver]\nsource = {{ file = {:?} }}\n[sound]\nenabled = false\n[screen]\nenabled = false\n{journal}",
             drive.video, drive.nmea
-        ),
-    );
+        )
+    };
+    let token = folder.path().join("token");
+    assert!(outrider(&["journal", "token", text_of(&token)]).status.success());
+    let config = folder.file("car.toml", car("[journal]\nkey = { file = \"token\" }\n"));
     let output = outrider(&["doctor", "--config", &config]);
     assert!(output.status.success(), "{}{}", printed(&output), said(&output));
     let parts: Vec<String> = printed(&output)
         .lines()
         .filter_map(|line| Some(line.strip_prefix("ok     ")?.split_once(':')?.0.to_owned()))
         .collect();
-    assert_eq!(parts, ["networks", "data folder", "journal", "hotlist", "camera \"front\"", "receiver"]);
+    assert_eq!(parts, ["networks", "data folder", "journal", "journal key", "hotlist", "camera \"front\"", "receiver"]);
     assert!(!folder.path().join("data/journal.redb").exists(), "the doctor makes no journal");
+    let open = folder.file("open.toml", car(""));
+    let output = outrider(&["doctor", "--config", &open]);
+    refused(&output, 1, &["1 parts do not work"]);
+    assert!(printed(&output).contains("FAULT  journal key: the journal is unprotected"), "{}", printed(&output));
+    assert!(printed(&outrider(&["config", "check", &open])).contains("UNPROTECTED"));
+    assert!(printed(&outrider(&["config", "check", &config])).contains("locked with the key file"));
 }
 
 #[test]
@@ -449,6 +510,9 @@ fn every_command_has_help_with_an_example() {
         "journal verify",
         "journal export",
         "journal purge",
+        "journal token",
+        "journal lock",
+        "journal erase",
         "config",
         "config check",
     ];
@@ -560,7 +624,7 @@ fn cameras_and_receivers_that_are_not_there_are_faults_with_their_names() {
          [receiver]\nsource = { serial = \"/dev/ttyNONE\" }\n[sound]\nenabled = false\n[screen]\nenabled = false\n",
     );
     let output = outrider(&["doctor", "--config", &config]);
-    refused(&output, 1, &["3 parts do not work"]);
+    refused(&output, 1, &["4 parts do not work"]);
     let report = printed(&output);
     for name in [
         "FAULT  camera \"front\"",

@@ -5,28 +5,33 @@ use std::sync::{PoisonError, RwLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
+use super::keyfile::{self, Use};
+use super::lock::{Key, Protection};
 use super::queue::{self, Waiting};
-use super::record::{Prepared, StoredRead, Which, decode, encode};
+use super::record::{Prepared, StoredHit, StoredRead, Which, decode, encode};
+use super::takeover;
+use super::vault::{self, Row, Vault, day_of, key_of};
 use crate::fault::{Fault, Kind, Result};
 
-/// Numbers: layout, the journal's own id, run, sequence, and how many rows went into and out of each table.
+/// Numbers: layout, the journal's own id, that of its keys, run, sequence, and how many rows went into and out of each table.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// Run, pass, version: a read.
+/// Run, pass, version: a read, sealed.
 pub(super) const READS: TableDefinition<(u64, u64, u32), &[u8]> = TableDefinition::new("reads");
-/// Run, pass, version, which: a JPEG.
+/// Run, pass, version, which: a JPEG, sealed.
 pub(super) const PICTURES: TableDefinition<(u64, u64, u32, u8), &[u8]> = TableDefinition::new("pictures");
-/// Sequence: a hit.
+/// Sequence: a hit, sealed.
 pub(super) const HITS: TableDefinition<u64, &[u8]> = TableDefinition::new("hits");
-/// Sequence: a verdict, a fault or a note.
+/// Sequence: a verdict, a fault or a note, sealed.
 pub(super) const EVENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("events");
 /// Urgency, sequence: what waits for the office, see [`Waiting`].
 pub(super) const OUTBOX: TableDefinition<(u8, u64), &[u8]> = TableDefinition::new("outbox");
 /// Run: when a retention pass first saw it, seconds since 1970. See the purge.
 pub(super) const RUNS: TableDefinition<u64, i64> = TableDefinition::new("runs");
 
-const LAYOUT: u64 = 1;
-const CACHE: usize = 32 << 20;
-const FILE: &str = "journal.redb";
+/// 1 was the same, but for nothing being sealed: see [`takeover`].
+const LAYOUT: u64 = 2;
+pub(super) const CACHE: usize = 32 << 20;
+pub(super) const FILE: &str = "journal.redb";
 const REMEDY: &str = "Name a folder on a writable disk as `data` in the configuration";
 
 /// The journal's file. Opening it counts no run and writes no record: what `outrider journal` works on.
@@ -34,36 +39,126 @@ const REMEDY: &str = "Name a folder on a writable disk as `data` in the configur
 pub struct Archive {
     pub(super) path: PathBuf,
     id: u64,
+    pub(super) vault: Vault,
     /// None while the disk has failed and the file could not be opened again.
     database: RwLock<Option<Database>>,
 }
 
 impl Archive {
-    /// Opens the journal in `folder`, or makes folder and journal.
+    /// Opens the journal in `folder`, or makes folder and journal. One that is made is locked with `key`.
     ///
     /// # Errors
-    /// The folder cannot be made or written to; the file is damaged or no journal; another program has it open.
-    pub fn open(folder: &Path) -> Result<Self> {
+    /// The folder cannot be made or written to; the file is damaged or no journal; another program has it open; the key does
+    /// not unlock it.
+    pub fn open(folder: &Path, key: &Key) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .map_err(|error| Fault::io("cannot make the data folder", folder, error).remedy(REMEDY))?;
+        takeover::finish(folder)?;
         let path = folder.join(FILE);
-        let (database, id) = open(&path, Database::builder().set_cache_size(CACHE).create(&path))?;
-        Ok(Self { path, id, database: RwLock::new(Some(database)) })
+        let database = Database::builder().set_cache_size(CACHE).create(&path);
+        Self::unlock(folder, path, database, key)
     }
 
     /// Opens the journal in `folder`, if there is one.
     ///
     /// # Errors
     /// There is none; else as [`Self::open`].
-    pub fn open_existing(folder: &Path) -> Result<Self> {
+    pub fn open_existing(folder: &Path, key: &Key) -> Result<Self> {
+        takeover::finish(folder)?;
         let path = folder.join(FILE);
         if !path.exists() {
             return Err(Fault::new(Kind::Missing, "there is no journal")
                 .at(path.display())
                 .remedy("Name the data folder of a unit that has run"));
         }
-        let (database, id) = open(&path, existing(&path))?;
-        Ok(Self { path, id, database: RwLock::new(Some(database)) })
+        let database = existing(&path);
+        Self::unlock(folder, path, database, key)
+    }
+
+    fn unlock(
+        folder: &Path,
+        path: PathBuf,
+        database: Result<Database, redb::DatabaseError>,
+        key: &Key,
+    ) -> Result<Self> {
+        let mut database = database.map_err(|error| cannot_open(&path, error))?;
+        let Numbers { layout, vault: of, .. } = numbers(&database).map_err(|error| cannot_open(&path, error))?;
+        known(&path, layout)?;
+        let vault = match (vault::file_in(folder).exists(), of) {
+            (true, _) => Vault::open(folder, key)?,
+            (false, None) => Vault::make(folder, key)?,
+            (false, Some(_)) => {
+                return Err(Fault::new(Kind::Missing, CANNOT_OPEN)
+                    .at(vault::file_in(folder).display())
+                    .because("the file of its keys is missing")
+                    .remedy(
+                        "Put the file back; without it nobody can read the journal: move it away to begin a new one",
+                    ));
+            }
+        };
+        if of.is_some_and(|of| of != vault.id()) {
+            return Err(Fault::new(Kind::Damaged, CANNOT_OPEN)
+                .at(path.display())
+                .because("the keys beside it are another journal's")
+                .remedy("Put the file of its own keys back, or move both away to begin a new one"));
+        }
+        if layout == Some(takeover::PLAIN) {
+            takeover::seal(folder, database, &vault)?;
+            database = existing(&path).map_err(|error| cannot_open(&path, error))?;
+        }
+        let id = prepare(&database, vault.id()).map_err(|error| cannot_open(&path, error))?;
+        Ok(Self { path, id, vault, database: RwLock::new(Some(database)) })
+    }
+
+    /// What the journal in `folder` is locked with; `None` if there is no journal yet.
+    ///
+    /// # Errors
+    /// The file of keys cannot be read, or is damaged.
+    pub fn protection_of(folder: &Path) -> Result<Option<Protection>> {
+        vault::protection(folder)
+    }
+
+    /// What this journal is locked with.
+    pub fn protection(&self) -> Protection {
+        self.vault.protection()
+    }
+
+    /// Locks the journal with `key` from now on, under a new master key.
+    ///
+    /// # Errors
+    /// The file of keys cannot be written; the earlier lock holds then.
+    pub fn lock_with(&self, key: &Key) -> Result<()> {
+        self.vault.lock_with(key)
+    }
+
+    /// Destroys the keys of the journal in `folder`, then removes it: nobody can read it any more, wherever copies of it
+    /// lie. Needs no key: whoever must be rid of it in a hurry may have none.
+    ///
+    /// # Errors
+    /// There is no journal; another program has it open; the disk refuses.
+    pub fn erase(folder: &Path) -> Result<()> {
+        let (path, keys) = (folder.join(FILE), vault::file_in(folder));
+        if !path.exists() && !keys.exists() {
+            return Err(Fault::new(Kind::Missing, "there is no journal to erase")
+                .at(folder.display())
+                .remedy("Name the data folder of a unit that has run"));
+        }
+        // Held until the keys are gone. A damaged file is no reason to keep them.
+        let held = path.exists().then(|| existing(&path));
+        if let Some(Err(redb::DatabaseError::DatabaseAlreadyOpen)) = &held {
+            return Err(cannot_open(&path, redb::DatabaseError::DatabaseAlreadyOpen));
+        }
+        let cannot = |path: &Path, error| Fault::io("cannot erase", path, error);
+        if keys.exists() {
+            keyfile::wipe(&keys).map_err(|error| cannot(&keys, error))?;
+        }
+        drop(held);
+        for path in [path, takeover::plain(folder), takeover::sealed(folder)] {
+            if path.exists() {
+                keyfile::wipe(&path).map_err(|error| cannot(&path, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Looks at the journal in `folder` without writing a byte to it. Gives how many things wait for the office; `None`
@@ -108,11 +203,11 @@ impl Archive {
     /// Commits all of `batch`, or nothing. Gives how many things wait for the office now.
     pub(super) fn commit(&self, batch: &[Prepared]) -> Result<u64> {
         self.write("cannot write to the journal", |transaction| {
-            let mut tables = Tables::open(transaction)?;
+            let mut tables = Tables::open(transaction, &self.vault)?;
             for record in batch {
                 tables.insert(record)?;
             }
-            tables.finish()
+            Ok(tables.finish()?)
         })
     }
 
@@ -120,7 +215,7 @@ impl Archive {
     pub(super) fn write<T>(
         &self,
         what: &str,
-        change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, Trouble>,
     ) -> Result<T> {
         let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = guard.as_ref() else { return Err(self.closed(what)) };
@@ -132,7 +227,7 @@ impl Archive {
             transaction.commit()?;
             Ok(value)
         })()
-        .map_err(|error: redb::Error| Fault::database(what, &self.path, error))
+        .map_err(|trouble| self.fault(what, trouble))
     }
 
     /// Runs `look` on a snapshot.
@@ -140,11 +235,26 @@ impl Archive {
         let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = guard.as_ref() else { return Err(self.closed(what)) };
         let transaction = database.begin_read().map_err(|error| Fault::database(what, &self.path, error))?;
-        look(&transaction).map_err(|trouble| match trouble {
+        look(&transaction).map_err(|trouble| self.fault(what, trouble))
+    }
+
+    fn fault(&self, what: &str, trouble: Trouble) -> Fault {
+        match trouble {
             Trouble::Database(error) => Fault::database(what, &self.path, error),
             Trouble::Damaged(why) => Fault::new(Kind::Damaged, what).at(self.path.display()).because(why),
             Trouble::Other(fault) => fault,
-        })
+        }
+    }
+
+    /// What was sealed as the value of `row`; `None` once its day's key is destroyed: such a row counts as purged.
+    pub(super) fn opened(&self, row: Row, sealed: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+        self.vault.open_value(row, sealed).map_err(Trouble::Damaged)
+    }
+
+    /// The same, decoded.
+    pub(super) fn decoded<M: prost::Message + Default>(&self, row: Row, sealed: &[u8]) -> Result<Option<M>, Trouble> {
+        let plain = self.opened(row, sealed)?;
+        plain.map(|plain| decode(&plain).map_err(|why| Trouble::Damaged(format!("{row}: {why}")))).transpose()
     }
 
     /// Closes the file and opens it again: after a failure of the disk redb refuses to go on. Never makes one: where the
@@ -152,8 +262,9 @@ impl Archive {
     pub(super) fn reopen(&self) -> Result<()> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         *database = None;
-        let (opened, id) = open(&self.path, existing(&self.path))?;
-        if id != self.id {
+        let opened = existing(&self.path).map_err(|error| cannot_open(&self.path, error))?;
+        let is = numbers(&opened).map_err(|error| cannot_open(&self.path, error))?;
+        if (is.vault, is.id) != (Some(self.vault.id()), Some(self.id)) {
             return Err(Fault::new(Kind::Unavailable, CANNOT_OPEN)
                 .at(self.path.display())
                 .because("another journal lies in the place of the one that this run began with")
@@ -194,45 +305,65 @@ fn existing(path: &Path) -> Result<Database, redb::DatabaseError> {
     Database::builder().set_cache_size(CACHE).open(path)
 }
 
-/// Makes `database` a journal if it is not one yet; gives it and its id.
-fn open(path: &Path, database: Result<Database, redb::DatabaseError>) -> Result<(Database, u64)> {
-    let fault = |error: redb::Error| {
-        let fault = Fault::database(CANNOT_OPEN, path, error);
-        if fault.kind() == Kind::Denied { fault.remedy(REMEDY) } else { fault }
+/// What a journal says of itself, where it is one already.
+#[derive(Default)]
+struct Numbers {
+    layout: Option<u64>,
+    vault: Option<u64>,
+    id: Option<u64>,
+}
+
+fn numbers(database: &Database) -> Result<Numbers, redb::Error> {
+    let meta = match database.begin_read()?.open_table(META) {
+        Ok(meta) => meta,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Numbers::default()),
+        Err(error) => return Err(error.into()),
     };
-    let database = database.map_err(|error| fault(error.into()))?;
-    let (layout, id) = (|| {
-        let mut transaction = database.begin_write()?;
-        transaction.set_quick_repair(true);
-        let numbers = {
-            let mut meta = transaction.open_table(META)?;
-            let layout = meta.get("layout")?.map(|layout| layout.value());
-            if layout.is_none() {
-                meta.insert("layout", LAYOUT)?;
-            }
-            let id = match get(&meta, "id")? {
-                0 => {
-                    let id = new_id();
-                    meta.insert("id", id)?;
-                    id
-                }
-                id => id,
-            };
-            (layout, id)
-        };
-        Tables::open(&transaction)?;
-        transaction.open_table(RUNS)?;
-        transaction.commit()?;
-        Ok::<_, redb::Error>(numbers)
-    })()
-    .map_err(fault)?;
+    let number = |name| Ok::<_, redb::Error>(meta.get(name)?.map(|number| number.value()));
+    Ok(Numbers { layout: number("layout")?, vault: number("vault")?, id: number("id")? })
+}
+
+fn known(path: &Path, layout: Option<u64>) -> Result<()> {
     match layout {
-        None | Some(LAYOUT) => Ok((database, id)),
+        None | Some(takeover::PLAIN | LAYOUT) => Ok(()),
         Some(other) => Err(Fault::new(Kind::Damaged, CANNOT_OPEN)
             .at(path.display())
             .because(format!("it has layout {other}, this program knows {LAYOUT}"))
             .remedy("Use the program that wrote it, or move the file away")),
     }
+}
+
+/// Makes `database` a journal if it is not one yet; gives its id.
+pub(super) fn prepare(database: &Database, vault: u64) -> Result<u64, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    let id = {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert("layout", LAYOUT)?;
+        meta.insert("vault", vault)?;
+        match get(&meta, "id")? {
+            0 => {
+                let id = new_id();
+                meta.insert("id", id)?;
+                id
+            }
+            id => id,
+        }
+    };
+    for table in [HITS, EVENTS] {
+        transaction.open_table(table)?;
+    }
+    transaction.open_table(READS)?;
+    transaction.open_table(PICTURES)?;
+    transaction.open_table(OUTBOX)?;
+    transaction.open_table(RUNS)?;
+    transaction.commit()?;
+    Ok(id)
+}
+
+fn cannot_open(path: &Path, error: impl Into<redb::Error>) -> Fault {
+    let fault = Fault::database(CANNOT_OPEN, path, error);
+    if fault.kind() == Kind::Denied { fault.remedy(REMEDY) } else { fault }
 }
 
 /// A number that no other journal has. Each hasher of the standard library begins with keys from the operating system's
@@ -248,6 +379,7 @@ pub(super) fn get(meta: &impl ReadableTable<&'static str, u64>, name: &str) -> R
 
 /// The tables of one transaction, and what it changes of the numbers.
 struct Tables<'t> {
+    vault: &'t Vault,
     meta: Table<'t, &'static str, u64>,
     reads: Table<'t, (u64, u64, u32), &'static [u8]>,
     pictures: Table<'t, (u64, u64, u32, u8), &'static [u8]>,
@@ -265,10 +397,11 @@ const EVENT: usize = 3;
 const WAITING: usize = 4;
 
 impl<'t> Tables<'t> {
-    fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
+    fn open(transaction: &'t WriteTransaction, vault: &'t Vault) -> Result<Self, redb::Error> {
         let meta = transaction.open_table(META)?;
         let sequence = get(&meta, "sequence")?;
         Ok(Self {
+            vault,
             meta,
             reads: transaction.open_table(READS)?,
             pictures: transaction.open_table(PICTURES)?,
@@ -280,31 +413,84 @@ impl<'t> Tables<'t> {
         })
     }
 
-    fn insert(&mut self, record: &Prepared) -> Result<(), redb::Error> {
+    fn insert(&mut self, record: &Prepared) -> Result<(), Trouble> {
         match record {
             Prepared::Read { read, pictures } => self.insert_read(read, pictures),
-            Prepared::Hit(hit) => {
-                let sequence = self.next();
-                self.hits.insert(sequence, &encode(hit)[..])?;
-                self.added[HIT].1 += 1;
-                self.offer(Waiting::Hit { sequence })
-            }
+            Prepared::Hit(hit) => self.insert_hit(hit),
             Prepared::Event(event) => {
                 let sequence = self.next();
-                self.events.insert(sequence, &encode(event)[..])?;
+                let sealed = self.seal(Use::Events, day_of(event.utc_us), Row::Event(sequence), &encode(event))?;
+                self.events.insert(sequence, &sealed[..])?;
                 self.added[EVENT].1 += 1;
                 Ok(())
             }
         }
     }
 
+    fn insert_hit(&mut self, hit: &StoredHit) -> Result<(), Trouble> {
+        let sequence = self.next();
+        let day = hit.read.as_ref().map_or(0, |read| day_of(read.utc_us));
+        let sealed = self.seal(Use::Hits, day, Row::Hit(sequence), &encode(hit))?;
+        self.hits.insert(sequence, &sealed[..])?;
+        self.added[HIT].1 += 1;
+        if let Some(read) = &hit.read {
+            self.pin(read.run, read.pass)?;
+        }
+        Ok(self.offer(Waiting::Hit { sequence })?)
+    }
+
+    /// Seals all that is there of a pass under the keys of hits: it is kept as long as the hit on it, and the key of the day's
+    /// reads may go before.
+    fn pin(&mut self, run: u64, pass: u64) -> Result<(), Trouble> {
+        let mut reads = Vec::new();
+        for row in self.reads.range((run, pass, 0)..=(run, pass, u32::MAX))? {
+            let (key, sealed) = row?;
+            let row = Row::Read(run, pass, key.value().2);
+            reads.extend(self.pinned(row, sealed.value())?.map(|sealed| (key.value(), sealed)));
+        }
+        let mut pictures = Vec::new();
+        for row in self.pictures.range((run, pass, 0, 0)..=(run, pass, u32::MAX, u8::MAX))? {
+            let (key, sealed) = row?;
+            let (.., version, which) = key.value();
+            let row = Row::Picture(run, pass, version, which);
+            pictures.extend(self.pinned(row, sealed.value())?.map(|sealed| (key.value(), sealed)));
+        }
+        for (key, sealed) in reads {
+            self.reads.insert(key, &sealed[..])?;
+        }
+        for (key, sealed) in pictures {
+            self.pictures.insert(key, &sealed[..])?;
+        }
+        Ok(())
+    }
+
+    /// A value sealed anew under the key of its day's hits; `None` if it is so already, or its key is gone.
+    fn pinned(&self, row: Row, sealed: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+        match key_of(sealed).and_then(|key| self.vault.describes(key)) {
+            Some((Use::Reads, day)) => match self.vault.open_value(row, sealed).map_err(Trouble::Damaged)? {
+                Some(plain) => self.seal(Use::Hits, day, row, &plain).map(Some),
+                None => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    fn seal(&self, purpose: Use, day: i32, row: Row, plain: &[u8]) -> Result<Vec<u8>, Trouble> {
+        self.vault.seal(purpose, day, row, plain).map_err(Trouble::Other)
+    }
+
     /// Keeps a read as the next version of its id. What is stored never changes, so that what the office acknowledges is
-    /// what it got.
-    fn insert_read(&mut self, read: &StoredRead, pictures: &[(Which, Vec<u8>)]) -> Result<(), redb::Error> {
-        let (run, pass) = (read.run, read.pass);
+    /// what it got. All versions of a pass and their pictures are sealed for the same purpose.
+    fn insert_read(&mut self, read: &StoredRead, pictures: &[(Which, Vec<u8>)]) -> Result<(), Trouble> {
+        let (run, pass, day) = (read.run, read.pass, day_of(read.utc_us));
         let newest = self.reads.range((run, pass, 0)..=(run, pass, u32::MAX))?.next_back().transpose()?;
-        let version = newest.map_or(0, |(key, _)| key.value().2 + 1);
-        self.reads.insert((run, pass, version), &encode(&StoredRead { version, ..read.clone() })[..])?;
+        let (version, purpose) = newest.map_or((0, Use::Reads), |(key, sealed)| {
+            let purpose = key_of(sealed.value()).and_then(|key| self.vault.describes(key));
+            (key.value().2 + 1, purpose.map_or(Use::Reads, |(purpose, _)| purpose))
+        });
+        let sealed =
+            self.seal(purpose, day, Row::Read(run, pass, version), &encode(&StoredRead { version, ..read.clone() }))?;
+        self.reads.insert((run, pass, version), &sealed[..])?;
         self.added[READ].1 += 1;
         self.offer(Waiting::Read { run, pass, version })?;
         for (which, jpeg) in pictures {
@@ -312,12 +498,14 @@ impl<'t> Tables<'t> {
             let mut known = false;
             for earlier in (0..version).rev() {
                 if let Some(picture) = self.pictures.get((run, pass, earlier, which))? {
-                    known = picture.value() == jpeg;
+                    let picture = self.vault.open_value(Row::Picture(run, pass, earlier, which), picture.value());
+                    known = picture.map_err(Trouble::Damaged)?.as_ref() == Some(jpeg);
                     break;
                 }
             }
             if !known {
-                self.pictures.insert((run, pass, version, which), &jpeg[..])?;
+                let sealed = self.seal(purpose, day, Row::Picture(run, pass, version, which), jpeg)?;
+                self.pictures.insert((run, pass, version, which), &sealed[..])?;
                 self.added[PICTURE].1 += 1;
                 self.offer(Waiting::Picture { run, pass, version, which })?;
             }
@@ -346,9 +534,4 @@ impl<'t> Tables<'t> {
         }
         Ok(queue::waiting(&self.meta)?)
     }
-}
-
-/// A stored value decoded, or the trouble that it is.
-pub(super) fn decoded<M: prost::Message + Default>(bytes: &[u8], what: impl std::fmt::Display) -> Result<M, Trouble> {
-    decode(bytes).map_err(|why| Trouble::Damaged(format!("{what}: {why}")))
 }

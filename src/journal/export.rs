@@ -8,8 +8,9 @@ use std::path::Path;
 use redb::ReadableTable;
 use serde_json::{Map, Value, json};
 
-use super::archive::{Archive, EVENTS, HITS, PICTURES, READS, Trouble, decoded};
+use super::archive::{Archive, EVENTS, HITS, PICTURES, READS, Trouble};
 use super::record::{StoredEvent, StoredHit, StoredPlace, StoredRead, What, Which, utc};
+use super::vault::Row;
 use crate::fault::{Fault, Kind, Result};
 
 const WHAT: &str = "cannot export the journal";
@@ -57,7 +58,7 @@ impl Archive {
             let mut hits: HashMap<(u64, u64), Vec<Value>> = HashMap::new();
             for row in transaction.open_table(HITS)?.iter()? {
                 let (sequence, value) = row?;
-                let hit: StoredHit = decoded(value.value(), format_args!("hit {}", sequence.value()))?;
+                let Some(hit) = self.decoded::<StoredHit>(Row::Hit(sequence.value()), value.value())? else { continue };
                 let pass = hit.read.as_ref().map_or((0, 0), |read| (read.run, read.pass));
                 hits.entry(pass).or_default().push(hit_line(&hit));
             }
@@ -71,9 +72,11 @@ impl Archive {
                 let mut names = Map::new();
                 for which in Which::ALL {
                     for version in (0..=newest.version).rev() {
-                        if let Some(jpeg) = pictures.get((pass.0, pass.1, version, which as u8))? {
+                        let row = Row::Picture(pass.0, pass.1, version, which as u8);
+                        if let Some(sealed) = pictures.get((pass.0, pass.1, version, which as u8))? {
+                            let Some(jpeg) = self.opened(row, sealed.value())? else { break };
                             let name = format!("{}-{}.jpg", newest.id(), which.word());
-                            picture((&name, jpeg.value())).map_err(Trouble::Other)?;
+                            picture((&name, &jpeg)).map_err(Trouble::Other)?;
                             names.insert(which.word().into(), name.into());
                             break;
                         }
@@ -85,8 +88,10 @@ impl Archive {
             let mut versions: Vec<StoredRead> = Vec::new();
             for row in transaction.open_table(READS)?.iter()? {
                 let (key, value) = row?;
-                let (run, pass, _) = key.value();
-                let read: StoredRead = decoded(value.value(), format_args!("read {run}-{pass}"))?;
+                let (run, pass, version) = key.value();
+                let Some(read) = self.decoded::<StoredRead>(Row::Read(run, pass, version), value.value())? else {
+                    continue;
+                };
                 if versions.last().is_some_and(|last| (last.run, last.pass) != (run, pass)) {
                     finish(std::mem::take(&mut versions))?;
                 }
@@ -95,7 +100,8 @@ impl Archive {
             finish(versions)?;
             for row in transaction.open_table(EVENTS)?.iter()? {
                 let (sequence, value) = row?;
-                let event: StoredEvent = decoded(value.value(), format_args!("event {}", sequence.value()))?;
+                let row = Row::Event(sequence.value());
+                let Some(event) = self.decoded::<StoredEvent>(row, value.value())? else { continue };
                 write(&event_line(&event))?;
             }
             Ok(lines)

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::archive::READS;
 use super::tests::{hour, read};
-use super::{Archive, Journal, Record};
+use super::{Archive, Journal, Key, Record};
 use crate::clock::RealClock;
 
 const FOLDER: &str = "OUTRIDER_KILLED_JOURNAL";
@@ -68,7 +68,7 @@ fn killed_at_any_instant_it_comes_back_with_every_read_that_it_called_committed(
         }
         promised.push(last.expect("something was kept"));
 
-        let archive = Archive::open_existing(folder.path()).expect("opens after the kill");
+        let archive = Archive::open_existing(folder.path(), &Key::Beside).expect("opens after the kill");
         let verified = archive.verify().expect("whole");
         assert_eq!(verified.runs, round);
         archive

@@ -2,23 +2,31 @@
 //!
 //! [`Journal::record`] hands a record to one writer thread and returns at once; whatever has queued up while a commit was
 //! on its way to the disk goes into the next one, so there is one fsync for a batch however fast reads come.
-//! [`Archive`] is what lies on disk: the upload queue, retention, export and verification.
+//! [`Archive`] is what lies on disk: the upload queue, retention, export and verification. What names a plate, a place or a
+//! person is sealed there, under keys that [`Key`] unlocks; see docs/design/journal.md.
 
 mod archive;
 mod export;
+mod keyfile;
+mod lock;
 mod purge;
 mod queue;
 mod record;
 mod search;
+mod takeover;
+mod vault;
 mod verify;
 mod writer;
 
+#[cfg(test)]
+mod at_rest;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod tests;
 
 pub use archive::Archive;
+pub use lock::{Key, Passphrase, Protection, make_token};
 pub use purge::{Keep, Purged};
 pub use queue::{Item, ItemKind};
 pub use record::Record;

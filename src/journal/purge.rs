@@ -6,9 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use redb::ReadableTable;
 use serde::Serialize;
 
-use super::archive::{Archive, EVENTS, HITS, META, OUTBOX, PICTURES, READS, RUNS, Trouble, decoded, get};
+use super::archive::{Archive, EVENTS, HITS, META, OUTBOX, PICTURES, READS, RUNS, Trouble, get};
 use super::queue::Waiting;
 use super::record::{StoredEvent, StoredHit, StoredRead, utc};
+use super::vault::{Row, key_of};
 use crate::clock;
 use crate::config;
 use crate::fault::Result;
@@ -61,9 +62,11 @@ impl Archive {
             return Ok(purged);
         }
         let runs = self.see_runs(now.utc)?;
+        self.destroy_keys(now.utc, keep, &runs)?;
         loop {
-            let due = self.due(now.utc, keep, &runs)?;
+            let due = self.due(now.utc, keep, &runs, AT_ONCE)?;
             if due.hits.is_empty() && due.reads.is_empty() && due.events.is_empty() {
+                self.vault.swept();
                 return Ok(purged);
             }
             self.take_away(&due)?;
@@ -72,6 +75,45 @@ impl Archive {
             purged.events += due.events.len() as u64;
             purged.unsent += due.unsent();
         }
+    }
+
+    /// Destroys the day keys of which everything is to go now: first the key, then the data. Should the unit die in between,
+    /// the rows cannot be read any more, and the next pass takes them away.
+    fn destroy_keys(&self, now: DateTime<Utc>, keep: &Keep, runs: &HashMap<u64, DateTime<Utc>>) -> Result<()> {
+        let uses = self.vault.uses();
+        let due = self.due(now, keep, runs, usize::MAX)?;
+        let (passes, hits): (HashSet<_>, HashSet<_>) =
+            (due.reads.iter().copied().collect(), due.hits.iter().copied().collect());
+        let events: HashSet<_> = due.events.iter().copied().collect();
+        let mut wanted = HashSet::new();
+        self.read("cannot look through the journal", |transaction| {
+            // A picture has the key of the version of the read that it came with.
+            for row in transaction.open_table(READS)?.iter()? {
+                let (key, sealed) = row?;
+                let (run, pass, _) = key.value();
+                if !passes.contains(&(run, pass)) {
+                    wanted.extend(key_of(sealed.value()));
+                }
+            }
+            for (table, goes) in [(HITS, &hits), (EVENTS, &events)] {
+                for row in transaction.open_table(table)?.iter()? {
+                    let (sequence, sealed) = row?;
+                    if !goes.contains(&sequence.value()) {
+                        wanted.extend(key_of(sealed.value()));
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        let dead: Vec<u32> = uses.keys().copied().filter(|id| !wanted.contains(id)).collect();
+        if dead.is_empty() {
+            return Ok(());
+        }
+        // Within a transaction, so that nobody is sealing with one of them meanwhile.
+        self.write("cannot destroy the keys of what is to go", |_| {
+            self.vault.destroy(&dead, &uses).map_err(Trouble::Other)?;
+            Ok(())
+        })
     }
 
     /// Whether a clock that no satellite has set may be right: it says a time at which units existed, and nothing that was
@@ -92,8 +134,10 @@ impl Archive {
             // Runs and passes are in order of time: the last one of trusted time is, but for seconds, the newest.
             for row in transaction.open_table(READS)?.iter()?.rev() {
                 let (key, value) = row?;
-                let (run, pass, _) = key.value();
-                let read: StoredRead = decoded(value.value(), format_args!("read {run}-{pass}"))?;
+                let (run, pass, version) = key.value();
+                let Some(read) = self.decoded::<StoredRead>(Row::Read(run, pass, version), value.value())? else {
+                    continue;
+                };
                 if read.utc_trusted {
                     return Ok(read.utc() <= now);
                 }
@@ -130,8 +174,8 @@ impl Archive {
         })
     }
 
-    /// What is to go now, at most [`AT_ONCE`] of each kind.
-    fn due(&self, now: DateTime<Utc>, keep: &Keep, runs: &HashMap<u64, DateTime<Utc>>) -> Result<Due> {
+    /// What is to go now, at most `most` of each kind; first of all what no key opens any more.
+    fn due(&self, now: DateTime<Utc>, keep: &Keep, runs: &HashMap<u64, DateTime<Utc>>, most: usize) -> Result<Due> {
         // Longer than time itself: nothing is that old.
         let before =
             |hours: u32| now.checked_sub_signed(TimeDelta::hours(hours.into())).unwrap_or(DateTime::<Utc>::MIN_UTC);
@@ -159,12 +203,17 @@ impl Archive {
             for row in transaction.open_table(HITS)?.iter()? {
                 let (sequence, hit) = row?;
                 let sequence = sequence.value();
-                let hit: StoredHit = decoded(hit.value(), format_args!("hit {sequence}"))?;
+                let Some(hit) = self.decoded::<StoredHit>(Row::Hit(sequence), hit.value())? else {
+                    if due.hits.len() < most {
+                        due.hits.push(sequence);
+                    }
+                    continue;
+                };
                 let Some(read) = &hit.read else { continue };
                 let pass = (read.run, read.pass);
                 let at = time(read);
                 let sent = !due.waiting_hits.contains(&sequence) && !due.waiting.contains(&pass);
-                if at < before(hours.hits_h(hit.keep_h)) && (sent || given_up(at)) && due.hits.len() < AT_ONCE {
+                if at < before(hours.hits_h(hit.keep_h)) && (sent || given_up(at)) && due.hits.len() < most {
                     due.hits.push(sequence);
                 } else {
                     wanted.insert(pass);
@@ -172,7 +221,7 @@ impl Archive {
             }
             let reads = transaction.open_table(READS)?;
             for row in reads.iter()? {
-                if due.reads.len() >= AT_ONCE {
+                if due.reads.len() >= most {
                     break;
                 }
                 let (key, value) = row?;
@@ -180,18 +229,25 @@ impl Archive {
                 if version > 0 || wanted.contains(&(run, pass)) {
                     continue;
                 }
-                let read: StoredRead = decoded(value.value(), format_args!("read {run}-{pass}"))?;
+                let Some(read) = self.decoded::<StoredRead>(Row::Read(run, pass, version), value.value())? else {
+                    due.reads.push((run, pass));
+                    continue;
+                };
                 let at = time(&read);
                 if at < reads_before && (!due.waiting.contains(&(run, pass)) || given_up(at)) {
                     due.reads.push((run, pass));
                 }
             }
             for row in transaction.open_table(EVENTS)?.iter()? {
-                if due.events.len() >= AT_ONCE {
+                if due.events.len() >= most {
                     break;
                 }
                 let (sequence, value) = row?;
-                let event: StoredEvent = decoded(value.value(), format_args!("event {}", sequence.value()))?;
+                let row = Row::Event(sequence.value());
+                let Some(event) = self.decoded::<StoredEvent>(row, value.value())? else {
+                    due.events.push(sequence.value());
+                    continue;
+                };
                 if of_run(event.utc_trusted, utc(event.utc_us), event.run) < events_before {
                     due.events.push(sequence.value());
                 }

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use redb::{ReadTransaction, ReadableTable};
 
-use super::archive::{Archive, HITS, META, OUTBOX, PICTURES, READS, Trouble, decoded, get};
+use super::archive::{Archive, HITS, META, OUTBOX, PICTURES, READS, Trouble, get};
 use super::record::{SentPicture, StoredHit, StoredRead, encode};
+use super::vault::Row;
 use crate::fault::Result;
 
 /// What sort of thing waits.
@@ -89,21 +90,40 @@ impl Waiting {
         }
     }
 
-    /// What the office is to store; `None` if it is not there.
-    pub(super) fn payload(self, transaction: &ReadTransaction, journal: u64) -> Result<Option<Vec<u8>>, Trouble> {
-        Ok(match self {
-            Self::Hit { sequence } => transaction.open_table(HITS)?.get(sequence)?.map(|hit| hit.value().to_vec()),
-            Self::Read { run, pass, version } => {
-                transaction.open_table(READS)?.get((run, pass, version))?.map(|read| read.value().to_vec())
+    /// What the office is to store, as it was before it was sealed.
+    pub(super) fn payload(self, transaction: &ReadTransaction, archive: &Archive) -> Result<Payload, Trouble> {
+        let (row, sealed) = match self {
+            Self::Hit { sequence } => {
+                (Row::Hit(sequence), transaction.open_table(HITS)?.get(sequence)?.map(|hit| hit.value().to_vec()))
             }
-            Self::Picture { run, pass, version, which } => {
-                transaction.open_table(PICTURES)?.get((run, pass, version, which))?.map(|jpeg| {
-                    let jpeg = jpeg.value().to_vec();
-                    encode(&SentPicture { run, pass, version, which: which.into(), jpeg, journal })
-                })
+            Self::Read { run, pass, version } => (
+                Row::Read(run, pass, version),
+                transaction.open_table(READS)?.get((run, pass, version))?.map(|read| read.value().to_vec()),
+            ),
+            Self::Picture { run, pass, version, which } => (
+                Row::Picture(run, pass, version, which),
+                transaction.open_table(PICTURES)?.get((run, pass, version, which))?.map(|jpeg| jpeg.value().to_vec()),
+            ),
+        };
+        let Some(sealed) = sealed else { return Ok(Payload::Missing) };
+        Ok(match (archive.opened(row, &sealed)?, self) {
+            (None, _) => Payload::Gone,
+            (Some(jpeg), Self::Picture { run, pass, version, which }) => {
+                let journal = archive.id();
+                Payload::There(encode(&SentPicture { run, pass, version, which: which.into(), jpeg, journal }))
             }
+            (Some(plain), _) => Payload::There(plain),
         })
     }
+}
+
+/// What a row of the outbox names.
+pub(super) enum Payload {
+    There(Vec<u8>),
+    /// Its day's key is destroyed; the next purge takes the row away.
+    Gone,
+    /// Nothing, which cannot be.
+    Missing,
 }
 
 impl Archive {
@@ -123,9 +143,13 @@ impl Archive {
                 let (urgency, sequence) = key.value();
                 let waiting = Waiting::decode(value.value())
                     .ok_or_else(|| Trouble::Damaged(format!("row {sequence} of the outbox makes no sense")))?;
-                let payload = waiting
-                    .payload(transaction, self.id())?
-                    .ok_or_else(|| Trouble::Damaged(format!("what row {sequence} of the outbox names is missing")))?;
+                let payload = match waiting.payload(transaction, self)? {
+                    Payload::There(payload) => payload,
+                    Payload::Gone => continue,
+                    Payload::Missing => {
+                        return Err(Trouble::Damaged(format!("what row {sequence} of the outbox names is missing")));
+                    }
+                };
                 size += payload.len();
                 let key = [&self.id().to_be_bytes()[..], &[urgency], &sequence.to_be_bytes()].concat();
                 found.push(Item { kind: waiting.kind(), key, payload });
@@ -175,12 +199,18 @@ impl Archive {
                 let Some(row) = outbox.range((urgency, 0)..=(urgency, u64::MAX))?.next() else { continue };
                 let utc = match Waiting::decode(row?.1.value()) {
                     Some(Waiting::Hit { sequence }) => match transaction.open_table(HITS)?.get(sequence)? {
-                        Some(hit) => decoded::<StoredHit>(hit.value(), "a hit")?.read.map(|read| read.utc()),
+                        Some(hit) => self
+                            .decoded::<StoredHit>(Row::Hit(sequence), hit.value())?
+                            .and_then(|hit| hit.read)
+                            .map(|read| read.utc()),
                         None => None,
                     },
                     Some(Waiting::Read { run, pass, version } | Waiting::Picture { run, pass, version, .. }) => {
                         match reads.get((run, pass, version))? {
-                            Some(read) => Some(decoded::<StoredRead>(read.value(), "a read")?.utc()),
+                            Some(read) => {
+                                let row = Row::Read(run, pass, version);
+                                self.decoded::<StoredRead>(row, read.value())?.map(|read| read.utc())
+                            }
                             None => None,
                         }
                     }

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use redb::ReadableTable;
 
-use super::archive::{Archive, READS, decoded};
+use super::archive::{Archive, READS};
 use super::record::StoredRead;
+use super::vault::Row;
 use crate::fault::Result;
 use crate::recognise::ReadId;
 
@@ -45,8 +46,10 @@ impl Archive {
             };
             for row in transaction.open_table(READS)?.iter()? {
                 let (key, value) = row?;
-                let (run, pass, _) = key.value();
-                let read: StoredRead = decoded(value.value(), format_args!("read {run}-{pass}"))?;
+                let (run, pass, version) = key.value();
+                let Some(read) = self.decoded::<StoredRead>(Row::Read(run, pass, version), value.value())? else {
+                    continue;
+                };
                 // Versions of one pass follow each other: the last one counts.
                 if last.as_ref().is_some_and(|last| (last.run, last.pass) != (run, pass)) {
                     take(last.take());

@@ -20,7 +20,7 @@ use crate::recognise::{Character, Read, ReadId, Thumbnail};
 use crate::tag::{Place, TaggedRead, When};
 
 /// As configured by default, with an office or without.
-fn keep(office: bool) -> Keep {
+pub(super) fn keep(office: bool) -> Keep {
     Keep::new(config::Journal::default(), office)
 }
 
@@ -29,7 +29,7 @@ pub(super) fn hour(hours: i64) -> When {
     When { utc: start + TimeDelta::hours(hours), trusted: true }
 }
 
-fn clock() -> Shared {
+pub(super) fn clock() -> Shared {
     SimulatedClock::starting(hour(0).utc)
 }
 
@@ -79,11 +79,11 @@ pub(super) fn read(run: u64, pass: u64, text: &str, when: When) -> TaggedRead {
     }
 }
 
-fn record_read(journal: &Journal, read: TaggedRead) {
+pub(super) fn record_read(journal: &Journal, read: TaggedRead) {
     journal.record(Record::Read(Box::new(read))).expect("taken");
 }
 
-fn record_hit(journal: &Journal, read: TaggedRead) {
+pub(super) fn record_hit(journal: &Journal, read: TaggedRead) {
     record_hit_of(journal, read, Settings::default());
 }
 
@@ -98,7 +98,7 @@ fn record_hit_of(journal: &Journal, read: TaggedRead, settings: Settings) {
     journal.record(Record::Hit { read: Box::new(read), hit: Box::new(hit) }).expect("taken");
 }
 
-fn lines(archive: &Archive) -> Vec<Value> {
+pub(super) fn lines(archive: &Archive) -> Vec<Value> {
     let mut text = Vec::new();
     archive.export_jsonl(&mut text).expect("exported");
     String::from_utf8(text).expect("text").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
@@ -344,6 +344,7 @@ fn a_keep_time_longer_than_time_itself_keeps_everything() {
         longest_hits_h: None,
         keep_unsent_h: u32::MAX,
         keep_events_h: u32::MAX,
+        ..config::Journal::default()
     };
     assert_eq!(journal.purge(hour(9999), &Keep::new(hours, false)).expect("purged"), Purged::default());
 }
@@ -406,7 +407,7 @@ fn the_keys_and_payloads_of_two_journals_never_meet() {
 fn a_journal_that_cannot_be_opened_is_a_clear_fault() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("journal.redb");
-    assert_eq!(Archive::open_existing(folder.path()).expect_err("none").kind(), Kind::Missing);
+    assert_eq!(Archive::open_existing(folder.path(), &Key::Beside).expect_err("none").kind(), Kind::Missing);
 
     // Not even root can make a folder below a file.
     std::fs::write(folder.path().join("file"), b"").expect("written");
@@ -443,14 +444,14 @@ fn a_journal_that_cannot_be_opened_is_a_clear_fault() {
 fn a_disk_that_is_gone_is_not_taken_for_an_empty_journal() {
     let (folder, away) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let (path, aside) = (folder.path().join("journal.redb"), away.path().join("journal.redb"));
-    let archive = Archive::open(folder.path()).expect("made");
+    let archive = Archive::open(folder.path(), &Key::Beside).expect("made");
     archive.lose();
     std::fs::rename(&path, &aside).expect("gone");
     assert_eq!(archive.reopen().expect_err("gone").kind(), Kind::Missing);
     assert!(!path.exists(), "nothing was made in its place");
 
     // Another disk with a journal of its own.
-    drop(Archive::open(folder.path()).expect("another"));
+    drop(Archive::open(folder.path(), &Key::Beside).expect("another"));
     let fault = archive.reopen().expect_err("another").to_string();
     assert!(fault.contains("another journal"), "{fault}");
     std::fs::rename(&aside, &path).expect("back");

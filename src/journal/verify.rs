@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use redb::{ReadableTable, ReadableTableMetadata};
 use serde::Serialize;
 
-use super::archive::{Archive, EVENTS, HITS, META, OUTBOX, PICTURES, READS, Trouble, decoded, get};
-use super::queue::Waiting;
+use super::archive::{Archive, EVENTS, HITS, META, OUTBOX, PICTURES, READS, Trouble, get};
+use super::queue::{Payload, Waiting};
 use super::record::{StoredEvent, StoredHit, StoredRead};
+use super::vault::Row;
 use crate::fault::Result;
 
 /// What a verified journal holds.
@@ -30,7 +31,7 @@ pub struct Verified {
 }
 
 impl Archive {
-    /// Decodes every record, follows every reference, and compares what is there with what was counted.
+    /// Unseals and decodes every record, follows every reference, and compares what is there with what was counted.
     ///
     /// # Errors
     /// The first thing that is wrong, by its number; or the disk fails.
@@ -67,16 +68,18 @@ impl Archive {
             for row in reads.iter()? {
                 let (key, value) = row?;
                 let (run, pass, version) = key.value();
-                let read: StoredRead = decoded(value.value(), format_args!("read {run}-{pass}"))?;
+                passes.insert((run, pass));
+                let row = Row::Read(run, pass, version);
+                let Some(read) = self.decoded::<StoredRead>(row, value.value())? else { continue };
                 if (read.run, read.pass, read.version) != (run, pass, version) {
                     return Err(Trouble::Damaged(format!("read {run}-{pass} says that it is {}", read.id())));
                 }
-                passes.insert((run, pass));
             }
             for row in pictures.iter()? {
                 let (key, value) = row?;
-                let (run, pass, ..) = key.value();
-                if !value.value().starts_with(&[0xff, 0xd8]) || !passes.contains(&(run, pass)) {
+                let (run, pass, version, which) = key.value();
+                let jpeg = self.opened(Row::Picture(run, pass, version, which), value.value())?;
+                if jpeg.is_some_and(|jpeg| !jpeg.starts_with(&[0xff, 0xd8])) || !passes.contains(&(run, pass)) {
                     return Err(Trouble::Damaged(format!(
                         "a picture of read {run}-{pass} is none, or its read is missing"
                     )));
@@ -84,16 +87,16 @@ impl Archive {
             }
             for row in hits.iter()? {
                 let (sequence, value) = row?;
-                let _: StoredHit = decoded(value.value(), format_args!("hit {}", sequence.value()))?;
+                self.decoded::<StoredHit>(Row::Hit(sequence.value()), value.value())?;
             }
             for row in events.iter()? {
                 let (sequence, value) = row?;
-                let _: StoredEvent = decoded(value.value(), format_args!("event {}", sequence.value()))?;
+                self.decoded::<StoredEvent>(Row::Event(sequence.value()), value.value())?;
             }
             for row in outbox.iter()? {
                 let (key, value) = row?;
                 let there = match Waiting::decode(value.value()) {
-                    Some(waiting) => waiting.payload(transaction, self.id())?.is_some(),
+                    Some(waiting) => !matches!(waiting.payload(transaction, self)?, Payload::Missing),
                     None => false,
                 };
                 if !there {

@@ -8,10 +8,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::archive::Archive;
+use super::lock::{Key, Protection};
 use super::purge::{Keep, Purged};
 use super::queue::Item;
 use super::record::{Prepared, Record};
-use crate::clock::{self, Moment};
+use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::recognise::Thumbnail;
 use crate::tag::When;
@@ -45,6 +46,8 @@ pub struct Status {
     pub without_pictures: u64,
     /// Things that wait for the office.
     pub unsent: u64,
+    /// Nothing protects the journal's key: whoever has the disk can read it.
+    pub unprotected: bool,
     /// Why nothing can be written now. Records are held in memory meanwhile, and written once it is over.
     pub fault: Option<Arc<Fault>>,
 }
@@ -60,16 +63,6 @@ pub struct Journal {
     thread: Option<JoinHandle<()>>,
     /// Hears of the thread's end, by its sender being gone.
     ended: Mutex<Receiver<()>>,
-    clock: Hidden,
-}
-
-/// A [`clock::Shared`] that `Debug` can skip.
-struct Hidden(clock::Shared);
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("clock")
-    }
 }
 
 #[derive(Debug, Default)]
@@ -91,17 +84,26 @@ enum Command {
 }
 
 impl Journal {
+    /// Opens the journal in `folder` with its key beside it: for a demonstration, a replay or a test.
+    ///
+    /// # Errors
+    /// As [`Self::open_with`].
+    pub fn open(folder: &Path, clock: clock::Shared) -> Result<Self> {
+        Self::open_with(folder, &Key::Beside, clock)
+    }
+
     /// Opens the journal in `folder` (made if it is not there), counts a run, and starts to write.
     ///
     /// # Errors
-    /// The folder cannot be made or written to; the file is damaged or no journal; another program has it open.
-    pub fn open(folder: &Path, clock: clock::Shared) -> Result<Self> {
-        let archive = Arc::new(Archive::open(folder)?);
+    /// The folder cannot be made or written to; the file is damaged or no journal; another program has it open; the key does
+    /// not unlock it.
+    pub fn open_with(folder: &Path, key: &Key, clock: clock::Shared) -> Result<Self> {
+        let archive = Arc::new(Archive::open(folder, key)?);
         let run = archive.count_run()?;
         let shared = Arc::new(Shared::default());
         shared.unsent.store(archive.unsent()?, Ordering::Relaxed);
         let (queue, commands) = mpsc::sync_channel(QUEUE);
-        let writer = Writer { archive: archive.clone(), run, commands, shared: shared.clone(), clock: clock.clone() };
+        let writer = Writer { archive: archive.clone(), run, commands, shared: shared.clone(), clock };
         let (alive, ended) = mpsc::sync_channel(0);
         let thread = std::thread::Builder::new()
             .name("journal".into())
@@ -110,15 +112,7 @@ impl Journal {
                 writer.run();
             })
             .map_err(|error| Fault::new(Kind::Internal, "cannot start the journal's thread").because(error))?;
-        Ok(Self {
-            archive,
-            run,
-            queue: Some(queue),
-            shared,
-            thread: Some(thread),
-            ended: Mutex::new(ended),
-            clock: Hidden(clock),
-        })
+        Ok(Self { archive, run, queue: Some(queue), shared, thread: Some(thread), ended: Mutex::new(ended) })
     }
 
     /// The number of this run: the first part of a [`crate::recognise::ReadId`].
@@ -162,7 +156,7 @@ impl Journal {
     /// It cannot be written now, or the disk does not answer in time; it is tried again nevertheless.
     pub fn flush(&self) -> Result<()> {
         let ended = || Fault::new(Kind::Internal, "the journal's thread has ended");
-        let start = self.clock.0.now();
+        let mut waited = Duration::ZERO;
         let (done, answer) = mpsc::sync_channel(1);
         let queue = self.queue.as_ref().ok_or_else(ended)?;
         let mut command = Some(Command::Flush(done));
@@ -175,17 +169,20 @@ impl Journal {
             match answer.recv_timeout(LOOK_UP) {
                 Ok(written) => return written,
                 Err(RecvTimeoutError::Disconnected) => return Err(ended()),
-                Err(RecvTimeoutError::Timeout) => self.give_up(start)?,
+                Err(RecvTimeoutError::Timeout) => {
+                    waited += LOOK_UP;
+                    self.give_up(waited)?;
+                }
             }
         }
     }
 
     /// An error if there is no use in waiting on for the disk.
-    fn give_up(&self, start: Moment) -> Result<()> {
+    fn give_up(&self, waited: Duration) -> Result<()> {
         if let Some(fault) = self.status().fault {
             return Err(Fault::new(fault.kind(), fault.to_string()));
         }
-        if self.clock.0.now().since(start) >= PATIENCE {
+        if waited >= PATIENCE {
             return Err(silent_disk());
         }
         Ok(())
@@ -201,6 +198,7 @@ impl Journal {
             refused: shared.refused.load(Ordering::Relaxed),
             without_pictures: shared.without_pictures.load(Ordering::Relaxed),
             unsent: shared.unsent.load(Ordering::Relaxed),
+            unprotected: self.archive.protection() == Protection::None,
             fault: shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -243,11 +241,12 @@ impl Drop for Journal {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.queue = None;
         if let Some(thread) = self.thread.take() {
-            let start = self.clock.0.now();
+            let mut waited = Duration::ZERO;
             let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
             while ended.recv_timeout(LOOK_UP) == Err(RecvTimeoutError::Timeout) {
                 // A call into a disk that hangs cannot be ended; the process can.
-                if self.clock.0.now().since(start) >= PATIENCE {
+                waited += LOOK_UP;
+                if waited >= PATIENCE {
                     tracing::error!("{}", silent_disk());
                     return;
                 }

@@ -158,6 +158,11 @@ pub(super) fn kept(status: &Status) -> StatusItem {
     let name = JOURNAL;
     match (&status.fault, status.refused, status.without_pictures) {
         (Some(fault), ..) => StatusItem::fault(name, "fault", fault.to_string()),
+        (None, 0, 0) if status.unprotected => StatusItem::fault(
+            name,
+            "unprotected",
+            "the journal's key lies beside it: whoever has the disk can read it. Set `key` under [journal]",
+        ),
         (None, 0, 0) => StatusItem::ok(name, "writing", format!("{} records committed", status.committed)),
         (None, 0, reads) => StatusItem::warn(
             name,

@@ -17,6 +17,7 @@ use crate::capture::{Event, Frame, Picture};
 use crate::clock::SimulatedClock;
 use crate::config::{self, Receiver as ReceiverConfig, ReceiverSource};
 use crate::hotlist::{ImportOptions, Settings, Thresholds, Tone};
+use crate::journal::{Key, make_token};
 use crate::plate;
 use crate::recognise::{Character, InView, ReadId, Thumbnail};
 
@@ -71,7 +72,10 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = SimulatedClock::starting(start());
-        let journal = Arc::new(Journal::open(folder.path(), clock.clone()).expect("opened"));
+        let token = folder.path().join("token");
+        make_token(&token).expect("made");
+        let key = Key::Token(token);
+        let journal = Arc::new(Journal::open_with(folder.path(), &key, clock.clone()).expect("opened"));
         Self {
             folder,
             clock,
@@ -520,6 +524,8 @@ fn records_that_are_lost_show_on_the_strip() {
     assert_eq!(slow.state, State::Warn);
     let lost = board::kept(&Status { committed: 3, refused: 7, ..Status::default() });
     assert!(lost.state == State::Fault && lost.word == "7 lost" && lost.detail.contains("disk"));
+    let open = board::kept(&Status { committed: 3, unprotected: true, ..Status::default() });
+    assert!(open.state == State::Fault && open.word == "unprotected" && open.detail.contains("`key`"));
 }
 
 // ---- an eye ----

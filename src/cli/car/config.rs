@@ -92,6 +92,13 @@ impl Config {
             [] => println!("  no roles on board: lists that name an audience are covert"),
             roles => println!("  on board: {}", roles.join(", ")),
         }
+        match &config.journal.key {
+            config::Key::Unprotected => println!(
+                "  UNPROTECTED: the journal's key lies beside it, and whoever has the disk can read it; set `key` under [journal]"
+            ),
+            config::Key::Passphrase => println!("  the journal is locked with a passphrase, asked for at the start"),
+            config::Key::File(path) => println!("  the journal is locked with the key file {}", path.display()),
+        }
         match &config.office {
             None => println!("  no back office: the unit works alone"),
             Some(office) => println!("  back office {}, identity in {}", office.address, office.identity.display()),

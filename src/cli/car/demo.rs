@@ -15,7 +15,7 @@ use crate::config::{self, Camera, Config, Receiver, ReceiverSource, Sound, Sourc
 use crate::drive::{DriveFiles, Report, Row, Truth, report};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Hotlist;
-use crate::journal::Journal;
+use crate::journal::{Journal, Key, make_token};
 use crate::office;
 use crate::recognise::Models;
 use crate::screen::{Answer, Handle, Screen, Touch, View, paint};
@@ -81,7 +81,11 @@ impl Demo {
         let mut depot = Depot::open(scratch.path(), &files.hotlist, clock.clone())?;
         let config = config(scratch.path(), &files, depot.address);
         let hotlist = Arc::new(Hotlist::open(&scratch.path().join("hotlist.redb"), clock.clone())?);
-        let journal = Arc::new(Journal::open(scratch.path(), clock.clone())?);
+        // Locked as in a car, with a token that is not where the journal is.
+        let pocket = tempfolder()?;
+        let token = pocket.path().join("token");
+        make_token(&token)?;
+        let journal = Arc::new(Journal::open_with(scratch.path(), &Key::Token(token), clock.clone())?);
 
         let (touch, touches) = channel();
         let window = if self.headless {

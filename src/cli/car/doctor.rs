@@ -7,16 +7,17 @@ use std::time::Duration;
 use crate::alert::{DeviceSounder, Sounder, check_voice};
 use crate::capture;
 use crate::clock::{Clock, RealClock};
-use crate::config::{Config, ReceiverSource};
+use crate::config::{self, Config, ReceiverSource};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Hotlist;
-use crate::journal::Archive;
+use crate::journal::{Archive, Protection};
 use crate::recognise::{Models, Stills};
 use crate::screen::check_map;
 use crate::sync::identity::Identity;
 use crate::tag::{Counts, Event, Limits, SerialReceiver};
 
-/// Try every part of the unit once: networks, data folder, journal, hotlist, cameras, receiver, sound, display, identity.
+/// Try every part of the unit once: networks, data folder, journal and its key, hotlist,
+/// cameras, receiver, sound, display, identity.
 ///
 /// Example: outrider doctor --config /etc/outrider/car.toml
 ///
@@ -52,6 +53,33 @@ fn listen(receiver: &SerialReceiver, lost: &mpsc::Receiver<Event>, clock: &dyn C
     Err(Fault::new(Kind::Unavailable, "the receiver gives no valid sentence")
         .because(format!("{heard} within {} s", LISTEN.as_secs()))
         .remedy("Check its power, its cable and the speed (baud) in the configuration"))
+}
+
+/// Whether the journal's key is as configured, and protected. Nothing is asked for and nothing unlocked.
+fn protection(config: &Config) -> Result<String> {
+    let there = Archive::protection_of(&config.data)?;
+    let (wanted, words) = match &config.journal.key {
+        config::Key::Unprotected => (Protection::None, String::new()),
+        config::Key::Passphrase => (Protection::Passphrase, "a passphrase, asked for at the start".to_owned()),
+        config::Key::File(path) => {
+            std::fs::metadata(path)
+                .map_err(|error| Fault::io("cannot read the key file", path, error).remedy("Put the token in"))?;
+            (Protection::Token, format!("the key file {}", path.display()))
+        }
+    };
+    if there.is_some_and(|there| there != wanted) {
+        return Err(Fault::new(Kind::Config, "the journal is not locked as the configuration says")
+            .at(config.data.display())
+            .remedy("Change `key` under [journal], or see outrider journal lock --help"));
+    }
+    if wanted == Protection::None {
+        return Err(Fault::new(Kind::Config, "the journal is unprotected")
+            .because("its key lies beside it: whoever has the disk can read it")
+            .remedy(
+                "Set `key` under [journal] to \"passphrase\" or to a key file, and see outrider journal lock --help",
+            ));
+    }
+    Ok(words)
 }
 
 impl Doctor {
@@ -94,6 +122,7 @@ impl Doctor {
                 Some(unsent) => format!("it opens; {unsent} things wait for the office"),
             }),
         );
+        tell("journal key", protection(&config));
         tell(
             "hotlist",
             Hotlist::open(&data.join("hotlist.redb"), clock.clone()).map(|lists| {

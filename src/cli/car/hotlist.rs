@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::unlock::Unlock;
 use crate::clock::{RealClock, Shared};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::{Applied, Entry, Hotlist as Store, ImportOptions, Mark, Precision, Priority};
@@ -71,6 +72,8 @@ enum Command {
         json: bool,
         /// The VRM, or a pattern: ? for one character, * for any number
         mark: String,
+        #[command(flatten)]
+        unlock: Unlock,
     },
     /// Take an entry of the crew's own off again
     ///
@@ -160,7 +163,7 @@ impl Hotlist {
                     }
                 }
             }
-            Command::Add { reason, expires, action, priority, json, mark } => {
+            Command::Add { reason, expires, action, priority, json, mark, unlock } => {
                 let wrong = |what: String, remedy: &str| Fault::new(Kind::Usage, what).remedy(remedy);
                 let parsed = parse(&mark)?;
                 let now = clock.utc();
@@ -170,6 +173,8 @@ impl Hotlist {
                 let priority = Priority::parse(&priority)
                     .ok_or_else(|| wrong(format!("{priority:?} is no priority"), "Use high, medium or low"))?;
                 let fits = parsed.fitting();
+                // Whoever cannot open the journal learns it before the entry is taken up.
+                let key = unlock.key(&self.data)?;
                 let entry = Entry {
                     reason,
                     action,
@@ -180,7 +185,7 @@ impl Hotlist {
                     ..Entry::bare(parsed)
                 };
                 let list = open(&self.data, clock)?.add_own(entry, now)?;
-                let passed = match Archive::open_existing(&self.data) {
+                let passed = match Archive::open_existing(&self.data, &key) {
                     Ok(journal) => journal.passed(fits)?,
                     Err(fault) if fault.kind() == Kind::Missing => Vec::new(),
                     Err(fault) => return Err(fault),

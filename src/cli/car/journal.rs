@@ -1,15 +1,16 @@
 //! `outrider journal`: the car's own record.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::unlock::{self, Unlock};
 use crate::clock::RealClock;
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
-use crate::journal::{Archive, Keep};
+use crate::journal::{Archive, Keep, Key, Passphrase, Protection, make_token};
 use crate::tag::When;
 
-/// Verify, export and purge the journal.
+/// Verify, export, purge, lock and erase the journal.
 ///
 /// Example: outrider journal export --data /var/lib/outrider --out export
 ///
@@ -20,6 +21,8 @@ pub(super) struct Journal {
     /// The unit's data folder
     #[arg(long, global = true, value_name = "FOLDER", default_value = ".")]
     data: PathBuf,
+    #[command(flatten)]
+    unlock: Unlock,
     #[command(subcommand)]
     command: Command,
 }
@@ -68,12 +71,118 @@ enum Command {
         #[arg(long)]
         no_office: bool,
     },
+    /// Make a key file: random bytes, to be kept on a token that is taken out of the car
+    ///
+    /// Example: outrider journal token /media/token/outrider.key
+    ///
+    /// Keep a copy where the car is not: a journal that is locked with it cannot be read without.
+    #[command(verbatim_doc_comment)]
+    Token {
+        /// The file, made; it must not be there yet
+        file: PathBuf,
+    },
+    /// Lock the journal otherwise: with a passphrase, with a key file, or not at all
+    ///
+    /// Example: outrider journal lock --data /var/lib/outrider --with-key-file /media/token/outrider.key
+    ///
+    /// The master key is made anew. What was stored while the journal was unprotected was as open as the disk; where that
+    /// matters, erase the journal instead, once the office has everything. Then set `key` under [journal] in the
+    /// configuration.
+    #[command(verbatim_doc_comment)]
+    Lock {
+        #[command(flatten)]
+        with: With,
+    },
+    /// Destroy the keys of the journal, then the journal: nobody can read it any more
+    ///
+    /// Example: outrider journal erase --data /var/lib/outrider
+    ///
+    /// Needs no passphrase and no key file. What the office does not have yet is lost.
+    #[command(verbatim_doc_comment)]
+    Erase {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct With {
+    /// Ask for a new passphrase, twice
+    #[arg(long)]
+    with_passphrase: bool,
+    /// The new passphrase: the first line of a file or of a descriptor such as /dev/fd/4
+    #[arg(long, value_name = "FILE")]
+    with_passphrase_file: Option<PathBuf>,
+    /// A key file that outrider journal token made
+    #[arg(long, value_name = "FILE")]
+    with_key_file: Option<PathBuf>,
+    /// Leave the key beside the journal: whoever has the disk can read it
+    #[arg(long)]
+    unprotected: bool,
+}
+
+impl With {
+    fn key(self) -> Result<Key> {
+        match self {
+            Self { with_passphrase_file: Some(file), .. } => Passphrase::from_file(&file).map(Key::Passphrase),
+            Self { with_key_file: Some(file), .. } => Ok(Key::Token(file)),
+            Self { with_passphrase: true, .. } => unlock::ask_twice().map(Key::Passphrase),
+            Self { .. } => Ok(Key::Beside),
+        }
+    }
+}
+
+/// Erases, once whoever asks for it has said yes to what is lost.
+fn erase(data: &Path, yes: bool) -> Result<()> {
+    if !yes {
+        let unsent = match Archive::peek(data) {
+            Ok(Some(0)) => "The office has everything that is in it.".to_owned(),
+            Ok(Some(unsent)) => format!("{unsent} things in it were never sent to the office."),
+            Ok(None) => "There is no journal, but there may be keys of one.".to_owned(),
+            Err(fault) if fault.kind() == Kind::Unavailable => "What is in it was not looked at.".to_owned(),
+            Err(fault) => format!("What is in it cannot be told: {fault}"),
+        };
+        eprintln!("The journal in {} will be erased for good. {unsent}", data.display());
+        eprint!("Type yes to erase it: ");
+        let mut answer = String::new();
+        // An answer that cannot be read is none.
+        let _ = std::io::stdin().read_line(&mut answer);
+        if answer.trim() != "yes" {
+            return Err(Fault::new(Kind::Usage, "nothing was erased").remedy("Type yes, or give --yes"));
+        }
+    }
+    Archive::erase(data)?;
+    println!("erased: the keys are overwritten, and the journal is gone");
+    Ok(())
 }
 
 impl Journal {
     pub(super) fn run(self) -> Result<()> {
-        let archive = Archive::open_existing(&self.data)?;
+        match &self.command {
+            Command::Token { file } => {
+                make_token(file)?;
+                println!("made {}; keep a copy of it where the car is not", file.display());
+                return Ok(());
+            }
+            Command::Erase { yes } => return erase(&self.data, *yes),
+            _ => {}
+        }
+        let archive = Archive::open_existing(&self.data, &self.unlock.key(&self.data)?)?;
         match self.command {
+            Command::Token { .. } | Command::Erase { .. } => {}
+            Command::Lock { with } => {
+                archive.lock_with(&with.key()?)?;
+                println!(
+                    "locked {}; set `key` under [journal] in the configuration to match",
+                    match archive.protection() {
+                        Protection::None => "with nothing: the key lies beside the journal",
+                        Protection::Passphrase => "with the passphrase",
+                        Protection::Token => "with the key file",
+                    }
+                );
+            }
             Command::Verify { json } => {
                 let verified = archive.verify()?;
                 if json {
@@ -114,7 +223,14 @@ impl Journal {
                         ))
                         .remedy("Set the clock, then try again"));
                 }
-                let hours = config::Journal { keep_reads_h, keep_hits_h, longest_hits_h, keep_unsent_h, keep_events_h };
+                let hours = config::Journal {
+                    keep_reads_h,
+                    keep_hits_h,
+                    longest_hits_h,
+                    keep_unsent_h,
+                    keep_events_h,
+                    ..config::Journal::default()
+                };
                 let purged = archive.purge(When { utc, trusted: false }, &Keep::new(hours, !no_office))?;
                 println!(
                     "purged {} passes and {} hits ({} of them never sent), and {} events",

@@ -16,6 +16,7 @@ mod journal;
 mod read;
 mod replay;
 mod run;
+mod unlock;
 
 /// The number plate reader that rides in a patrol car.
 ///

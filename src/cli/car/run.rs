@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::unlock;
 use crate::capture::Pace;
 use crate::clock::{Clock, RealClock};
 use crate::config::Config;
@@ -29,6 +30,10 @@ pub(super) struct Run {
     /// The configuration, like those in vehicle-config/
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// The journal's passphrase, where the configuration asks for one: the first line of a file or of a descriptor such as
+    /// /dev/fd/3. Left out: it is asked for on the terminal
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
 }
 
 /// How often the end of the unit is looked for where there is no window.
@@ -37,6 +42,8 @@ const LOOK_UP: Duration = Duration::from_millis(100);
 impl Run {
     pub(super) fn run(self) -> Result<()> {
         let config = Config::load(&self.config)?;
+        // Before anything that takes time: somebody may have to type.
+        let key = unlock::key_of_unit(&config, self.passphrase_file.as_deref())?;
         let clock = RealClock::shared();
         let models = Models::load(config.models.as_deref())?;
         std::fs::create_dir_all(&config.data).map_err(|error| {
@@ -49,7 +56,7 @@ impl Run {
             tracing::error!("{fault}");
         }
         let hotlist = Arc::new(hotlist);
-        let journal = Arc::new(Journal::open(&config.data, clock.clone())?);
+        let journal = Arc::new(Journal::open_with(&config.data, &key, clock.clone())?);
         let asked_to_end = when_asked_to_end()?;
 
         let (touch, touches) = channel();

@@ -1,0 +1,273 @@
+//! What the master key is locked with: a passphrase, or a token that is taken out of the car.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::{hkdf, hkdf::KeyType};
+use zeroize::Zeroizing;
+
+use crate::fault::{Fault, Kind, Result};
+
+/// A key of 256 bits that is overwritten when it is dropped.
+pub(super) type Secret = Zeroizing<[u8; 32]>;
+
+/// What unlocks a journal.
+#[derive(Debug, Clone)]
+pub enum Key {
+    /// Nothing: the key lies beside the journal, and whoever has the disk has both.
+    Beside,
+    /// What the crew types when a shift begins.
+    Passphrase(Passphrase),
+    /// A file on a token that is taken out of the car, made by [`make_token`].
+    Token(PathBuf),
+}
+
+/// What a journal is locked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// Nothing: see [`Key::Beside`].
+    None = 0,
+    /// A passphrase.
+    Passphrase = 1,
+    /// A key file.
+    Token = 2,
+}
+
+impl Key {
+    /// What kind of lock this opens.
+    pub fn protection(&self) -> Protection {
+        match self {
+            Self::Beside => Protection::None,
+            Self::Passphrase(_) => Protection::Passphrase,
+            Self::Token(_) => Protection::Token,
+        }
+    }
+}
+
+/// The fewest characters of a passphrase. Length is what guessing is stopped by; see docs/design/journal.md.
+const SHORTEST: usize = 12;
+/// A longer one is a file that was named by mistake.
+const LONGEST: usize = 1024;
+
+/// A passphrase. It is overwritten in memory when it is dropped, and never printed.
+#[derive(Clone)]
+pub struct Passphrase(Zeroizing<String>);
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase")
+    }
+}
+
+impl Passphrase {
+    /// Takes `text` for a passphrase.
+    ///
+    /// # Errors
+    /// It is shorter than twelve characters, or longer than a thousand bytes.
+    pub fn new(text: Zeroizing<String>) -> Result<Self> {
+        if text.chars().count() < SHORTEST || text.len() > LONGEST {
+            return Err(Fault::new(Kind::Usage, "the passphrase is too short or too long")
+                .because(format!("it must have {SHORTEST} characters at least and {LONGEST} bytes at most"))
+                .remedy("Use four words or more"));
+        }
+        Ok(Self(text))
+    }
+
+    /// Reads a passphrase from the first line of a file, or of an open descriptor such as `/dev/fd/3`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no passphrase.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        const WHAT: &str = "cannot read the passphrase";
+        let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST + 2));
+        File::open(path)
+            .and_then(|file| file.take(LONGEST as u64 + 2).read_to_end(&mut bytes))
+            .map_err(|error| Fault::io(WHAT, path, error))?;
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let text = std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line))
+            .map_err(|_| Fault::new(Kind::Damaged, WHAT).because("it is not text"))
+            .and_then(|text| Self::new(Zeroizing::new(text.to_owned())));
+        text.map_err(|fault| fault.at(path.display()))
+    }
+}
+
+/// What the passphrase costs to try, as it is stored with the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cost {
+    /// Memory, KiB.
+    pub(super) memory: u32,
+    /// Passes over it.
+    pub(super) passes: u32,
+}
+
+impl Cost {
+    /// 64 MiB and three passes, the second of the two settings that RFC 9106, section 4, recommends, but for one lane.
+    #[cfg(not(test))]
+    pub(super) const USUAL: Self = Self { memory: 64 << 10, passes: 3 };
+    /// The tests of this room try passphrases by the dozen.
+    #[cfg(test)]
+    pub(super) const USUAL: Self = Self { memory: 64, passes: 1 };
+    /// A lock that asks for more than this is damaged, or made to exhaust the car's memory.
+    const MOST: Self = Self { memory: 1 << 20, passes: 64 };
+}
+
+/// The key that locks the master key.
+pub(super) fn locking_key(key: &Key, salt: &[u8; 16], cost: Cost, beside: &[u8; 32]) -> Result<Secret> {
+    match key {
+        Key::Beside => Ok(Zeroizing::new(*beside)),
+        Key::Passphrase(passphrase) => {
+            let wrong = || Fault::new(Kind::Damaged, "the journal's lock makes no sense");
+            if cost.memory > Cost::MOST.memory || cost.passes > Cost::MOST.passes {
+                return Err(wrong());
+            }
+            let mut out = Zeroizing::new([0; 32]);
+            let params = Params::new(cost.memory, cost.passes, 1, Some(out.len())).map_err(|_| wrong())?;
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+                .hash_password_into(passphrase.0.as_bytes(), salt, &mut out[..])
+                .map_err(|_| wrong())?;
+            Ok(out)
+        }
+        Key::Token(path) => Ok(derived(&*read_token(path)?, salt, b"outrider token")),
+    }
+}
+
+/// A key made of another one, for one purpose.
+pub(super) fn derived(secret: &[u8], salt: &[u8], purpose: &[u8]) -> Secret {
+    struct Length;
+    impl KeyType for Length {
+        fn len(&self) -> usize {
+            32
+        }
+    }
+    let mut out = Zeroizing::new([0; 32]);
+    hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
+        .extract(secret)
+        .expand(&[purpose], Length)
+        .and_then(|made| made.fill(&mut out[..]))
+        .expect("SHA-256 gives up to 8160 bytes");
+    out
+}
+
+/// Bytes that nobody can guess.
+///
+/// # Errors
+/// The operating system has no randomness to give.
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Fault::new(Kind::Unavailable, "the operating system gives no random bytes"))?;
+    Ok(bytes)
+}
+
+/// How a token's one line begins, so that another file is not taken for one.
+const TOKEN: &str = "outrider-token-1 ";
+
+/// Makes a key file: random bytes in a line of text, readable by its owner only.
+///
+/// # Errors
+/// The file is there already, or cannot be written.
+pub fn make_token(path: &Path) -> Result<()> {
+    let secret = Zeroizing::new(random::<32>()?);
+    let digits: Zeroizing<String> = Zeroizing::new(secret.iter().map(|byte| format!("{byte:02x}")).collect());
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(TOKEN.as_bytes())?;
+            file.write_all(digits.as_bytes())?;
+            file.write_all(b"\n")?;
+            file.sync_all()
+        })
+        .map_err(|error| {
+            let there = error.kind() == std::io::ErrorKind::AlreadyExists;
+            let fault = Fault::io("cannot make the key file", path, error);
+            if there {
+                fault.remedy("Name another file: one that is there may be the only key of a journal")
+            } else {
+                fault
+            }
+        })
+}
+
+fn read_token(path: &Path) -> Result<Secret> {
+    let mut text = Zeroizing::new(String::new());
+    File::open(path).and_then(|file| file.take(4096).read_to_string(&mut text)).map_err(|error| {
+        Fault::io("cannot read the key file", path, error).remedy("Put the token in that the journal is locked with")
+    })?;
+    let wrong = || {
+        Fault::new(Kind::Damaged, "this is no key file")
+            .at(path.display())
+            .remedy("Name the file that outrider journal token made")
+    };
+    let digits = text.trim_end().strip_prefix(TOKEN).filter(|digits| digits.len() == 64 && digits.is_ascii());
+    let digits = digits.ok_or_else(wrong)?;
+    let mut secret = Zeroizing::new([0; 32]);
+    for (index, byte) in secret.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[index * 2..index * 2 + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passphrase_is_the_first_line_of_a_file_and_not_short() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("passphrase");
+        for (text, good) in [
+            ("correct horse battery\nstaple\n", true),
+            ("correct horse battery\r\n", true),
+            ("elevenchars", false),
+            ("", false),
+        ] {
+            std::fs::write(&path, text).expect("written");
+            let read = Passphrase::from_file(&path);
+            assert_eq!(read.is_ok(), good, "{text:?}");
+            match read {
+                Ok(read) => {
+                    assert_eq!(&**read.0, "correct horse battery");
+                    assert!(!format!("{:?}", Key::Passphrase(read)).contains("horse"));
+                }
+                Err(fault) => assert!(fault.to_string().contains("12 characters"), "{fault}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_is_made_once_read_by_its_owner_and_told_from_other_files() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        make_token(&one).expect("made");
+        make_token(&other).expect("made");
+        assert_ne!(*read_token(&one).expect("read"), *read_token(&other).expect("read"));
+        assert_eq!(std::fs::metadata(&one).expect("there").permissions().mode() & 0o777, 0o600);
+        assert!(make_token(&one).expect_err("it is there").to_string().contains("Name another file"));
+        let good = std::fs::read_to_string(&one).expect("text");
+        for text in
+            ["", "hello", &good[..good.len() - 2], &good.replace('-', "_"), &format!("{TOKEN}{}", "é".repeat(32))]
+        {
+            std::fs::write(&other, text).expect("written");
+            assert_eq!(read_token(&other).expect_err("no token").kind(), Kind::Damaged, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_lock_that_asks_for_all_the_memory_is_refused() {
+        let passphrase = Passphrase::new(Zeroizing::new("correct horse battery".into())).expect("long enough");
+        for cost in [Cost { memory: u32::MAX, passes: 1 }, Cost { memory: 64, passes: u32::MAX }] {
+            let key = Key::Passphrase(passphrase.clone());
+            assert_eq!(locking_key(&key, &[0; 16], cost, &[0; 32]).expect_err("refused").kind(), Kind::Damaged);
+        }
+    }
+}
