@@ -142,6 +142,8 @@ pub struct Journal {
     pub keep_unsent_h: u32,
     /// Verdicts, faults and notes, hours.
     pub keep_events_h: u32,
+    /// Who did what with the journal, hours; then only the hashes of the audit chain are left.
+    pub keep_audit_h: u32,
     /// What unlocks it.
     pub key: Key,
 }
@@ -161,7 +163,7 @@ pub enum Key {
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { keep_reads_h: 24, keep_hits_h: 168, keep_unsent_h: 720, keep_events_h: 2160, key: Key::Unprotected }
+        Self { keep_reads_h: 24, keep_hits_h: 168, keep_unsent_h: 720, keep_events_h: 2160, keep_audit_h: 17_520, key: Key::Unprotected }
     }
 }
 
@@ -259,6 +261,7 @@ impl Config {
             ("keep_hits_h", keep.keep_hits_h),
             ("keep_unsent_h", keep.keep_unsent_h),
             ("keep_events_h", keep.keep_events_h),
+            ("keep_audit_h", keep.keep_audit_h),
         ] {
             if !(1..=LONGEST_H).contains(&hours) {
                 return Err(format!("{name} is {hours}, must be 1 to {LONGEST_H} hours (ten years)"));
