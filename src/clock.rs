@@ -55,6 +55,11 @@ pub fn plausible(utc: DateTime<Utc>) -> bool {
     utc.timestamp() >= EARLIEST
 }
 
+/// The same of a day, counted from 1970.
+pub fn plausible_day(day: i32) -> bool {
+    i64::from(day) * 86_400 >= EARLIEST
+}
+
 /// A clock that rooms share.
 pub type Shared = Arc<dyn Clock>;
 

@@ -151,6 +151,8 @@ pub struct Journal {
     pub keep_unsent_h: u32,
     /// Verdicts, faults and notes, hours.
     pub keep_events_h: u32,
+    /// Who did what with the journal, hours; then only the hashes of the audit chain are left.
+    pub keep_audit_h: u32,
     /// What unlocks it.
     pub key: Key,
 }
@@ -176,6 +178,7 @@ impl Default for Journal {
             longest_hits_h: None,
             keep_unsent_h: 720,
             keep_events_h: 2160,
+            keep_audit_h: 17_520,
             key: Key::Unprotected,
         }
     }
@@ -290,6 +293,7 @@ impl Config {
             ("keep_hits_h", keep.keep_hits_h),
             ("keep_unsent_h", keep.keep_unsent_h),
             ("keep_events_h", keep.keep_events_h),
+            ("keep_audit_h", keep.keep_audit_h),
         ] {
             if !(1..=LONGEST_H).contains(&hours) {
                 return Err(format!("{name} is {hours}, must be 1 to {LONGEST_H} hours (ten years)"));

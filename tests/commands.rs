@@ -294,8 +294,14 @@ fn a_unit_whose_parts_are_missing_runs_records_that_and_its_journal_is_exported_
     let data = text_of(&data);
     let verified = outrider(&["journal", "verify", "--data", data, "--json"]);
     let counts = json_lines(&verified);
-    assert_eq!(fields(&counts[0]), ["runs", "reads", "pictures", "hits", "events", "unsent", "uploaded"]);
-    let exported = outrider(&["journal", "export", "--data", data]);
+    assert_eq!(
+        fields(&counts[0]),
+        ["runs", "reads", "pictures", "hits", "events", "deeds", "flagged", "unsent", "uploaded"]
+    );
+    let why = ["--who", "1234", "--reason", "a test"];
+    let export = |more: &[&str]| outrider(&[&["journal", "export", "--data", data], &why[..], more].concat());
+    refused(&outrider(&["journal", "search", "--data", data, "AB12CDE"]), 2, &["--who", "--reason"]);
+    let exported = export(&[]);
     assert!(exported.status.success(), "{}", said(&exported));
     let lines = json_lines(&exported);
     for part in ["camera front", "receiver", "display", "lists"] {
@@ -304,9 +310,34 @@ fn a_unit_whose_parts_are_missing_runs_records_that_and_its_journal_is_exported_
         assert!(fault["kind"] == "fault" && fault["text"].as_str().is_some_and(|text| !text.is_empty()), "{fault}");
     }
     let out = folder.path().join("export");
-    let output = outrider(&["journal", "export", "--data", data, "--out", text_of(&out)]);
+    let output = export(&["--out", text_of(&out)]);
     assert!(output.status.success() && out.join("reads.jsonl").is_file(), "{}", said(&output));
-    refused(&outrider(&["journal", "export", "--data", data, "--out", text_of(&out)]), 2, &["reads.jsonl"]);
+    refused(&export(&["--out", text_of(&out)]), 2, &["reads.jsonl"]);
+    let table = export(&["--csv"]);
+    assert!(table.status.success() && printed(&table).starts_with("id,utc,"), "{}", said(&table));
+    let bundle = folder.path().join("bundle");
+    let bundle = text_of(&bundle);
+    assert!(export(&["--bundle", bundle]).status.success());
+    refused(&export(&["--bundle", bundle]), 1, &["bundle", "not there yet"]);
+    let people = printed(&outrider(&["journal", "verify", "--data", data]));
+    let signer = people.trim_end().rsplit(' ').next().expect("the unit's key").to_owned();
+    let check = |signer: &str| outrider(&["journal", "verify", "--bundle", bundle, "--signer", signer]);
+    assert!(check(&signer).status.success(), "{}", said(&check(&signer)));
+    refused(&check("00"), 1, &["signed by another key"]);
+    std::fs::write(Path::new(bundle).join("reads.csv"), "").expect("written");
+    refused(&check(&signer), 1, &["reads.csv was changed"]);
+
+    let search = |plate: &str| outrider(&[&["journal", "search", "--data", data], &why[..], &[plate]].concat());
+    assert!(["AB12CDE", "AB12 CDE"].iter().all(|plate| !said(&search(plate)).contains("on record")));
+    assert!(said(&search("ab12cde")).contains("on record"), "the third time");
+    let audit = outrider(&["journal", "audit", "--data", data, "--json"]);
+    assert!(!printed(&audit).contains("AB12"), "{}", printed(&audit));
+    let deeds = json_lines(&audit);
+    let acts: Vec<_> = deeds.iter().map(|deed| deed["act"].as_str().expect("a word")).collect();
+    assert_eq!(acts[..2], ["started", "set"]);
+    assert_eq!(acts[acts.len() - 3..], ["searched"; 3]);
+    assert!(deeds.iter().filter(|deed| deed["act"] == "exported").all(|deed| deed["who"] == "1234"), "{deeds:?}");
+    assert!(printed(&outrider(&["journal", "audit", "--data", data])).contains("FLAG"));
     let purged = outrider(&["journal", "purge", "--data", data, "--no-office"]);
     assert!(purged.status.success() && printed(&purged).contains("purged 0 passes"), "{}", said(&purged));
     refused(&outrider(&["journal", "purge", "--data", data, "--keep-hits-h", "many"]), 2, &["keep-hits-h"]);
@@ -363,6 +394,16 @@ fn a_journal_is_locked_with_a_passphrase_then_with_a_token_and_erased() {
     assert!(outrider(&["journal", "erase", "--data", data, "--yes"]).status.success());
     refused(&verify(&["--key-file", token]), 1, &["there is no journal"]);
     assert!(!Path::new(data).join("journal.keys").exists());
+}
+
+#[test]
+fn the_bench_of_the_journal_loses_no_read() {
+    let output = outrider(&["bench", "journal", "--seconds", "1", "--rate", "50", "--json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let report = &json_lines(&output)[0];
+    assert_eq!(report["reads"], 50);
+    assert!(report["commit_ms"]["p99"].as_f64().is_some_and(|ms| ms > 0.0), "{report}");
+    assert!(report["bytes_per_read"].as_u64().is_some_and(|bytes| bytes > 1000), "{report}");
 }
 
 #[test]
@@ -506,10 +547,13 @@ fn every_command_has_help_with_an_example() {
         "bench hotlist",
         "bench confusions",
         "bench kernels",
+        "bench journal",
         "journal",
         "journal verify",
         "journal export",
         "journal purge",
+        "journal search",
+        "journal audit",
         "journal token",
         "journal lock",
         "journal erase",

@@ -1,17 +1,19 @@
 //! What lies on disk: one redb file, and the tables in it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
+use super::chain::{self, Act, Deed};
 use super::keyfile::{self, Use};
 use super::lock::{Key, Protection};
 use super::queue::{self, Waiting};
-use super::record::{Prepared, StoredHit, StoredRead, Which, decode, encode};
+use super::record::{Prepared, StoredDeed, StoredHit, StoredRead, Which, decode, encode};
 use super::takeover;
 use super::vault::{self, Row, Vault, day_of, key_of};
 use crate::fault::{Fault, Kind, Result};
+use crate::tag::When;
 
 /// Numbers: layout, the journal's own id, that of its keys, run, sequence, and how many rows went into and out of each table.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -39,7 +41,7 @@ const REMEDY: &str = "Name a folder on a writable disk as `data` in the configur
 pub struct Archive {
     pub(super) path: PathBuf,
     id: u64,
-    pub(super) vault: Vault,
+    pub(super) vault: Arc<Vault>,
     /// None while the disk has failed and the file could not be opened again.
     database: RwLock<Option<Database>>,
 }
@@ -55,6 +57,10 @@ impl Archive {
             .map_err(|error| Fault::io("cannot make the data folder", folder, error).remedy(REMEDY))?;
         takeover::finish(folder)?;
         let path = folder.join(FILE);
+        if !path.exists() {
+            make(&path)?;
+        }
+        // An empty file is a journal too.
         let database = Database::builder().set_cache_size(CACHE).create(&path);
         Self::unlock(folder, path, database, key)
     }
@@ -107,7 +113,7 @@ impl Archive {
             database = existing(&path).map_err(|error| cannot_open(&path, error))?;
         }
         let id = prepare(&database, vault.id()).map_err(|error| cannot_open(&path, error))?;
-        Ok(Self { path, id, vault, database: RwLock::new(Some(database)) })
+        Ok(Self { path, id, vault: Arc::new(vault), database: RwLock::new(Some(database)) })
     }
 
     /// What the journal in `folder` is locked with; `None` if there is no journal yet.
@@ -191,11 +197,17 @@ impl Archive {
     }
 
     /// Counts a start of the unit, durably; gives its number, from 1.
-    pub(super) fn count_run(&self) -> Result<u64> {
+    pub(super) fn count_run(&self, now: When) -> Result<u64> {
         self.write("cannot write to the journal", |transaction| {
-            let mut meta = transaction.open_table(META)?;
-            let run = get(&meta, "run")? + 1;
-            meta.insert("run", run)?;
+            let run = {
+                let mut meta = transaction.open_table(META)?;
+                let run = get(&meta, "run")? + 1;
+                meta.insert("run", run)?;
+                run
+            };
+            let version = format!("run {run}, version {}", env!("CARGO_PKG_VERSION"));
+            let started = Deed::of_the_unit(Act::Started, "a shift", version, now);
+            chain::append(transaction, &self.vault, vec![StoredDeed::of(started, run)])?;
             Ok(run)
         })
     }
@@ -207,7 +219,9 @@ impl Archive {
             for record in batch {
                 tables.insert(record)?;
             }
-            Ok(tables.finish()?)
+            let unsent = tables.finish()?;
+            chain::append(transaction, &self.vault, batch.iter().filter_map(Prepared::deed).collect())?;
+            Ok(unsent)
         })
     }
 
@@ -274,6 +288,14 @@ impl Archive {
         Ok(())
     }
 
+    /// A journal in a database of a test's own.
+    #[cfg(test)]
+    pub(super) fn over(database: Database, vault: Arc<Vault>) -> Result<Self> {
+        let path = PathBuf::from("rig");
+        let id = prepare(&database, vault.id()).map_err(|error| cannot_open(&path, error))?;
+        Ok(Self { path, id, vault, database: RwLock::new(Some(database)) })
+    }
+
     /// What a failed disk leaves behind.
     #[cfg(test)]
     pub(super) fn lose(&self) {
@@ -303,6 +325,25 @@ const CANNOT_OPEN: &str = "cannot open the journal";
 /// The file at `path`, which is not made.
 fn existing(path: &Path) -> Result<Database, redb::DatabaseError> {
     Database::builder().set_cache_size(CACHE).open(path)
+}
+
+/// Makes an empty database beside its place and puts it there when it is whole: killed while it is being made, a file is none
+/// that could be opened.
+fn make(path: &Path) -> Result<()> {
+    let new = path.with_extension("redb.new");
+    let cannot = |error| {
+        let fault = Fault::io("cannot make the journal", &new, error);
+        if fault.kind() == Kind::Denied { fault.remedy(REMEDY) } else { fault }
+    };
+    if new.exists() {
+        std::fs::remove_file(&new).map_err(cannot)?;
+    }
+    drop(Database::builder().set_cache_size(CACHE).create(&new).map_err(|error| cannot_open(&new, error))?);
+    std::fs::File::open(&new)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| std::fs::rename(&new, path))
+        .and_then(|()| keyfile::sync_folder(path))
+        .map_err(cannot)
 }
 
 /// What a journal says of itself, where it is one already.
@@ -357,6 +398,7 @@ pub(super) fn prepare(database: &Database, vault: u64) -> Result<u64, redb::Erro
     transaction.open_table(PICTURES)?;
     transaction.open_table(OUTBOX)?;
     transaction.open_table(RUNS)?;
+    chain::prepare(&transaction)?;
     transaction.commit()?;
     Ok(id)
 }
@@ -424,6 +466,8 @@ impl<'t> Tables<'t> {
                 self.added[EVENT].1 += 1;
                 Ok(())
             }
+            // It goes into the chain, once the rest is in.
+            Prepared::Deed(_) => Ok(()),
         }
     }
 

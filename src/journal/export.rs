@@ -22,7 +22,28 @@ impl Archive {
     /// # Errors
     /// The output or the disk fails, or the journal is damaged.
     pub fn export_jsonl(&self, output: impl Write) -> Result<u64> {
-        self.lines(output, |_| Ok(()))
+        let mut output = output;
+        self.lines(|line| writeln!(output, "{line}"), |_| Ok(()))
+    }
+
+    /// Writes the reads as CSV, a row a vehicle pass, with a header row. Gives the number of rows.
+    ///
+    /// # Errors
+    /// As [`Self::export_jsonl`].
+    pub fn export_csv(&self, output: impl Write) -> Result<u64> {
+        let cannot = |error| Fault::io(WHAT, Path::new("output"), error);
+        let mut output = csv_writer(output).map_err(cannot)?;
+        let mut rows = 0;
+        let write = |line: &Value| {
+            if line["kind"] == "read" {
+                rows += 1;
+                output.write_record(csv_row(line))?;
+            }
+            Ok(())
+        };
+        self.lines(write, |_| Ok(()))?;
+        output.flush().map_err(cannot)?;
+        Ok(rows)
     }
 
     /// Writes `reads.jsonl` and each read's newest pictures, named by the read's id, into the folder `folder`, which is
@@ -40,20 +61,28 @@ impl Archive {
             _ => Fault::io("cannot write the export", &path, error),
         })?;
         let mut output = BufWriter::new(file);
-        let lines = self.lines(&mut output, |(name, jpeg)| {
-            let path = folder.join(name);
-            std::fs::write(&path, jpeg).map_err(|error| Fault::io("cannot write a picture", &path, error))
-        })?;
+        let lines = self.lines(
+            |line| writeln!(output, "{line}"),
+            |(name, jpeg)| {
+                let path = folder.join(name);
+                std::fs::write(&path, jpeg).map_err(|error| Fault::io("cannot write a picture", &path, error))
+            },
+        )?;
         output.flush().map_err(|error| Fault::io("cannot write the export", &path, error))?;
         Ok(lines)
     }
 
-    fn lines(&self, mut output: impl Write, mut picture: impl FnMut((&str, &[u8])) -> Result<()>) -> Result<u64> {
+    /// Hands over each line, and before it its pictures.
+    pub(super) fn lines(
+        &self,
+        mut output: impl FnMut(&Value) -> std::io::Result<()>,
+        mut picture: impl FnMut((&str, &[u8])) -> Result<()>,
+    ) -> Result<u64> {
         self.read(WHAT, |transaction| {
             let mut lines = 0;
             let mut write = |line: &Value| {
                 lines += 1;
-                writeln!(output, "{line}").map_err(|error| Trouble::Other(Fault::io(WHAT, Path::new("output"), error)))
+                output(line).map_err(|error| Trouble::Other(Fault::io(WHAT, Path::new("output"), error)))
             };
             let mut hits: HashMap<(u64, u64), Vec<Value>> = HashMap::new();
             for row in transaction.open_table(HITS)?.iter()? {
@@ -109,8 +138,71 @@ impl Archive {
     }
 }
 
-fn time(us: i64) -> String {
+pub(super) fn time(us: i64) -> String {
     utc(us).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// The columns of the CSV.
+const COLUMNS: [&str; 16] = [
+    "id",
+    "utc",
+    "utc_trusted",
+    "camera",
+    "text",
+    "raw",
+    "confidence",
+    "looks",
+    "agreeing",
+    "lat",
+    "lon",
+    "position_age_s",
+    "position_stale",
+    "versions",
+    "hits",
+    "reasons",
+];
+
+/// A writer of CSV that has written the names of the columns.
+pub(super) fn csv_writer<W: Write>(output: W) -> std::io::Result<csv::Writer<W>> {
+    let mut writer = csv::Writer::from_writer(output);
+    writer.write_record(COLUMNS)?;
+    Ok(writer)
+}
+
+/// A read's line as a row.
+pub(super) fn csv_row(line: &Value) -> [String; 16] {
+    let list = |name: &str| {
+        line["hits"].as_array().into_iter().flatten().map(|hit| words(&hit[name])).collect::<Vec<_>>().join("; ")
+    };
+    let (place, versions) = (&line["place"], line["versions"].as_array().map_or(0, Vec::len) + 1);
+    [
+        words(&line["id"]),
+        words(&line["utc"]),
+        words(&line["utc_trusted"]),
+        words(&line["camera"]),
+        words(&line["text"]),
+        words(&line["raw"]),
+        words(&line["confidence"]),
+        words(&line["looks"]),
+        words(&line["agreeing"]),
+        words(&place["lat"]),
+        words(&place["lon"]),
+        words(&place["age_s"]),
+        words(&place["stale"]),
+        versions.to_string(),
+        list("list"),
+        list("reason"),
+    ]
+}
+
+/// A value as a cell. Text that a spreadsheet would take for a formula is kept from it.
+fn words(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
 }
 
 /// `number` with as many digits as mean something.

@@ -103,11 +103,28 @@ pub(super) enum Use {
     Hits = 2,
     /// Verdicts, faults and notes of a day.
     Events = 3,
+    /// Records of the audit chain of a day.
+    Deeds = 4,
+    /// What the audit chain is kept with, for good.
+    Chain = 5,
 }
 
 impl Use {
+    /// What it seals, in words.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Reads => "reads",
+            Self::Hits => "hits",
+            Self::Events => "verdicts, faults and notes",
+            Self::Deeds => "audit records",
+            Self::Chain => "the audit chain",
+        }
+    }
+
     fn of(byte: u8) -> Option<Self> {
-        [Self::Reads, Self::Hits, Self::Events].into_iter().find(|purpose| *purpose as u8 == byte)
+        [Self::Reads, Self::Hits, Self::Events, Self::Deeds, Self::Chain]
+            .into_iter()
+            .find(|purpose| *purpose as u8 == byte)
     }
 }
 

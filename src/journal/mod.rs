@@ -6,6 +6,8 @@
 //! person is sealed there, under keys that [`Key`] unlocks; see docs/design/journal.md.
 
 mod archive;
+mod bundle;
+mod chain;
 mod export;
 mod keyfile;
 mod lock;
@@ -21,13 +23,19 @@ mod writer;
 #[cfg(test)]
 mod at_rest;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod rig;
 #[cfg(test)]
 mod tests;
 
 pub use archive::Archive;
+pub use bundle::{Bundle, verify_bundle};
+pub use chain::{Act, Deed, Noted};
 pub use lock::{Key, Passphrase, Protection, make_token};
-pub use purge::{Keep, Purged};
+pub use purge::{Keep, Purged, Report};
 pub use queue::{Item, ItemKind};
 pub use record::Record;
 pub use search::Passed;

@@ -2,14 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use redb::ReadableTable;
 use serde::Serialize;
 
 use super::archive::{Archive, EVENTS, HITS, META, OUTBOX, PICTURES, READS, RUNS, Trouble, get};
+use super::chain::{Act, Deed};
+use super::keyfile::Use;
 use super::queue::Waiting;
 use super::record::{StoredEvent, StoredHit, StoredRead, utc};
-use super::vault::{Row, key_of};
+use super::vault::{Row, Used, day_of, key_of};
 use crate::clock;
 use crate::config;
 use crate::fault::Result;
@@ -26,6 +28,21 @@ pub struct Purged {
     pub unsent: u64,
     /// Verdicts, faults and notes.
     pub events: u64,
+}
+
+/// What a retention pass took away and destroyed, and what it left though its time is over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The counts.
+    pub purged: Purged,
+    /// Pictures of the passes that went.
+    pub pictures: u64,
+    /// The day keys that were destroyed before their data: what for, and of which day.
+    pub keys: Vec<(&'static str, NaiveDate)>,
+    /// Passes that stay since a hit is on them.
+    pub pinned: u64,
+    /// Passes that stay since the office does not have them in full.
+    pub waiting: u64,
 }
 
 /// How long things are kept.
@@ -57,19 +74,35 @@ impl Archive {
     /// # Errors
     /// The disk fails, or the journal is damaged. What was taken away until then stays away.
     pub fn purge(&self, now: When, keep: &Keep) -> Result<Purged> {
-        let mut purged = Purged::default();
+        self.purge_and_tell(now, keep).map(|report| report.purged)
+    }
+
+    /// The same, and tells what went and why.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn purge_and_tell(&self, now: When, keep: &Keep) -> Result<Report> {
+        let mut report = Report::default();
         if !now.trusted && !self.believes(now.utc)? {
-            return Ok(purged);
+            return Ok(report);
         }
         let runs = self.see_runs(now.utc)?;
-        self.destroy_keys(now.utc, keep, &runs)?;
+        let destroyed = self.destroy_keys(now.utc, keep, &runs)?;
+        report.keys = destroyed.into_iter().map(|(purpose, day)| (purpose.words(), date(day))).collect();
         loop {
             let due = self.due(now.utc, keep, &runs, AT_ONCE)?;
             if due.hits.is_empty() && due.reads.is_empty() && due.events.is_empty() {
+                (report.pinned, report.waiting) = (due.pinned, due.kept_waiting);
+                if report.purged != Purged::default() {
+                    let Purged { reads, hits, events, unsent } = report.purged;
+                    let detail = format!("{reads} passes, {hits} hits and {events} events; {unsent} were never sent");
+                    self.note(Deed::of_the_unit(Act::Purged, "their time was over", detail, now))?;
+                }
                 self.vault.swept();
-                return Ok(purged);
+                return Ok(report);
             }
-            self.take_away(&due)?;
+            report.pictures += self.take_away(&due)?;
+            let purged = &mut report.purged;
             purged.hits += due.hits.len() as u64;
             purged.reads += due.reads.len() as u64;
             purged.events += due.events.len() as u64;
@@ -79,8 +112,14 @@ impl Archive {
 
     /// Destroys the day keys of which everything is to go now: first the key, then the data. Should the unit die in between,
     /// the rows cannot be read any more, and the next pass takes them away.
-    fn destroy_keys(&self, now: DateTime<Utc>, keep: &Keep, runs: &HashMap<u64, DateTime<Utc>>) -> Result<()> {
-        let uses = self.vault.uses();
+    fn destroy_keys(
+        &self,
+        now: DateTime<Utc>,
+        keep: &Keep,
+        runs: &HashMap<u64, DateTime<Utc>>,
+    ) -> Result<Vec<(Use, i32)>> {
+        // Within a transaction: whatever was sealed by then is committed, so that the look below sees it.
+        let uses = self.write("cannot look through the journal", |_| Ok(self.vault.uses()))?;
         let due = self.due(now, keep, runs, usize::MAX)?;
         let (passes, hits): (HashSet<_>, HashSet<_>) =
             (due.reads.iter().copied().collect(), due.hits.iter().copied().collect());
@@ -105,14 +144,22 @@ impl Archive {
             }
             Ok(())
         })?;
-        let dead: Vec<u32> = uses.keys().copied().filter(|id| !wanted.contains(id)).collect();
+        // Records of the audit chain stay, as hashes that nobody can read any more.
+        let deeds_before = now.checked_sub_signed(TimeDelta::hours(keep.hours.keep_audit_h.into()));
+        let deeds_before = deeds_before.map_or(i32::MIN, |before| day_of(before.timestamp_micros()));
+        let over = |id: &u32, used: &Used| match used.purpose {
+            Use::Reads | Use::Hits | Use::Events => !wanted.contains(id),
+            // One that was written by a clock that had not been set stays.
+            Use::Deeds => used.day < deeds_before && clock::plausible_day(used.day),
+            Use::Chain => false,
+        };
+        let dead: Vec<u32> = uses.iter().filter(|(id, used)| over(id, used)).map(|(id, _)| *id).collect();
         if dead.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         // Within a transaction, so that nobody is sealing with one of them meanwhile.
         self.write("cannot destroy the keys of what is to go", |_| {
-            self.vault.destroy(&dead, &uses).map_err(Trouble::Other)?;
-            Ok(())
+            self.vault.destroy(&dead, &uses).map_err(Trouble::Other)
         })
     }
 
@@ -226,7 +273,7 @@ impl Archive {
                 }
                 let (key, value) = row?;
                 let (run, pass, version) = key.value();
-                if version > 0 || wanted.contains(&(run, pass)) {
+                if version > 0 {
                     continue;
                 }
                 let Some(read) = self.decoded::<StoredRead>(Row::Read(run, pass, version), value.value())? else {
@@ -234,7 +281,14 @@ impl Archive {
                     continue;
                 };
                 let at = time(&read);
-                if at < reads_before && (!due.waiting.contains(&(run, pass)) || given_up(at)) {
+                if at >= reads_before {
+                    continue;
+                }
+                if wanted.contains(&(run, pass)) {
+                    due.pinned += 1;
+                } else if due.waiting.contains(&(run, pass)) && !given_up(at) {
+                    due.kept_waiting += 1;
+                } else {
                     due.reads.push((run, pass));
                 }
             }
@@ -256,7 +310,8 @@ impl Archive {
         })
     }
 
-    fn take_away(&self, due: &Due) -> Result<()> {
+    /// Gives how many pictures went.
+    fn take_away(&self, due: &Due) -> Result<u64> {
         self.write("cannot take old records away", |transaction| {
             let mut reads = transaction.open_table(READS)?;
             let mut pictures = transaction.open_table(PICTURES)?;
@@ -307,7 +362,7 @@ impl Archive {
                 let before = get(&meta, name)?;
                 meta.insert(name, before + out)?;
             }
-            Ok(())
+            Ok(pictures_out)
         })
     }
 }
@@ -321,6 +376,14 @@ struct Due {
     waiting: HashSet<(u64, u64)>,
     /// Hits that wait for it.
     waiting_hits: HashSet<u64>,
+    /// Passes beyond the time of reads that a hit keeps, and that the office is still to get.
+    pinned: u64,
+    kept_waiting: u64,
+}
+
+/// A day as people write it.
+fn date(day: i32) -> NaiveDate {
+    NaiveDate::default() + TimeDelta::days(day.into())
 }
 
 impl Due {

@@ -10,6 +10,7 @@ use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 use prost::Message;
 
+use super::chain::{Act, Deed};
 use crate::hotlist::Hit;
 use crate::plate::ALPHABET;
 use crate::recognise::{Character, ReadId, Thumbnail};
@@ -64,6 +65,8 @@ pub enum Record {
         /// When.
         when: When,
     },
+    /// Something that goes into the audit chain.
+    Deed(Box<Deed>),
     /// Anything else worth knowing: "started", "list pnc is at revision 7".
     Note {
         /// In words.
@@ -284,6 +287,51 @@ pub(super) struct StoredFault {
     pub(super) text: String,
 }
 
+/// A record of the audit chain.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StoredDeed {
+    #[prost(sint64, tag = "1")]
+    pub(super) utc_us: i64,
+    #[prost(bool, tag = "2")]
+    pub(super) utc_trusted: bool,
+    #[prost(uint64, tag = "3")]
+    pub(super) run: u64,
+    #[prost(string, tag = "4")]
+    pub(super) act: String,
+    #[prost(string, tag = "5")]
+    pub(super) who: String,
+    #[prost(string, tag = "6")]
+    pub(super) reason: String,
+    #[prost(string, tag = "7")]
+    pub(super) case: String,
+    #[prost(string, tag = "8")]
+    pub(super) detail: String,
+    /// The keyed hash of the plate that it was about.
+    #[prost(bytes = "vec", tag = "9")]
+    pub(super) subject: Vec<u8>,
+    /// The same person has looked up the same plate again and again without a case number.
+    #[prost(bool, tag = "10")]
+    pub(super) flagged: bool,
+}
+
+impl StoredDeed {
+    /// Not yet what is stored: the plate is hashed within the transaction, where the key is.
+    pub(super) fn of(deed: Deed, run: u64) -> Self {
+        Self {
+            utc_us: deed.when.utc.timestamp_micros(),
+            utc_trusted: deed.when.trusted,
+            run,
+            act: deed.act.word().into(),
+            who: deed.who,
+            reason: deed.reason,
+            case: deed.case.unwrap_or_default(),
+            detail: deed.detail,
+            subject: deed.plate.unwrap_or_default().into_bytes(),
+            flagged: false,
+        }
+    }
+}
+
 /// A picture as it is uploaded: it says whose it is.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SentPicture {
@@ -327,9 +375,30 @@ pub(super) enum Prepared {
     Read { read: StoredRead, pictures: Vec<(Which, Vec<u8>)> },
     Hit(Box<StoredHit>),
     Event(StoredEvent),
+    Deed(StoredDeed),
 }
 
 impl Prepared {
+    /// What of this goes into the audit chain.
+    pub(super) fn deed(&self) -> Option<StoredDeed> {
+        match self {
+            Self::Deed(deed) => Some(deed.clone()),
+            Self::Event(StoredEvent { what: Some(What::Verdict(verdict)), utc_us, utc_trusted, run }) => {
+                Some(StoredDeed {
+                    utc_us: *utc_us,
+                    utc_trusted: *utc_trusted,
+                    run: *run,
+                    act: Act::Judged.word().into(),
+                    who: "the crew".into(),
+                    reason: "an alert".into(),
+                    detail: format!("read {}-{}, {}: {}", verdict.run, verdict.pass, verdict.list, verdict.verdict),
+                    ..StoredDeed::default()
+                })
+            }
+            _ => None,
+        }
+    }
+
     /// Compresses and encodes `record`, which run `run` of the journal `journal` made.
     pub(super) fn new(record: Record, journal: u64, run: u64) -> Self {
         let event = |when: When, what| {
@@ -366,6 +435,7 @@ impl Prepared {
                 )
             }
             Record::Fault { part, text, when } => event(when, What::Fault(StoredFault { part, text })),
+            Record::Deed(deed) => Self::Deed(StoredDeed::of(*deed, run)),
             Record::Note { text, when } => event(when, What::Note(text)),
         }
     }

@@ -344,6 +344,7 @@ fn a_keep_time_longer_than_time_itself_keeps_everything() {
         longest_hits_h: None,
         keep_unsent_h: u32::MAX,
         keep_events_h: u32::MAX,
+        keep_audit_h: u32::MAX,
         ..config::Journal::default()
     };
     assert_eq!(journal.purge(hour(9999), &Keep::new(hours, false)).expect("purged"), Purged::default());

@@ -35,6 +35,10 @@ pub(super) enum Row {
     Hit(u64),
     /// Sequence.
     Event(u64),
+    /// Number.
+    Deed(u64),
+    /// What the audit chain is kept with.
+    Chain(u8),
 }
 
 impl std::fmt::Display for Row {
@@ -44,6 +48,8 @@ impl std::fmt::Display for Row {
             Self::Picture(run, pass, ..) => write!(f, "a picture of read {run}-{pass}"),
             Self::Hit(sequence) => write!(f, "hit {sequence}"),
             Self::Event(sequence) => write!(f, "event {sequence}"),
+            Self::Deed(number) => write!(f, "record {number} of the audit chain"),
+            Self::Chain(part) => write!(f, "part {part} of what the audit chain is kept with"),
         }
     }
 }
@@ -60,6 +66,8 @@ impl Row {
             Self::Picture(run, pass, version, which) => numbers(into, 2, &[run, pass, version.into(), which.into()]),
             Self::Hit(sequence) => numbers(into, 3, &[sequence]),
             Self::Event(sequence) => numbers(into, 4, &[sequence]),
+            Self::Deed(number) => numbers(into, 5, &[number]),
+            Self::Chain(part) => numbers(into, 6, &[part.into()]),
         }
     }
 }
@@ -96,6 +104,15 @@ struct State {
     gone: HashSet<u32>,
     /// Slots of destroyed keys of which no row is left.
     free: Vec<usize>,
+}
+
+/// A key, and how often it was used since the start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Used {
+    pub(super) purpose: Use,
+    /// Days since 1970.
+    pub(super) day: i32,
+    pub(super) times: u64,
 }
 
 struct DayKey {
@@ -241,18 +258,26 @@ impl Vault {
         Some((slot.purpose, slot.day))
     }
 
-    /// The day keys that are there, and how often each was used: what [`Self::destroy`] is to be told.
-    pub(super) fn uses(&self) -> HashMap<u32, u64> {
-        self.look().keys.iter().map(|(id, day)| (*id, day.uses)).collect()
+    /// The keys that are there, and how often each was used: what [`Self::destroy`] is to be told.
+    pub(super) fn uses(&self) -> HashMap<u32, Used> {
+        let state = self.look();
+        let used = state.keys.iter().filter_map(|(id, key)| {
+            let slot = state.slots.get(key.index)?.as_ref()?;
+            Some((*id, Used { purpose: slot.purpose, day: slot.day, times: key.uses }))
+        });
+        used.collect()
     }
 
     /// Destroys the named keys, on disk before this returns; one that has been used since `uses` were counted stays. Gives
     /// what each was for, and its day.
-    pub(super) fn destroy(&self, ids: &[u32], uses: &HashMap<u32, u64>) -> Result<Vec<(Use, i32)>> {
+    pub(super) fn destroy(&self, ids: &[u32], uses: &HashMap<u32, Used>) -> Result<Vec<(Use, i32)>> {
         let mut state = self.change();
         let mut dead = Vec::new();
         for id in ids {
-            let Some(day) = state.keys.get(id).filter(|day| uses.get(id) == Some(&day.uses)) else { continue };
+            let Some(day) = state.keys.get(id).filter(|day| uses.get(id).is_some_and(|used| used.times == day.uses))
+            else {
+                continue;
+            };
             if let Some(slot) = state.slots.get(day.index).copied().flatten() {
                 dead.push((day.index, Slot { nonce: [0; NONCE_LEN], wrapped: None, ..slot }));
             }
@@ -270,10 +295,15 @@ impl Vault {
         Ok(dead.into_iter().map(|(_, slot)| (slot.purpose, slot.day)).collect())
     }
 
-    /// No row of a destroyed key is left: their slots may be used again.
+    /// No row of a destroyed key is left, but for records of the audit chain, which stay: the slots of the others may be used
+    /// again.
     pub(super) fn swept(&self) {
         let mut state = self.change();
-        let dead = state.slots.iter().enumerate().filter(|(_, slot)| slot.is_some_and(|slot| slot.wrapped.is_none()));
+        let dead = state
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.is_some_and(|slot| slot.wrapped.is_none() && slot.purpose != Use::Deeds));
         state.free = dead.map(|(index, _)| index).collect();
     }
 

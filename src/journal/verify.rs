@@ -6,6 +6,7 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use serde::Serialize;
 
 use super::archive::{Archive, EVENTS, HITS, META, OUTBOX, PICTURES, READS, Trouble, get};
+use super::chain;
 use super::queue::{Payload, Waiting};
 use super::record::{StoredEvent, StoredHit, StoredRead};
 use super::vault::Row;
@@ -24,6 +25,10 @@ pub struct Verified {
     pub hits: u64,
     /// Verdicts, faults and notes.
     pub events: u64,
+    /// Records of the audit chain.
+    pub deeds: u64,
+    /// Of these: the same person has looked up the same plate again and again without a case number.
+    pub flagged: u64,
     /// Things that wait for the office.
     pub unsent: u64,
     /// Things that the office has stored, ever.
@@ -31,7 +36,7 @@ pub struct Verified {
 }
 
 impl Archive {
-    /// Unseals and decodes every record, follows every reference, and compares what is there with what was counted.
+    /// Unseals and decodes every record, follows every reference and the audit chain, and compares what is there with what was counted.
     ///
     /// # Errors
     /// The first thing that is wrong, by its number; or the disk fails.
@@ -41,7 +46,10 @@ impl Archive {
             let (reads, pictures) = (transaction.open_table(READS)?, transaction.open_table(PICTURES)?);
             let (hits, events) = (transaction.open_table(HITS)?, transaction.open_table(EVENTS)?);
             let outbox = transaction.open_table(OUTBOX)?;
+            let chain = chain::verify(transaction, &self.vault)?;
             let found = Verified {
+                deeds: chain.deeds,
+                flagged: chain.flagged,
                 runs: get(&meta, "run")?,
                 uploaded: get(&meta, "uploaded")?,
                 reads: reads.len()?,

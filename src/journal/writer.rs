@@ -99,7 +99,7 @@ impl Journal {
     /// not unlock it.
     pub fn open_with(folder: &Path, key: &Key, clock: clock::Shared) -> Result<Self> {
         let archive = Arc::new(Archive::open(folder, key)?);
-        let run = archive.count_run()?;
+        let run = archive.count_run(When { utc: clock.utc(), trusted: false })?;
         let shared = Arc::new(Shared::default());
         shared.unsent.store(archive.unsent()?, Ordering::Relaxed);
         let (queue, commands) = mpsc::sync_channel(QUEUE);

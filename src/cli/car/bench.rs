@@ -2,6 +2,7 @@
 
 mod confusions;
 mod hotlist;
+mod journal;
 mod made_up;
 mod simulation;
 
@@ -25,6 +26,7 @@ use crate::recognise::{Models, Network, Passes, Recogniser, Role, Timings};
 ///              frames, peak memory; as a ratio to the video's own speed
 ///   hotlist    a made-up list of so many entries: import, size, start-up, matching, changes; the same in SQLite
 ///   confusions what the reader takes characters for, on labelled photographs
+///   journal    reads with pictures at a steady rate: time to the disk, bytes a read, memory
 ///   kernels    each layer of the networks in GFLOP/s, against the machine's own 1024-cubed matrix product
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -77,6 +79,24 @@ enum What {
         #[arg(required = true, value_name = "LABELS")]
         labels: Vec<PathBuf>,
     },
+    /// Reads with pictures at a steady rate, sealed and committed
+    ///
+    /// Example: outrider bench journal --seconds 600 --json
+    #[command(verbatim_doc_comment)]
+    Journal {
+        /// For how long
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        seconds: u64,
+        /// Reads a second
+        #[arg(long, value_name = "N", default_value_t = 200)]
+        rate: u64,
+        /// Where the journal is made; default: the system's folder for such files
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+        /// Print one JSON object on standard output and nothing else
+        #[arg(long)]
+        json: bool,
+    },
     /// The networks' layers, and what the machine can do
     ///
     /// Example: outrider bench kernels --json
@@ -102,6 +122,9 @@ impl Bench {
                 hotlist::run(&hotlist::Options { entries: entries.max(1000), simulate, folder, json })
             }
             What::Confusions { split, labels } => confusions::run(&labels, &split),
+            What::Journal { seconds, rate, folder, json } => {
+                journal::run(&journal::Options { seconds: seconds.max(1), rate: rate.max(1), folder, json })
+            }
             What::Kernels { json } => kernels(json),
         }
     }
@@ -231,7 +254,16 @@ fn show(json: bool, report: &Value) -> Result<()> {
 
 /// The most memory that this process ever had resident, bytes; Linux only.
 pub(super) fn peak_memory() -> Option<u64> {
+    of_memory("VmHWM:")
+}
+
+/// What this process has resident now, bytes; Linux only.
+pub(super) fn memory() -> Option<u64> {
+    of_memory("VmRSS:")
+}
+
+fn of_memory(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }

@@ -6,9 +6,10 @@ use super::unlock::Unlock;
 use crate::clock::{RealClock, Shared};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::{Applied, Entry, Hotlist as Store, ImportOptions, Mark, Precision, Priority};
-use crate::journal::Archive;
+use crate::journal::{Act, Archive, Deed, Passed};
 use crate::plate::Vrm;
 use crate::sync::identity::lists_key;
+use crate::tag::When;
 
 /// Import, apply, list and look up hotlists.
 ///
@@ -72,6 +73,9 @@ enum Command {
         json: bool,
         /// The VRM, or a pattern: ? for one character, * for any number
         mark: String,
+        /// Collar number of whoever makes the entry, for the audit chain
+        #[arg(long, value_name = "NUMBER")]
+        who: Option<String>,
         #[command(flatten)]
         unlock: Unlock,
     },
@@ -128,6 +132,21 @@ enum Command {
     },
 }
 
+/// Prints a vehicle that passed.
+pub(super) fn print_passed(passed: &Passed, json: bool) {
+    let time = passed.utc.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    if json {
+        let (lat, lon) = passed.place.unzip();
+        println!(
+            "{}",
+            serde_json::json!({"passed": passed.id.to_string(), "text": passed.text, "utc": time, "camera": passed.camera, "lat": lat, "lon": lon})
+        );
+    } else {
+        let place = passed.place.map_or_else(|| "no position".to_owned(), |(lat, lon)| format!("{lat:.5} {lon:.5}"));
+        println!("passed {time}  {:<10} camera {}  {place}", passed.text, passed.camera);
+    }
+}
+
 impl Hotlist {
     pub(super) fn run(self) -> Result<()> {
         let clock = RealClock::shared();
@@ -163,7 +182,7 @@ impl Hotlist {
                     }
                 }
             }
-            Command::Add { reason, expires, action, priority, json, mark, unlock } => {
+            Command::Add { reason, expires, action, priority, json, mark, who, unlock } => {
                 let wrong = |what: String, remedy: &str| Fault::new(Kind::Usage, what).remedy(remedy);
                 let parsed = parse(&mark)?;
                 let now = clock.utc();
@@ -172,7 +191,7 @@ impl Hotlist {
                 })?;
                 let priority = Priority::parse(&priority)
                     .ok_or_else(|| wrong(format!("{priority:?} is no priority"), "Use high, medium or low"))?;
-                let fits = parsed.fitting();
+                let (fits, parsed_mark, why) = (parsed.fitting(), parsed.to_string(), reason.clone());
                 // Whoever cannot open the journal learns it before the entry is taken up.
                 let key = unlock.key(&self.data)?;
                 let entry = Entry {
@@ -186,7 +205,19 @@ impl Hotlist {
                 };
                 let list = open(&self.data, clock)?.add_own(entry, now)?;
                 let passed = match Archive::open_existing(&self.data, &key) {
-                    Ok(journal) => journal.passed(fits)?,
+                    Ok(journal) => {
+                        let deed = Deed {
+                            act: Act::Entered,
+                            who: who.unwrap_or_else(|| "nobody that was named".into()),
+                            reason: why,
+                            case: None,
+                            plate: Some(parsed_mark),
+                            detail: "an entry on the crew's list; the reads were looked through for it".into(),
+                            when: When { utc: now, trusted: false },
+                        };
+                        journal.note(deed)?;
+                        journal.passed(fits)?
+                    }
                     Err(fault) if fault.kind() == Kind::Missing => Vec::new(),
                     Err(fault) => return Err(fault),
                 };
@@ -200,19 +231,7 @@ impl Hotlist {
                     );
                 }
                 for passed in passed {
-                    let time = passed.utc.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-                    if json {
-                        let (lat, lon) = passed.place.unzip();
-                        println!(
-                            "{}",
-                            serde_json::json!({"passed": passed.id.to_string(), "text": passed.text, "utc": time, "camera": passed.camera, "lat": lat, "lon": lon})
-                        );
-                    } else {
-                        let place = passed
-                            .place
-                            .map_or_else(|| "no position".to_owned(), |(lat, lon)| format!("{lat:.5} {lon:.5}"));
-                        println!("passed {time}  {:<10} camera {}  {place}", passed.text, passed.camera);
-                    }
+                    print_passed(&passed, json);
                 }
             }
             Command::Apply { identity, file } => {

@@ -7,12 +7,13 @@ use super::unlock::{self, Unlock};
 use crate::clock::RealClock;
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
-use crate::journal::{Archive, Keep, Key, Passphrase, Protection, make_token};
+use crate::hotlist::Mark;
+use crate::journal::{Act, Archive, Bundle, Deed, Keep, Key, Passphrase, Protection, make_token, verify_bundle};
 use crate::tag::When;
 
-/// Verify, export, purge, lock and erase the journal.
+/// Verify, search, export, purge, lock and erase the journal.
 ///
-/// Example: outrider journal export --data /var/lib/outrider --out export
+/// Example: outrider journal verify --data /var/lib/outrider
 ///
 /// The unit must not be running on the same data folder.
 #[derive(clap::Args)]
@@ -29,23 +30,65 @@ pub(super) struct Journal {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Decode every record, follow every reference and compare the counters
+    /// Decode every record, follow every reference and the audit chain, and compare the counters; or check a bundle
     ///
     /// Example: outrider journal verify --data /var/lib/outrider
+    ///
+    /// With --bundle an evidence bundle is checked, without the unit: outrider journal verify --bundle DIR. Give the
+    /// unit's key with --signer, as this command prints it at the unit; without, the bundle only vouches for itself.
     #[command(verbatim_doc_comment)]
     Verify {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+        /// Check this evidence bundle
+        #[arg(long, value_name = "FOLDER")]
+        bundle: Option<PathBuf>,
+        /// The key that must have signed the bundle, hexadecimal
+        #[arg(long, value_name = "KEY", requires = "bundle")]
+        signer: Option<String>,
     },
-    /// Write reads, hits, verdicts and faults as JSON lines, or with --out as a folder with pictures
+    /// Write reads, hits, verdicts and faults; who did so, and why, goes into the audit chain first
     ///
-    /// Example: outrider journal export --data /var/lib/outrider --out export
+    /// Example: outrider journal export --data /var/lib/outrider --who 1234 --reason "case review" --bundle evidence
+    ///
+    /// JSON lines on standard output; with --csv the reads as CSV; with --out a folder with pictures; with --bundle a folder
+    /// with pictures, CSV, a report and a signed list of its files, which outrider journal verify --bundle checks.
     #[command(verbatim_doc_comment)]
     Export {
-        /// The folder, made; it must not hold an export yet. Left out: JSON lines on standard output
-        #[arg(long, value_name = "FOLDER")]
+        #[command(flatten)]
+        why: Taken,
+        /// The folder, made; it must not hold an export yet
+        #[arg(long, value_name = "FOLDER", conflicts_with_all = ["csv", "bundle"])]
         out: Option<PathBuf>,
+        /// A row a read, on standard output
+        #[arg(long, conflicts_with = "bundle")]
+        csv: bool,
+        /// The folder of an evidence bundle, made; it must not be there yet
+        #[arg(long, value_name = "FOLDER")]
+        bundle: Option<PathBuf>,
+    },
+    /// Look the reads through for a VRM or a pattern; who did so, and why, goes into the audit chain first
+    ///
+    /// Example: outrider journal search --data /var/lib/outrider --who 1234 --reason "seen near the scene" "AB1? CDE"
+    #[command(verbatim_doc_comment)]
+    Search {
+        #[command(flatten)]
+        why: Why,
+        /// The VRM, or a pattern: ? for one character, * for any number
+        mark: String,
+        /// Print JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the audit chain: who did what, when and why
+    ///
+    /// Example: outrider journal audit --data /var/lib/outrider
+    #[command(verbatim_doc_comment)]
+    Audit {
+        /// Print JSON lines
+        #[arg(long)]
+        json: bool,
     },
     /// Delete what is beyond its retention; what the office is still to get is kept on
     ///
@@ -70,6 +113,15 @@ enum Command {
         /// The car has no office: what was never sent goes by its age too
         #[arg(long)]
         no_office: bool,
+        /// Hours that the audit chain can be read
+        #[arg(long, value_name = "HOURS", default_value_t = config::Journal::default().keep_audit_h)]
+        keep_audit_h: u32,
+        /// Collar number of whoever does it, for the audit chain
+        #[arg(long, value_name = "NUMBER", default_value = NOBODY)]
+        who: String,
+        /// Print what went and why, by rule, and which keys were destroyed
+        #[arg(long)]
+        report: bool,
     },
     /// Make a key file: random bytes, to be kept on a token that is taken out of the car
     ///
@@ -104,6 +156,59 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// What stands in the audit chain where nobody was named.
+const NOBODY: &str = "nobody that was named";
+
+/// Who looks at data, and why.
+#[derive(clap::Args)]
+struct Why {
+    /// Collar number of whoever does it
+    #[arg(long, value_name = "NUMBER", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    who: String,
+    /// Why, in a few words
+    #[arg(long, value_name = "WORDS", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    reason: String,
+    /// The number of the case that it is for
+    #[arg(long, value_name = "NUMBER")]
+    case: Option<String>,
+}
+
+/// Who takes data out, and why. Scripts that were written before there was a chain name nobody, which is on record as that.
+#[derive(clap::Args)]
+struct Taken {
+    /// Collar number of whoever does it
+    #[arg(long, value_name = "NUMBER", default_value = NOBODY)]
+    who: String,
+    /// Why, in a few words
+    #[arg(long, value_name = "WORDS", default_value = "no reason given")]
+    reason: String,
+    /// The number of the case that it is for
+    #[arg(long, value_name = "NUMBER")]
+    case: Option<String>,
+}
+
+impl Why {
+    fn deed(self, act: Act, detail: &str) -> Deed {
+        let Self { who, reason, case } = self;
+        Deed { act, who, reason, case, plate: None, detail: detail.into(), when: now() }
+    }
+}
+
+impl Taken {
+    fn deed(self, detail: &str) -> Deed {
+        let Self { who, reason, case } = self;
+        if who == NOBODY {
+            eprintln!("Nobody is named with --who: that is on record.");
+        }
+        Why { who, reason, case }.deed(Act::Exported, detail)
+    }
+}
+
+/// This machine's time, which no satellite has told.
+fn now() -> When {
+    When { utc: RealClock::shared().utc(), trusted: false }
 }
 
 #[derive(clap::Args)]
@@ -167,6 +272,21 @@ impl Journal {
                 return Ok(());
             }
             Command::Erase { yes } => return erase(&self.data, *yes),
+            Command::Verify { bundle: Some(folder), signer, json } => {
+                let checked = verify_bundle(folder, signer.as_deref())?;
+                if *json {
+                    println!("{}", serde_json::to_string(&checked).unwrap_or_default());
+                } else {
+                    println!(
+                        "as it was made: {} files, by {} on {}: {}; signed by {}",
+                        checked.files, checked.who, checked.made, checked.reason, checked.signer
+                    );
+                    if signer.is_none() {
+                        println!("whose key that is was not checked: compare it with the unit's, or give --signer");
+                    }
+                }
+                return Ok(());
+            }
             _ => {}
         }
         let archive = Archive::open_existing(&self.data, &self.unlock.key(&self.data)?)?;
@@ -174,6 +294,8 @@ impl Journal {
             Command::Token { .. } | Command::Erase { .. } => {}
             Command::Lock { with } => {
                 archive.lock_with(&with.key()?)?;
+                let with = format!("with: {:?}", archive.protection()).to_lowercase();
+                archive.note(Deed::of_the_unit(Act::Locked, "outrider journal lock", with, now()))?;
                 println!(
                     "locked {}; set `key` under [journal] in the configuration to match",
                     match archive.protection() {
@@ -183,37 +305,88 @@ impl Journal {
                     }
                 );
             }
-            Command::Verify { json } => {
+            Command::Verify { json, .. } => {
                 let verified = archive.verify()?;
                 if json {
                     println!("{}", serde_json::to_string(&verified).unwrap_or_default());
                 } else {
                     println!(
-                        "sound: {} runs, {} versions of reads, {} pictures, {} hits, {} events; {} unsent, {} uploaded",
+                        "sound: {} runs, {} versions of reads, {} pictures, {} hits, {} events; {} unsent, {} uploaded; \
+                         {} records in the audit chain, {} of them flagged",
                         verified.runs,
                         verified.reads,
                         verified.pictures,
                         verified.hits,
                         verified.events,
                         verified.unsent,
-                        verified.uploaded
+                        verified.uploaded,
+                        verified.deeds,
+                        verified.flagged
                     );
+                    println!("this unit signs with {}", archive.signer()?);
                 }
             }
-            Command::Export { out: Some(folder) } => {
+            Command::Export { why, bundle: Some(folder), .. } => {
+                let Taken { who, reason, case } = why;
+                let lines = archive.export_bundle(&folder, &Bundle { who, reason, case, when: now() })?;
+                eprintln!("{lines} records and their pictures are in {}", folder.display());
+                eprintln!("signed by {}", archive.signer()?);
+            }
+            Command::Export { why, out: Some(folder), .. } => {
+                archive.note(why.deed("a folder with pictures"))?;
                 let lines = archive.export_folder(&folder)?;
                 eprintln!("{lines} lines and their pictures are in {}", folder.display());
             }
-            Command::Export { out: None } => {
+            Command::Export { why, csv, .. } => {
+                archive.note(why.deed(if csv { "CSV" } else { "JSON lines" }))?;
                 let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-                match archive.export_jsonl(&mut out) {
+                let exported = if csv { archive.export_csv(&mut out) } else { archive.export_jsonl(&mut out) };
+                match exported {
                     // Nobody listens any more.
                     Err(fault) if fault.is_broken_pipe() => return Ok(()),
                     exported => exported?,
                 };
                 crate::cli::printed(out.flush())?;
             }
-            Command::Purge { keep_reads_h, keep_hits_h, longest_hits_h, keep_unsent_h, keep_events_h, no_office } => {
+            Command::Search { why, mark, json } => {
+                let parsed = Mark::parse(&mark).map_err(|why| {
+                    Fault::new(Kind::Usage, format!("{mark:?} is neither a VRM nor a pattern")).because(why)
+                })?;
+                let deed = Deed { plate: Some(parsed.to_string()), ..why.deed(Act::Searched, "the reads") };
+                if archive.note(deed)? {
+                    eprintln!("You have looked this up again and again without a case number; that is on record.");
+                }
+                for passed in archive.passed(parsed.fitting())? {
+                    super::hotlist::print_passed(&passed, json);
+                }
+            }
+            Command::Audit { json } => {
+                for deed in archive.deeds()? {
+                    if json {
+                        println!("{}", serde_json::to_string(&deed).unwrap_or_default());
+                    } else if deed.utc.is_empty() {
+                        println!("{:>6}  its time is over: only its hash is left", deed.number);
+                    } else {
+                        let case = if deed.case.is_empty() { String::new() } else { format!(", case {}", deed.case) };
+                        let flag = if deed.flagged { "  FLAG: again and again without a case" } else { "" };
+                        println!(
+                            "{:>6}  {}  {:<9} {}: {}{case}  {}{flag}",
+                            deed.number, deed.utc, deed.act, deed.who, deed.reason, deed.detail
+                        );
+                    }
+                }
+            }
+            Command::Purge {
+                keep_reads_h,
+                keep_hits_h,
+                longest_hits_h,
+                keep_unsent_h,
+                keep_events_h,
+                no_office,
+                keep_audit_h,
+                who,
+                report,
+            } => {
                 let utc = RealClock::shared().utc();
                 if !archive.believes(utc)? {
                     return Err(Fault::new(Kind::Unavailable, "this machine's clock is wrong, nothing was purged")
@@ -223,19 +396,39 @@ impl Journal {
                         ))
                         .remedy("Set the clock, then try again"));
                 }
+                let deed = Deed::of_the_unit(Act::Purged, "outrider journal purge", String::new(), now());
+                archive.note(Deed { who, ..deed })?;
                 let hours = config::Journal {
                     keep_reads_h,
                     keep_hits_h,
                     longest_hits_h,
                     keep_unsent_h,
                     keep_events_h,
+                    keep_audit_h,
                     ..config::Journal::default()
                 };
-                let purged = archive.purge(When { utc, trusted: false }, &Keep::new(hours, !no_office))?;
+                let told = archive.purge_and_tell(When { utc, trusted: false }, &Keep::new(hours, !no_office))?;
+                let purged = told.purged;
                 println!(
                     "purged {} passes and {} hits ({} of them never sent), and {} events",
                     purged.reads, purged.hits, purged.unsent, purged.events
                 );
+                if report {
+                    println!(
+                        "  reads without a hit, after {keep_reads_h} h: {} passes, {} pictures",
+                        purged.reads, told.pictures
+                    );
+                    println!("  hits, after {keep_hits_h} h: {}", purged.hits);
+                    println!("  verdicts, faults and notes, after {keep_events_h} h: {}", purged.events);
+                    println!("  never sent, given up after {keep_unsent_h} h: {}", purged.unsent);
+                    println!(
+                        "  kept beyond {keep_reads_h} h: {} passes for a hit, {} for the office",
+                        told.pinned, told.waiting
+                    );
+                    for (what, day) in &told.keys {
+                        println!("  destroyed the key of the {what} of {day}");
+                    }
+                }
             }
         }
         Ok(())

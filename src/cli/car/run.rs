@@ -6,15 +6,18 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sha2::Digest;
+
 use super::unlock;
 use crate::capture::Pace;
 use crate::clock::{Clock, RealClock};
 use crate::config::Config;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Hotlist;
-use crate::journal::Journal;
+use crate::journal::{Act, Deed, Journal, Record};
 use crate::recognise::Models;
 use crate::screen::Screen;
+use crate::tag::When;
 use crate::unit::{Parts, Unit};
 
 /// Run the unit.
@@ -57,6 +60,9 @@ impl Run {
         }
         let hotlist = Arc::new(hotlist);
         let journal = Arc::new(Journal::open_with(&config.data, &key, clock.clone())?);
+        let when = When { utc: clock.utc(), trusted: false };
+        let digest = format!("configuration with SHA-256 {:x}", sha2::Sha256::digest(format!("{config:?}")));
+        journal.record(Record::Deed(Box::new(Deed::of_the_unit(Act::Set, "the start", digest, when))))?;
         let asked_to_end = when_asked_to_end()?;
 
         let (touch, touches) = channel();
