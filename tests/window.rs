@@ -122,7 +122,8 @@ fn an_alert_in_a_real_window_is_answered_by_a_real_pointer_and_the_verdict_is_ke
         }
     });
 
-    // An alert may be corrected or withdrawn while the pointer is on its way, as on the road; then the next one is answered.
+    // An alert may be corrected or withdrawn while the pointer is on its way, and a newer one takes the place of the question
+    // for a reason, as on the road; then the next one is answered.
     let start = Instant::now();
     loop {
         assert!(start.elapsed() < PATIENCE, "no alert was answered within {PATIENCE:?}");
@@ -131,13 +132,15 @@ fn an_alert_in_a_real_window_is_answered_by_a_real_pointer_and_the_verdict_is_ke
         std::thread::sleep(Duration::from_millis(800));
         // "Misread", the second of six.
         touch(&display, 260, 540);
-        if heard(&lines, "alert answered", Duration::from_secs(5)) {
+        if !heard(&lines, "alert answered", Duration::from_secs(5)) {
+            continue;
+        }
+        // "Several", the second of four.
+        touch(&display, 385, 540);
+        if heard(&lines, "reason of an answer noted", Duration::from_secs(3)) {
             break;
         }
     }
-    // "Several", the second of four.
-    touch(&display, 385, 540);
-    std::thread::sleep(Duration::from_secs(2));
     let ended = Command::new("kill").args(["-TERM", &unit.0.id().to_string()]).status().expect("kill starts");
     assert!(ended.success());
     let mut left = Vec::new();

@@ -88,6 +88,7 @@ impl Worker {
         let answered = self.crew.answered.iter().rev().find(|(answered, ..)| *answered == id).cloned();
         if let Some((_, read, list)) = answered {
             self.verdict(read, list, verdict.word(), reason);
+            tracing::info!("reason of an answer noted");
         }
     }
 
