@@ -233,13 +233,8 @@ fn weighed(confidence: f32, text: &str) -> f32 {
     let uk = digits > 0 && plate::layout(text).is_some();
     let abroad = plate::lands(text).next().is_some();
     let kind = match text.len() {
-        all if all == digits => {
-            if all == 5 {
-                0.01
-            } else {
-                0.001
-            }
-        }
+        5 if digits == 5 => 0.01,
+        all if all == digits => 0.001,
         _ if uk => 1.0,
         _ if abroad && surely_digits => 0.6,
         _ if abroad => 0.05,
