@@ -87,8 +87,7 @@ const UNFINISHED: &str = ".unfinished-";
 
 /// Names what the files follow from.
 pub(super) fn key(plan: &Plan) -> String {
-    let digest = Sha256::digest(format!("{RENDERER} {plan:?}"));
-    digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Sha256::digest(format!("{RENDERER} {plan:?}"))[..6])
 }
 
 /// A folder that goes away unless it is renamed.

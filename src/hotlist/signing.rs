@@ -69,14 +69,8 @@ impl VerifyingKey {
                 .because("it is not 64 hexadecimal digits")
                 .remedy("Copy the file lists.pub of the office's identity again")
         };
-        let text = text.trim();
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(refuse());
-        }
         let mut bytes = [0; 32];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| refuse())?;
-        }
+        hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| refuse())?;
         Ok(Self(bytes))
     }
 
@@ -87,7 +81,7 @@ impl VerifyingKey {
 
 impl std::fmt::Display for VerifyingKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 

@@ -19,7 +19,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::archive::Archive;
-use super::chain::{Act, Deed, hexadecimal};
+use super::chain::{Act, Deed};
 use super::export::{csv_row, csv_writer};
 use crate::fault::{Fault, Kind, Result};
 use crate::tag::When;
@@ -144,7 +144,7 @@ impl Archive {
         };
         let text = serde_json::to_vec_pretty(&manifest)
             .map_err(|error| Fault::new(Kind::Internal, "cannot write the manifest").because(error))?;
-        let signature = hexadecimal(&self.sign(&[PURPOSE, &text].concat())?) + "\n";
+        let signature = hex::encode(&self.sign(&[PURPOSE, &text].concat())?) + "\n";
         std::fs::write(folder.join(MANIFEST), text).map_err(|error| cannot(MANIFEST, error))?;
         std::fs::write(folder.join(SIGNATURE), signature).map_err(|error| cannot(SIGNATURE, error))?;
         Ok(lines)
@@ -165,7 +165,7 @@ fn listed(folder: &Path) -> Result<BTreeMap<String, Listed>> {
         let bytes = File::open(&path)
             .and_then(|mut file| std::io::copy(&mut file, &mut hasher))
             .map_err(|error| cannot(&path, error))?;
-        files.insert(name, Listed { bytes, sha256: hexadecimal(&hasher.finalize()) });
+        files.insert(name, Listed { bytes, sha256: hex::encode(&hasher.finalize()) });
     }
     Ok(files)
 }
@@ -192,10 +192,10 @@ pub fn verify_bundle(folder: &Path, signer: Option<&str>) -> Result<Checked> {
     };
     let text = read(MANIFEST, LONGEST)?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|_| wrong(format!("{MANIFEST} makes no sense")))?;
-    let signature = bytes_of(String::from_utf8_lossy(&read(SIGNATURE, 1024)?).trim());
-    let key = bytes_of(&manifest.signer).unwrap_or_default();
+    let signature = hex::decode(String::from_utf8_lossy(&read(SIGNATURE, 1024)?).trim()).unwrap_or_default();
+    let key = hex::decode(&manifest.signer).unwrap_or_default();
     UnparsedPublicKey::new(&ED25519, key)
-        .verify(&[PURPOSE, &text].concat(), &signature.unwrap_or_default())
+        .verify(&[PURPOSE, &text].concat(), &signature)
         .map_err(|_| wrong(format!("{SIGNATURE} is no signature of {MANIFEST} by the key that it names")))?;
     if let Some(signer) = signer
         && !signer.eq_ignore_ascii_case(&manifest.signer)
@@ -215,13 +215,6 @@ pub fn verify_bundle(folder: &Path, signer: Option<&str>) -> Result<Checked> {
     }
     let Manifest { signer, who, reason, case, made, files, .. } = manifest;
     Ok(Checked { files: files.len() as u64, signer, who, reason, case, made })
-}
-
-fn bytes_of(digits: &str) -> Option<Vec<u8>> {
-    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
 }
 
 /// A read as a row of the report.

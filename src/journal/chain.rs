@@ -353,7 +353,7 @@ impl Archive {
     pub fn signer(&self) -> Result<String> {
         self.read("cannot read the unit's key", |transaction| {
             let key = transaction.open_table(CHAIN)?.get(Part::Signer as u8)?;
-            Ok(key.map_or_else(String::new, |key| hexadecimal(key.value())))
+            Ok(key.map_or_else(String::new, |key| hex::encode(key.value())))
         })
     }
 
@@ -377,9 +377,4 @@ pub(super) fn prepare(transaction: &WriteTransaction) -> Result<(), redb::Error>
     transaction.open_table(SIGNATURES)?;
     transaction.open_table(CHAIN)?;
     Ok(())
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -174,7 +174,7 @@ const TOKEN: &str = "outrider-token-1 ";
 /// The file is there already, or cannot be written.
 pub fn make_token(path: &Path) -> Result<()> {
     let secret = Zeroizing::new(random::<32>()?);
-    let digits: Zeroizing<String> = Zeroizing::new(secret.iter().map(|byte| format!("{byte:02x}")).collect());
+    let digits: Zeroizing<String> = Zeroizing::new(hex::encode(*secret));
     OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -207,12 +207,9 @@ fn read_token(path: &Path) -> Result<Secret> {
             .at(path.display())
             .remedy("Name the file that outrider journal token made")
     };
-    let digits = text.trim_end().strip_prefix(TOKEN).filter(|digits| digits.len() == 64 && digits.is_ascii());
-    let digits = digits.ok_or_else(wrong)?;
+    let digits = text.trim_end().strip_prefix(TOKEN).ok_or_else(wrong)?;
     let mut secret = Zeroizing::new([0; 32]);
-    for (index, byte) in secret.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[index * 2..index * 2 + 2], 16).map_err(|_| wrong())?;
-    }
+    hex::decode_to_slice(digits, &mut secret[..]).map_err(|_| wrong())?;
     Ok(secret)
 }
 

@@ -59,8 +59,8 @@ pub fn crews(data: &Path) -> Result<Vec<Stated>> {
     Ok(lines
         .into_iter()
         .map(|line| Stated {
-            statement: bytes_of(&line.statement)
-                .ok_or_else(|| "it is no hexadecimal number".to_owned())
+            statement: hex::decode(&line.statement)
+                .map_err(|_| "it is no hexadecimal number".to_owned())
                 .and_then(|bytes| Statement::decode(&bytes)),
             id: line.id,
             unit: line.unit,
@@ -80,7 +80,7 @@ pub(crate) fn write(data: &Path, store: &dyn Store, now: DateTime<Utc>) -> Resul
             id: id(&stored),
             unit: stored.unit,
             received: stored.received,
-            statement: digits(&stored.payload),
+            statement: hex::encode(&stored.payload),
         })
         .collect();
     let json = serde_json::to_vec(&lines)
@@ -91,16 +91,7 @@ pub(crate) fn write(data: &Path, store: &dyn Store, now: DateTime<Utc>) -> Resul
 /// Twelve digits that follow from whose it is and its key.
 fn id(stored: &Stored) -> String {
     let digest = Sha256::new().chain_update(&stored.unit).chain_update([0]).chain_update(&stored.key).finalize();
-    digits(&digest[..6])
-}
-
-fn digits(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes_of(digits: &str) -> Option<Vec<u8>> {
-    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    digits.as_bytes().chunks(2).map(pair).collect()
+    hex::encode(&digest[..6])
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! revoked. The register, not the certificate's text, says whose it is, so nothing in a certificate has to be parsed
 //! but by TLS.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -37,11 +36,7 @@ pub(crate) struct Fingerprint(String);
 impl Fingerprint {
     /// The fingerprint of a certificate in DER.
     pub(crate) fn of(certificate: &[u8]) -> Self {
-        let mut hex = String::with_capacity(64);
-        for byte in Sha256::digest(certificate) {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        Self(hex)
+        Self(hex::encode(Sha256::digest(certificate)))
     }
 }
 

@@ -145,7 +145,7 @@ impl Model {
                 .at(place)
                 .remedy("Copy the model files again from the version that they belong to")
         };
-        let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex::encode(Sha256::digest(bytes));
         let file = format!("{}.safetensors", role.name());
         let listed = sums.lines().find_map(|line| {
             let (sum, name) = line.split_once(char::is_whitespace)?;

@@ -48,7 +48,7 @@ impl Store {
     /// The file that a revision is put together in.
     fn file(&self, revision: &Revision) -> PathBuf {
         // The office chose the list's name; hexadecimal digits cannot lead out of the folder.
-        let name: String = revision.list.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let name = hex::encode(&revision.list);
         self.arriving.join(format!("{name}-{}-{}", revision.revision, revision.base))
     }
 }
