@@ -125,6 +125,40 @@ pub struct Sighting {
     pub drill: bool,
 }
 
+#[cfg(test)]
+impl Sighting {
+    /// One with nothing against it, for tests to change.
+    pub(crate) fn made_up() -> Self {
+        let picture = Arc::new(Thumbnail { width: 1, height: 1, rgb: vec![0; 3] });
+        Self {
+            entry: "list/AB12CDE".to_owned(),
+            how: How::Exact,
+            listed: "AB12CDE".to_owned(),
+            probability: 0.98,
+            characters: vec![('A', 0.999), ('B', 0.91), ('1', 0.99)],
+            priority: 1,
+            reason: "stolen".to_owned(),
+            action: "stop and detain".to_owned(),
+            make: "FORD".to_owned(),
+            model: "FOCUS".to_owned(),
+            colour: "SILVER".to_owned(),
+            against: Vec::new(),
+            grade: Grade::Certain,
+            tone: Tone::Horn,
+            colour_of_list: Colour::None,
+            expired: false,
+            entry_age: Some(std::time::Duration::from_secs(86_400 * 3)),
+            list_age: Some(std::time::Duration::from_secs(7_200)),
+            camera: "front".into(),
+            at: Moment::default(),
+            utc: DateTime::from_timestamp(1_796_119_200, 0),
+            patch: Arc::clone(&picture),
+            overview: picture,
+            drill: false,
+        }
+    }
+}
+
 /// How surely the plate was read and matched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sureness {

@@ -141,35 +141,14 @@ pub(super) fn character_word(character: char) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hotlist::{Colour, Tone};
 
     fn sighting(reason: &str, camera: &str) -> Sighting {
-        let picture = std::sync::Arc::new(crate::recognise::Thumbnail { width: 1, height: 1, rgb: vec![0; 3] });
         Sighting {
-            entry: "list/AB12CDE".to_owned(),
-            how: How::Exact,
-            listed: "AB12CDE".to_owned(),
-            probability: 0.98,
-            characters: Vec::new(),
-            priority: 1,
             reason: reason.to_owned(),
-            action: String::new(),
             make: String::new(),
-            model: "FOCUS".to_owned(),
             colour: String::new(),
-            against: Vec::new(),
-            grade: Grade::Certain,
-            tone: Tone::Horn,
-            colour_of_list: Colour::None,
-            expired: false,
-            entry_age: None,
-            list_age: None,
             camera: camera.into(),
-            at: crate::clock::Moment::default(),
-            utc: None,
-            patch: std::sync::Arc::clone(&picture),
-            overview: picture,
-            drill: false,
+            ..Sighting::made_up()
         }
     }
 

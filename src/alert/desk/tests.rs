@@ -3,8 +3,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::hotlist::{Colour, Tone};
-use crate::recognise::Thumbnail;
 
 fn read(pass: u64) -> ReadId {
     ReadId { run: 1, pass }
@@ -16,33 +14,7 @@ fn at(seconds: u64) -> Moment {
 
 /// A sighting with nothing against it.
 fn sure(entry: &str, seconds: u64) -> Sighting {
-    let picture = Arc::new(Thumbnail { width: 1, height: 1, rgb: vec![0; 3] });
-    Sighting {
-        entry: entry.to_owned(),
-        how: How::Exact,
-        listed: "AB12CDE".to_owned(),
-        probability: 0.98,
-        characters: vec![('A', 0.999), ('B', 0.91), ('1', 0.99)],
-        priority: 1,
-        reason: "stolen".to_owned(),
-        action: "stop and detain".to_owned(),
-        make: "FORD".to_owned(),
-        model: "FOCUS".to_owned(),
-        colour: "SILVER".to_owned(),
-        against: Vec::new(),
-        grade: Grade::Certain,
-        tone: Tone::Horn,
-        colour_of_list: Colour::None,
-        expired: false,
-        entry_age: Some(Duration::from_secs(86_400 * 3)),
-        list_age: Some(Duration::from_secs(7_200)),
-        camera: "front".into(),
-        at: at(seconds),
-        utc: chrono::DateTime::from_timestamp(1_796_119_200, 0),
-        patch: Arc::clone(&picture),
-        overview: picture,
-        drill: false,
-    }
+    Sighting { entry: entry.to_owned(), at: at(seconds), ..Sighting::made_up() }
 }
 
 fn desk() -> Desk {

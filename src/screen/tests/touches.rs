@@ -240,8 +240,7 @@ fn on_processor() -> Duration {
 /// Two hundred alerts in a minute, answered by nobody, through the desk to the pixels.
 #[test]
 fn a_flood_of_alerts_loses_none_and_each_is_drawn_in_time() {
-    use crate::alert::{Desk, How, Policy, Sighting};
-    use crate::hotlist::{Colour, Tone};
+    use crate::alert::{Desk, Policy, Sighting};
     paint::on_canvas(1024, 600, |canvas| {
         let bench = Bench::new(canvas)?;
         let mut desk = Desk::new(Policy::default());
@@ -251,29 +250,12 @@ fn a_flood_of_alerts_loses_none_and_each_is_drawn_in_time() {
             let text = format!("AB{:02}CDE", number % 100) + if number < 100 { "" } else { "F" };
             let sighting = Sighting {
                 entry: format!("list/{text}"),
-                how: How::Exact,
                 listed: text.clone(),
-                probability: 0.98,
                 characters: text.chars().map(|character| (character, 0.99)).collect(),
-                priority: 1,
-                reason: "stolen".to_owned(),
-                action: "stop".to_owned(),
-                make: "FORD".to_owned(),
-                model: "FOCUS".to_owned(),
-                colour: "SILVER".to_owned(),
-                against: Vec::new(),
-                grade: Grade::Certain,
-                tone: Tone::Horn,
-                colour_of_list: Colour::None,
-                expired: false,
-                entry_age: Some(Duration::from_secs(3600)),
-                list_age: Some(Duration::from_secs(3600)),
-                camera: "front".into(),
                 at: bench.clock.now(),
-                utc: chrono::DateTime::from_timestamp(1_796_119_200, 0),
                 patch: patch(&text),
                 overview: scene(320, 180, false),
-                drill: false,
+                ..Sighting::made_up()
             };
             let changes = desk.take(ReadId { run: 1, pass: number + 1 }, &text, &[sighting], bench.clock.now());
             assert_eq!(changes.len(), 1);
