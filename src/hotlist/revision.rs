@@ -74,12 +74,13 @@ struct StoredChunk {
     sha256: Vec<u8>,
 }
 
+/// What is taken off, and why: in signed changes, and in what crews make known.
 #[derive(Clone, PartialEq, Message)]
-struct StoredRemoval {
+pub(super) struct StoredRemoval {
     #[prost(string, tag = "1")]
-    mark: String,
+    pub(super) mark: String,
     #[prost(string, tag = "2")]
-    why: String,
+    pub(super) why: String,
 }
 
 /// What the manifest says.

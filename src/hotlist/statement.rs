@@ -13,6 +13,7 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use super::entry::Entry;
 use super::judge::Judgement;
 use super::mark::Mark;
+use super::revision::StoredRemoval;
 use super::store::{Hotlist, META, begin};
 use crate::fault::{Fault, Result};
 
@@ -74,14 +75,6 @@ enum Stored {
     Removal(StoredRemoval),
     #[prost(message, tag = "4")]
     Found(StoredFound),
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredRemoval {
-    #[prost(string, tag = "1")]
-    mark: String,
-    #[prost(string, tag = "2")]
-    why: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
