@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Local, TimeDelta, Utc};
 
 use super::News;
+use super::desk::list_and_mark;
 use crate::alert::{Alert, Verdict, ago, vehicle};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::{Entry, Hotlist, Judgement, ListHead, Mark, OWN, Precision, Priority};
@@ -157,7 +158,7 @@ impl Desk {
     fn work(&self, job: Job) {
         match job {
             Job::Judge { alert, judgement, utc } => {
-                let (list, mark) = alert.entry.split_once('/').unwrap_or((&alert.entry, ""));
+                let (list, mark) = list_and_mark(&alert);
                 let kept = self.lists().and_then(|lists| lists.judge(list, mark, &alert.text, judgement, utc));
                 if let Err(fault) = kept {
                     tracing::error!("{fault}");

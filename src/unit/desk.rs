@@ -355,7 +355,7 @@ impl Worker {
         let time = if when.trusted { format!(" {}", clock_time(when.utc, when.utc)) } else { String::new() };
         for alert in self.desk.queue() {
             if alert.standing == crate::alert::Standing::Open
-                && let Some((list, mark)) = alert.entry.split_once('/')
+                && let (list, mark) = list_and_mark(&alert)
                 && let Standing::Gone(why) = hotlist.standing(list, mark)
             {
                 for change in self.desk.withdraw(&alert.entry, &format!("{why}{time}, stand down")) {
@@ -439,6 +439,11 @@ impl Worker {
         };
         screen.update(self.board.view(&self.tools, now, pages, alert, self.desk.waiting()));
     }
+}
+
+/// The list and the entry on it that an alert is of: the two parts of what [`sighting`] names it by.
+pub(super) fn list_and_mark(alert: &Alert) -> (&str, &str) {
+    alert.entry.split_once('/').unwrap_or((&alert.entry, ""))
 }
 
 /// A hit in the desk's terms.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Worker;
-use crate::alert::{Alert, AlertId, Verdict};
+use super::{Worker, list_and_mark};
+use crate::alert::{AlertId, Verdict};
 use crate::hotlist::Mark;
 use crate::journal::Record;
 use crate::recognise::ReadId;
@@ -78,7 +78,7 @@ impl Worker {
         if self.crew.answered.len() == ANSWERED {
             self.crew.answered.remove(0);
         }
-        let list = list_of(&alert);
+        let list = list_and_mark(&alert).0.to_owned();
         self.crew.answered.push((id, alert.read, list.clone()));
         self.verdict(alert.read, list, verdict.word(), String::new());
     }
@@ -161,8 +161,4 @@ impl Worker {
             of("screen", self.latencies.percentiles(|latency| latency.to_screen))
         )
     }
-}
-
-fn list_of(alert: &Alert) -> String {
-    alert.entry.split('/').next().unwrap_or_default().to_owned()
 }
