@@ -78,10 +78,9 @@ const LONGEST: usize = 9;
 
 /// The countries that have plates like `text` (A-Z and 0-9, no spaces).
 pub fn lands(text: &str) -> impl Iterator<Item = &'static str> {
-    let text = text.to_owned();
     LANDS
         .iter()
-        .filter(move |(_, layouts)| text.len() <= LONGEST && layouts.iter().any(|layout| fits(&text, layout)))
+        .filter(move |(_, layouts)| text.len() <= LONGEST && layouts.iter().any(|layout| fits(text, layout)))
         .map(|(land, _)| *land)
 }
 
