@@ -208,7 +208,15 @@ fn a_bundle_is_checked_without_the_unit_and_whatever_was_done_to_it_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let journal = journal(&folder.path().join("data"));
     let out = folder.path().join("bundle");
-    let who = Bundle { who: "1234".into(), reason: "a <theft>".into(), case: Some("77/26".into()), when: hour(1) };
+    let who = Deed {
+        act: Act::Exported,
+        who: "1234".into(),
+        reason: "a <theft>".into(),
+        case: Some("77/26".into()),
+        plate: None,
+        detail: "an evidence bundle".into(),
+        when: hour(1),
+    };
     assert_eq!(journal.archive().export_bundle(&out, &who).expect("exported"), 2);
     let signer = journal.archive().signer().expect("a key");
     let last = journal.archive().deeds().expect("read").pop().expect("a record");

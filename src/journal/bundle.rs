@@ -19,10 +19,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::archive::Archive;
-use super::chain::{Act, Deed};
+use super::chain::Deed;
 use super::export::{csv_row, csv_writer};
 use crate::fault::{Fault, Kind, Result};
-use crate::tag::When;
 
 const MANIFEST: &str = "manifest.json";
 const SIGNATURE: &str = "manifest.sig";
@@ -30,19 +29,6 @@ const SIGNATURE: &str = "manifest.sig";
 const PURPOSE: &[u8] = b"outrider evidence bundle\n";
 /// A manifest that is longer is none of ours: room for a million files.
 const LONGEST: u64 = 256 << 20;
-
-/// Who exports, and why.
-#[derive(Debug, Clone)]
-pub struct Bundle {
-    /// Collar number or name.
-    pub who: String,
-    /// In their own words.
-    pub reason: String,
-    /// The case that it is for.
-    pub case: Option<String>,
-    /// When.
-    pub when: When,
-}
 
 /// A bundle that is as the unit made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,25 +67,17 @@ struct Listed {
 }
 
 impl Archive {
-    /// Writes a signed bundle into `folder`, which is made; the audit chain says so before anything is written. Gives the
-    /// number of records.
+    /// Writes a signed bundle into `folder`, which is made; `deed`, by whom and why, is in the audit chain before anything is
+    /// written. Gives the number of records.
     ///
     /// # Errors
     /// The folder is there already, or cannot be written; the journal is damaged.
-    pub fn export_bundle(&self, folder: &Path, bundle: &Bundle) -> Result<u64> {
+    pub fn export_bundle(&self, folder: &Path, deed: &Deed) -> Result<u64> {
         std::fs::create_dir(folder).map_err(|error| {
             let fault = Fault::io("cannot make the folder of the bundle", folder, error);
             if folder.exists() { fault.remedy("Name a folder that is not there yet") } else { fault }
         })?;
-        self.note(Deed {
-            act: Act::Exported,
-            who: bundle.who.clone(),
-            reason: bundle.reason.clone(),
-            case: bundle.case.clone(),
-            plate: None,
-            detail: "an evidence bundle".into(),
-            when: bundle.when,
-        })?;
+        self.note(deed.clone())?;
         let cannot = |name: &str, error| Fault::io("cannot write the bundle", &folder.join(name), error);
         let create = |name: &str| File::create_new(folder.join(name)).map(BufWriter::new).map_err(|e| cannot(name, e));
         let mut jsonl = create("reads.jsonl")?;
@@ -109,9 +87,9 @@ impl Archive {
             "<!doctype html><meta charset=\"utf-8\"><title>Reads</title><style>td{{vertical-align:top;padding:0 1em 1em 0}}\
              img{{display:block;max-width:20em}}</style><h1>Reads of a number plate reader</h1><p>Exported {} by {}: {}.\
              </p><p>A read is what the camera saw; it is a lead, not proof.</p><table>",
-            super::export::time(bundle.when.utc.timestamp_micros()),
-            escaped(&bundle.who),
-            escaped(&bundle.reason),
+            super::export::time(deed.when.utc.timestamp_micros()),
+            escaped(&deed.who),
+            escaped(&deed.reason),
         );
         report.write_all(head.as_bytes()).map_err(|error| cannot("report.html", error))?;
         let lines = self.lines(
@@ -132,11 +110,11 @@ impl Archive {
             file.sync_all().map_err(|error| cannot(name, error))?;
         }
         let manifest = Manifest {
-            made: super::export::time(bundle.when.utc.timestamp_micros()),
-            made_trusted: bundle.when.trusted,
-            who: bundle.who.clone(),
-            reason: bundle.reason.clone(),
-            case: bundle.case.clone().unwrap_or_default(),
+            made: super::export::time(deed.when.utc.timestamp_micros()),
+            made_trusted: deed.when.trusted,
+            who: deed.who.clone(),
+            reason: deed.reason.clone(),
+            case: deed.case.clone().unwrap_or_default(),
             software: concat!("outrider ", env!("CARGO_PKG_VERSION")).into(),
             journal: format!("{:016x}", self.id()),
             signer: self.signer()?,
@@ -165,7 +143,7 @@ fn listed(folder: &Path) -> Result<BTreeMap<String, Listed>> {
         let bytes = File::open(&path)
             .and_then(|mut file| std::io::copy(&mut file, &mut hasher))
             .map_err(|error| cannot(&path, error))?;
-        files.insert(name, Listed { bytes, sha256: hex::encode(&hasher.finalize()) });
+        files.insert(name, Listed { bytes, sha256: hex::encode(hasher.finalize()) });
     }
     Ok(files)
 }

@@ -56,8 +56,6 @@ pub enum Act {
     Purged,
     /// The journal was locked otherwise.
     Locked,
-    /// Somebody signed on.
-    SignedOn,
 }
 
 impl Act {
@@ -72,7 +70,6 @@ impl Act {
             Self::Exported => "exported",
             Self::Purged => "purged",
             Self::Locked => "locked",
-            Self::SignedOn => "signed on",
         }
     }
 }

@@ -32,7 +32,7 @@ mod rig;
 mod tests;
 
 pub use archive::Archive;
-pub use bundle::{Bundle, verify_bundle};
+pub use bundle::verify_bundle;
 pub use chain::{Act, Deed, Noted};
 pub use lock::{Key, Passphrase, Protection, make_token};
 pub use purge::{Keep, Purged, Report};

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::journal::NOBODY;
 use super::unlock::Unlock;
 use crate::clock::{RealClock, Shared};
 use crate::fault::{Fault, Kind, Result};
@@ -208,7 +209,7 @@ impl Hotlist {
                     Ok(journal) => {
                         let deed = Deed {
                             act: Act::Entered,
-                            who: who.unwrap_or_else(|| "nobody that was named".into()),
+                            who: who.unwrap_or_else(|| NOBODY.into()),
                             reason: why,
                             case: None,
                             plate: Some(parsed_mark),

@@ -8,7 +8,7 @@ use crate::clock::RealClock;
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Mark;
-use crate::journal::{Act, Archive, Bundle, Deed, Keep, Key, Passphrase, Protection, make_token, verify_bundle};
+use crate::journal::{Act, Archive, Deed, Keep, Key, Passphrase, Protection, make_token, verify_bundle};
 use crate::tag::When;
 
 /// Verify, search, export, purge, lock and erase the journal.
@@ -159,7 +159,7 @@ enum Command {
 }
 
 /// What stands in the audit chain where nobody was named.
-const NOBODY: &str = "nobody that was named";
+pub(super) const NOBODY: &str = "nobody that was named";
 
 /// Who looks at data, and why.
 #[derive(clap::Args)]
@@ -327,8 +327,7 @@ impl Journal {
                 }
             }
             Command::Export { why, bundle: Some(folder), .. } => {
-                let Taken { who, reason, case } = why;
-                let lines = archive.export_bundle(&folder, &Bundle { who, reason, case, when: now() })?;
+                let lines = archive.export_bundle(&folder, &why.deed("an evidence bundle"))?;
                 eprintln!("{lines} records and their pictures are in {}", folder.display());
                 eprintln!("signed by {}", archive.signer()?);
             }
