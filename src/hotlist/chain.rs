@@ -488,15 +488,15 @@ impl Hotlist {
         let unreadable = |error| Fault::database("cannot read the list", &self.path, error);
         let blocks: Box<dyn Iterator<Item = Result<(Packed, Vec<u8>)>>> = match list.blocks.iter() {
             Ok(blocks) => Box::new(blocks.map(move |block| {
-                let (first, bytes) = block.map_err(unreadable)?;
-                Ok((Packed(first.value()), bytes.value().to_vec()))
+                let (last, bytes) = block.map_err(unreadable)?;
+                Ok((Packed(last.value()), bytes.value().to_vec()))
             })),
             Err(error) => Box::new(std::iter::once(Err(unreadable(error)))),
         };
         let entries = blocks.flat_map(move |block| -> Vec<Result<(Place, Vec<u8>)>> {
             match block {
                 Err(fault) => vec![Err(fault)],
-                Ok((first, bytes)) => block::entries(first, &bytes)
+                Ok((last, bytes)) => block::entries(last, &bytes)
                     .map(|entry| match entry {
                         Ok((key, bytes)) => Ok((Place::Vrm(key), bytes.to_vec())),
                         Err(why) => Err(self.damaged(why)),

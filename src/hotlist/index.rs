@@ -6,7 +6,7 @@ use crate::plate;
 
 /// A folded VRM as one number: base 37, so that texts of different length differ. Twelve characters fit 64 bits, so
 /// the number is the VRM: no collisions to check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Packed(pub(super) u64);
 
 impl Packed {

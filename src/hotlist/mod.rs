@@ -26,6 +26,7 @@ mod snapshot;
 mod sort;
 mod statement;
 mod store;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod traffic;

@@ -78,10 +78,10 @@ impl std::fmt::Debug for Snapshot {
 impl Listed {
     /// The entries with this VRM, each or why it cannot be read.
     pub(super) fn entries(&self, packed: Packed) -> Result<Vec<Result<Entry, String>>, redb::StorageError> {
-        let Some(block) = self.blocks.range(..=packed.0)?.next_back() else { return Ok(Vec::new()) };
-        let (first, block) = block?;
         let mut found = Vec::new();
-        for entry in block::entries(Packed(first.value()), block.value()) {
+        let Some(block) = self.blocks.range(packed.0..)?.next() else { return Ok(self.promised(packed, found)) };
+        let (last, block) = block?;
+        for entry in block::entries(Packed(last.value()), block.value()) {
             match entry {
                 Ok((key, _)) if key < packed => {}
                 Ok((key, bytes)) if key == packed => found.push(Entry::decode(bytes)),
@@ -89,11 +89,15 @@ impl Listed {
                 Err(why) => found.push(Err(why)),
             }
         }
-        // The index promised it.
+        Ok(self.promised(packed, found))
+    }
+
+    /// What was found, or that it should have been.
+    fn promised(&self, packed: Packed, mut found: Vec<Result<Entry, String>>) -> Vec<Result<Entry, String>> {
         if found.is_empty() && self.index.holds(packed) {
             found.push(Err("the index names a VRM that has no entry".into()));
         }
-        Ok(found)
+        found
     }
 
     /// The entries of a pattern.

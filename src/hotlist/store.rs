@@ -17,6 +17,7 @@ use super::matching::{self, Circumstances, Hit};
 use super::signing::VerifyingKey;
 use super::snapshot::{Listed, Patterns, Snapshot, classes};
 use super::statement::STATEMENTS;
+use super::takeover;
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::plate::{self, Vrm};
@@ -27,13 +28,13 @@ pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta")
 pub(super) const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lists");
 pub(super) const REMOVED: TableDefinition<(&str, &str), (i64, &str)> = TableDefinition::new("removed");
 
-/// The tables of one generation of a list: blocks of entries by their first VRM, the index in chunks, and the entries of
+/// The tables of one generation of a list: blocks of entries by their last VRM, the index in chunks, and the entries of
 /// each pattern as a block.
 pub(super) type Blocks<'a> = TableDefinition<'a, u64, &'static [u8]>;
 pub(super) type Chunks<'a> = TableDefinition<'a, u32, &'static [u8]>;
 pub(super) type PatternRows<'a> = TableDefinition<'a, &'static str, &'static [u8]>;
 
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 /// Pages of the store that are held in memory; matching does not need them.
 const CACHE: usize = 32 << 20;
 /// The longest list id.
@@ -117,7 +118,7 @@ impl Hotlist {
         let id = (|| {
             let mut meta = transaction.open_table(META)?;
             let layout = meta.get("layout")?.map(|layout| layout.value());
-            if layout.is_none() {
+            if layout.is_none_or(|layout| layout == takeover::LAYOUT) {
                 meta.insert("layout", LAYOUT)?;
             }
             let known = meta.get("id")?.map(|id| id.value());
@@ -130,11 +131,14 @@ impl Hotlist {
             transaction.open_table(SILENCED)?;
             transaction.open_table(PRECISION)?;
             transaction.open_table(STATEMENTS)?;
+            if layout == Some(takeover::LAYOUT) {
+                takeover::lists(&transaction)?;
+            }
             Ok::<_, redb::Error>((layout, id))
         })()
         .map_err(|error| Fault::database(OPEN, path, error))
         .and_then(|(layout, id)| match layout {
-            None | Some(LAYOUT) => Ok(id),
+            None | Some(LAYOUT | takeover::LAYOUT) => Ok(id),
             Some(other) => Err(Fault::new(Kind::Damaged, OPEN)
                 .at(path.display())
                 .because(format!("it has layout {other}, this program knows {LAYOUT}"))

@@ -56,8 +56,8 @@ impl<'t> ListWriter<'t> {
         if self.vrms.last() != Some(&key) {
             self.vrms.push(key);
         }
-        if let Some((first, block)) = self.builder.push(key, bytes) {
-            self.blocks.insert(first.0, &block[..])?;
+        if let Some((last, block)) = self.builder.push(key, bytes) {
+            self.blocks.insert(last.0, &block[..])?;
         }
         Ok(())
     }
@@ -69,8 +69,8 @@ impl<'t> ListWriter<'t> {
     }
 
     pub(super) fn finish(mut self) -> Result<Written> {
-        if let Some((first, block)) = self.builder.finish() {
-            self.blocks.insert(first.0, &block[..])?;
+        if let Some((last, block)) = self.builder.finish() {
+            self.blocks.insert(last.0, &block[..])?;
         }
         write_index(self.transaction, &self.names, &self.vrms)?;
         let mut rows = self.transaction.open_table(PatternRows::new(&self.names.patterns))?;
@@ -136,28 +136,24 @@ pub(super) fn change(
     let mut changed = changes.vrms.iter().peekable();
     while let Some((key, _)) = changed.peek() {
         // The block that has the first of them, and all changes that belong there.
-        let owned = |(first, bytes): (redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &'static [u8]>)| {
-            (first.value(), bytes.value().to_vec())
+        let owned = |(last, bytes): (redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &'static [u8]>)| {
+            (Packed(last.value()), bytes.value().to_vec())
         };
-        let block = blocks.range(..=key.0)?.next_back().transpose()?.map(owned);
+        let block = blocks.range(key.0..)?.next().transpose()?.map(owned);
+        // Whatever comes up to the block's last VRM belongs into it, into the last one all the rest.
+        let up_to = block.as_ref().map_or(Packed(u64::MAX), |(last, _)| *last);
         let block = match block {
             Some(block) => Some(block),
-            None => blocks.iter()?.next().transpose()?.map(owned),
+            None => blocks.iter()?.next_back().transpose()?.map(owned),
         };
-        let (first, held) = block.unzip();
         let mut entries: BTreeMap<Packed, Vec<Vec<u8>>> = BTreeMap::new();
-        if let (Some(first), Some(held)) = (first, &held) {
-            for entry in block::entries(Packed(first), held) {
+        if let Some((last, held)) = &block {
+            for entry in block::entries(*last, held) {
                 let (key, bytes) = entry.map_err(redb::Error::Corrupted)?;
                 entries.entry(key).or_default().push(bytes.to_vec());
             }
         }
-        // Whatever comes up to the block's last VRM belongs into it; the first change does in any case.
-        let last = match held {
-            Some(_) => entries.keys().next_back().copied().max(Some(**key)),
-            None => Some(Packed(u64::MAX)),
-        };
-        while let Some((key, new)) = changed.next_if(|(key, _)| Some(**key) <= last) {
+        while let Some((key, new)) = changed.next_if(|(key, _)| **key <= up_to) {
             let before = entries.remove(key).map_or(0, |entries| entries.len());
             count = count.saturating_sub(before as u64) + new.len() as u64;
             if !new.is_empty() {
@@ -172,13 +168,13 @@ pub(super) fn change(
             }
         }
         full.extend(builder.finish());
-        if let Some(first) = first
-            && full.first().is_none_or(|(key, _)| key.0 != first)
+        if let Some((last, _)) = block
+            && full.iter().all(|(key, _)| *key != last)
         {
-            blocks.remove(first)?;
+            blocks.remove(last.0)?;
         }
-        for (first, block) in full {
-            blocks.insert(first.0, &block[..])?;
+        for (last, block) in full {
+            blocks.insert(last.0, &block[..])?;
         }
     }
     write_index(transaction, &names, &merged(old.vrms(), &changes.vrms))?;
