@@ -91,6 +91,14 @@ impl Fusion {
         Ok(())
     }
 
+    /// Forgets all looks.
+    pub(super) fn clear(&mut self) {
+        self.spare.append(&mut self.looks);
+        self.candidates.clear();
+        self.head_starts.clear();
+        self.added = 0;
+    }
+
     /// Lets go of the look that weighs least, the oldest of equals.
     fn forget_a_look(&mut self) {
         let mut least = 0;
@@ -296,6 +304,33 @@ mod tests {
         let one = fused(&[("AB12CDE", 0.8, "8", 1.0)]).confidence;
         let many = fused(&[("AB12CDE", 0.8, "8", 1.0); 8]).confidence;
         assert!(one < 0.5 && many > 0.9, "{one} {many}");
+    }
+
+    #[test]
+    fn what_was_forgotten_does_not_speak_against_a_clear_look() {
+        let mut fusion = Fusion::default();
+        let mut look = |text: &str, p: f32| {
+            fusion.add(1.0, |posterior| {
+                *posterior = saying(text, p, "8");
+                Ok::<(), ()>(())
+            })
+        };
+        for text in ["HH1HAI", "4S432", "I1AH", "MM88HHW", "HI1HH"] {
+            look(text, 0.7).expect("adding cannot fail");
+        }
+        look("AB12CDE", 0.995).expect("adding cannot fail");
+        let before = fusion.verdict().expect("there are looks").confidence;
+        fusion.clear();
+        assert!(fusion.verdict().is_none() && fusion.looks() == 0);
+        fusion
+            .add(1.0, |posterior| {
+                *posterior = saying("AB12CDE", 0.995, "8");
+                Ok::<(), ()>(())
+            })
+            .expect("adding cannot fail");
+        let verdict = fusion.verdict().expect("there is a look");
+        assert_eq!((verdict.text.as_str(), verdict.agreeing), ("AB12CDE", 1));
+        assert!(verdict.confidence > 0.9 && before < 0.1, "{} after {before}", verdict.confidence);
     }
 
     #[test]

@@ -14,12 +14,13 @@ pub(super) fn scale(luma: Plane, width: usize, height: usize, dst: &mut [f32], p
     if luma.width == 0 || luma.height == 0 {
         return;
     }
-    if width > luma.width || height > luma.height {
-        enlarge(luma, width, height, dst, pitch);
-    } else if luma.width.is_multiple_of(width) && luma.height.is_multiple_of(height) {
+    let whole = luma.width.is_multiple_of(width) && luma.height.is_multiple_of(height);
+    if whole && luma.height / height <= 128 {
         shrink_whole(luma, width, height, dst, pitch, scratch);
     } else {
-        shrink(luma, width, height, dst, pitch, scratch);
+        let (w, h) = (luma.width as f32, luma.height as f32);
+        let window = Window { cx: w / 2.0, cy: h / 2.0, w, h };
+        resample(luma, window, width, height, dst, pitch, scratch, |value| (value - 128.0) / 64.0);
     }
 }
 
@@ -32,16 +33,9 @@ pub(super) struct Scratch {
     down: Taps,
 }
 
-fn normal(value: f32) -> f32 {
-    (value - 128.0) / 64.0
-}
-
-/// Shrinks by whole factors: sums of bytes, which vectorise well.
+/// Shrinks by whole factors, by 128 at most: sums of bytes, which vectorise well.
 fn shrink_whole(luma: Plane, width: usize, height: usize, dst: &mut [f32], pitch: usize, scratch: &mut Scratch) {
     let (fx, fy) = (luma.width / width, luma.height / height);
-    if fy > 128 {
-        return shrink(luma, width, height, dst, pitch, scratch);
-    }
     let unit = 1.0 / (64.0 * (fx * fy) as f32);
     for y in 0..height {
         scratch.sums.clear();
@@ -63,41 +57,6 @@ fn shrink_whole(luma: Plane, width: usize, height: usize, dst: &mut [f32], pitch
                     *out = s.iter().map(|&v| u32::from(v)).sum::<u32>() as f32 * unit - 2.0;
                 }
             }
-        }
-    }
-}
-
-/// Shrinks by any factor, each source pixel weighed by the area that it has in the target.
-fn shrink(luma: Plane, width: usize, height: usize, dst: &mut [f32], pitch: usize, scratch: &mut Scratch) {
-    let (sx, sy) = (luma.width as f32 / width as f32, luma.height as f32 / height as f32);
-    for y in 0..height {
-        let (top, bottom) = (y as f32 * sy, (y + 1) as f32 * sy);
-        scratch.row.clear();
-        scratch.row.resize(luma.width, 0.0);
-        for source in top as usize..(bottom.ceil() as usize).min(luma.height) {
-            let weight = bottom.min(source as f32 + 1.0) - top.max(source as f32);
-            for (sum, value) in scratch.row.iter_mut().zip(luma.row(source)) {
-                *sum += weight * f32::from(*value);
-            }
-        }
-        let area = sx * sy;
-        for (x, out) in dst[y * pitch..y * pitch + width].iter_mut().enumerate() {
-            let (left, right) = (x as f32 * sx, (x + 1) as f32 * sx);
-            let mut sum = 0.0;
-            for source in left as usize..(right.ceil() as usize).min(luma.width) {
-                sum += (right.min(source as f32 + 1.0) - left.max(source as f32)) * scratch.row[source];
-            }
-            *out = normal(sum / area);
-        }
-    }
-}
-
-fn enlarge(luma: Plane, width: usize, height: usize, dst: &mut [f32], pitch: usize) {
-    let (sx, sy) = (luma.width as f32 / width as f32, luma.height as f32 / height as f32);
-    for y in 0..height {
-        for x in 0..width {
-            let value = bilinear(luma, (x as f32 + 0.5) * sx - 0.5, (y as f32 + 0.5) * sy - 0.5);
-            dst[y * pitch + x] = normal(value);
         }
     }
 }
@@ -143,26 +102,60 @@ pub(super) fn cut(luma: Plane, window: Window, width: usize, height: usize, dst:
         dst.fill(0.0);
         return;
     }
+    resample(luma, window, width, height, dst, width, scratch, |value| value);
+}
+
+/// The work of [`cut`] and [`scale`]: into rows of `pitch` values, each made what `of` says.
+#[allow(clippy::too_many_arguments, reason = "two callers, and each of these is theirs to choose")]
+fn resample(
+    luma: Plane,
+    window: Window,
+    width: usize,
+    height: usize,
+    dst: &mut [f32],
+    pitch: usize,
+    scratch: &mut Scratch,
+    of: impl Fn(f32) -> f32,
+) {
     let Scratch { row, across, down, .. } = scratch;
     across.lay(window.cx - window.w / 2.0, window.w / width as f32, width, luma.width);
     down.lay(window.cy - window.h / 2.0, window.h / height as f32, height, luma.height);
     let (left, right) = across.reach();
     row.clear();
     row.resize(right - left, 0.0);
-    for (y, out) in dst.chunks_exact_mut(width).take(height).enumerate() {
+    for (y, out) in dst.chunks_mut(pitch).take(height).enumerate() {
         let (top, weights) = down.of(y);
-        row.fill(0.0);
-        for (source, weight) in (top..).zip(weights) {
-            if *weight > 0.0 {
-                for (sum, value) in row.iter_mut().zip(&luma.row(source)[left..right]) {
-                    *sum += weight * f32::from(*value);
+        let mut sources = (top..).zip(weights).filter(|(_, weight)| **weight > 0.0);
+        if let Some((source, weight)) = sources.next() {
+            for (sum, value) in row.iter_mut().zip(&luma.row(source)[left..right]) {
+                *sum = weight * f32::from(*value);
+            }
+        }
+        for (source, weight) in sources {
+            for (sum, value) in row.iter_mut().zip(&luma.row(source)[left..right]) {
+                *sum += weight * f32::from(*value);
+            }
+        }
+        let out = &mut out[..width];
+        // A number of samples that is known lets the compiler unroll them: three to five for a frame of a camera.
+        match across.count {
+            3 => weigh::<3>(row, left, across, out, &of),
+            4 => weigh::<4>(row, left, across, out, &of),
+            5 => weigh::<5>(row, left, across, out, &of),
+            _ => {
+                for (x, out) in out.iter_mut().enumerate() {
+                    let (first, weights) = across.of(x);
+                    *out = of(row[first - left..].iter().zip(weights).map(|(value, weight)| value * weight).sum());
                 }
             }
         }
-        for (x, out) in out.iter_mut().enumerate() {
-            let (first, weights) = across.of(x);
-            *out = row[first - left..].iter().zip(weights).map(|(value, weight)| value * weight).sum();
-        }
+    }
+}
+
+fn weigh<const N: usize>(row: &[f32], left: usize, across: &Taps, out: &mut [f32], of: impl Fn(f32) -> f32) {
+    for ((out, first), weights) in out.iter_mut().zip(&across.first).zip(across.weights.as_chunks::<N>().0) {
+        let values = &row[first - left..first - left + N];
+        *out = of((0..N).map(|tap| values[tap] * weights[tap]).sum());
     }
 }
 
@@ -317,7 +310,7 @@ mod tests {
     fn all_ways_of_scaling_keep_a_gradient() {
         let data: Vec<u8> = (0..60 * 64).map(|i| ((i % 64).min(59) * 2 + i / 64 * 2) as u8).collect();
         let source = plane(&data, 60, 64);
-        for (w, h) in [(20, 20), (24, 17), (120, 90), (60, 60), (30, 12)] {
+        for (w, h) in [(20, 20), (24, 17), (120, 90), (60, 60), (30, 12), (16, 16), (13, 14)] {
             let mut out = vec![9.0; (w + 3) * (h + 1)];
             scale(source, w, h, &mut out, w + 3, &mut Scratch::default());
             for y in 1..h - 1 {
