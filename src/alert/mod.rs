@@ -3,6 +3,7 @@
 //! [`Desk`] is pure logic: it grades, folds repeats of one vehicle, corrects and withdraws, and keeps the queue.
 //! [`Speaker`] owns the sound card on a thread of its own. Neither waits for anything.
 
+mod chart;
 mod desk;
 mod speaker;
 mod tone;
@@ -18,6 +19,7 @@ use crate::clock::Moment;
 use crate::hotlist::{Colour, Tone};
 use crate::recognise::{ReadId, Thumbnail};
 
+pub use chart::{Case, Chart, Outline, Rgb, SIDE as OUTLINE_SIDE, Shades, Step, Symbol};
 pub use desk::{Change, Desk, Policy};
 pub use speaker::{DeviceSounder, Output, Playback, SoundState, Sounder, Speaker, Volume};
 pub use tone::{RATE, tone};

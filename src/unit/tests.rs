@@ -64,6 +64,7 @@ struct Bench {
     seen: Arc<Mutex<Vec<(Grade, String)>>>,
     roles: Vec<String>,
     settings: Settings,
+    chart: Option<Arc<Chart>>,
     /// What the clerk brings; a desk that is driven by hand gets it from here.
     news: (Sender<News>, Receiver<News>),
 }
@@ -83,6 +84,7 @@ impl Bench {
             seen: Arc::default(),
             roles: Vec::new(),
             settings: Settings::default(),
+            chart: None,
             news: channel(),
         }
     }
@@ -122,6 +124,7 @@ impl Bench {
             journal: Some(self.journal.clone()),
             speaker,
             screen: None,
+            chart: self.chart.clone(),
             link: None,
             observer: Box::new(move |told| {
                 let alerts = told.changes.iter().map(|change| (change.alert().grade, change.alert().doubt.clone()));
@@ -252,6 +255,29 @@ fn a_doubtful_read_is_probable_where_the_list_says_so_and_sounds_like_it() {
         // The words follow the tone.
         let tone = crate::alert::tone(Tone::Bell, expected);
         assert!(played.len() == 1 && played[0].starts_with(&tone) && played[0].len() > tone.len(), "{thresholds:?}");
+    }
+}
+
+#[test]
+fn the_driver_s_table_chooses_the_voice_of_the_tone_and_that_nobody_approved_it_is_on_record() {
+    let table = include_str!("../../vehicle-config/driver/symbols.toml");
+    for (approval, said) in [("", "NOT APPROVED"), ("by a test", "approved: by a test")] {
+        let table = table.replace("tone = \"list\"", "tone = \"reed\"");
+        let table = table.replace("approval = \"\"", &format!("approval = {approval:?}"));
+        let chart = Some(Arc::new(Chart::parse(&table).expect("valid")));
+        let bench = Bench { chart, ..Bench::new() };
+        let card = Recorder::default();
+        let clock: Shared = bench.clock.clone();
+        let on = config::Sound { enabled: true, volume: 1.0, voice: None };
+        let speaker = Speaker::start(&on, clock, Box::new(card.clone()), |_, _| {}).expect("started");
+        let fault = Fault::new(Kind::Unavailable, "cannot open the driver's window");
+        let news = vec![put_out(read(1, "AB12CDE")), News::Driver(fault)];
+        hear(bench.worker("vrm,reason\nAB12CDE,stolen\n", true, speaker), news);
+        let played = card.0.lock().expect("whole").clone();
+        assert!(played[0].starts_with(&crate::alert::tone(Tone::Reed, Grade::Certain)));
+        let note = bench.lines("note").remove(0)["text"].to_string();
+        assert!(note.contains(said), "{note}");
+        assert_eq!(bench.lines("fault")[0]["part"], "driver", "the alert went its way all the same");
     }
 }
 
