@@ -5,6 +5,7 @@
 //! being said; words that would come too late are left out, a tone never is.
 
 mod playback;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod utterance;
@@ -22,6 +23,7 @@ use rodio::{DeviceSinkBuilder, MixerDeviceSink};
 
 pub use self::playback::Playback;
 use self::playback::{AT_A_PAUSE, NOW, TO_THE_END};
+pub use self::tape::{CardOfMemory, record, wav};
 use self::utterance::{Tones, utterance};
 pub use self::volume::Volume;
 use super::voice::Voice;
