@@ -241,7 +241,11 @@ impl Face {
             behind: words.behind.into(),
             count: words.count.into(),
             vehicle: alert.vehicle.as_str().into(),
-            action: alert.action.as_str().into(),
+            // What was to be done is not to be done any more.
+            action: match alert.standing {
+                Standing::Open => alert.action.as_str().into(),
+                Standing::Withdrawn(_) => SharedString::default(),
+            },
             weakest: words.weakest.into(),
             doubt: sentence(&alert.doubt).into(),
             against: ModelRc::new(VecModel::from(against)),

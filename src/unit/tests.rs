@@ -483,6 +483,32 @@ fn how_long_the_crew_waited_is_on_record_for_every_alert_and_in_sum_at_the_end()
     assert_eq!(bench.lines("timing").len(), 1, "once");
 }
 
+#[test]
+fn two_hundred_alerts_in_a_minute_all_wait_for_the_crew_are_timed_and_are_on_record() {
+    let bench = Bench::new();
+    let texts: Vec<String> =
+        (0..200).map(|n| format!("AB{:02}CD{}", n % 100, if n < 100 { 'E' } else { 'F' })).collect();
+    let list: String = texts.iter().map(|text| format!("{text},stolen\n")).collect();
+    let mut worker = bench.worker(&format!("vrm,reason\n{list}"), true, silent());
+    for (text, pass) in texts.iter().zip(1..) {
+        let at = bench.clock.now();
+        worker.hear(put_out(Read { first_at: at, last_at: at, ..read(pass, text) }));
+        worker.hear(News::Heard(AlertId(pass), at.plus(Duration::from_millis(20))));
+        bench.clock.advance(Duration::from_millis(300));
+        worker.look_round();
+    }
+    assert_eq!(worker.standing().len(), 200, "none is dropped, none is answered by the machine");
+    let hits =
+        bench.lines("read").iter().filter(|read| read["hits"].as_array().is_some_and(|hits| hits.len() == 1)).count();
+    assert_eq!(hits, 200, "on record");
+    let outcome = hear(worker, Vec::new());
+    assert_eq!(
+        outcome.latencies.iter().filter(|latency| latency.to_sound == Some(Duration::from_millis(20))).count(),
+        200
+    );
+    assert_eq!(bench.lines("timing").len(), 200);
+}
+
 /// A sound card that is missing until it is plugged in.
 struct Card(Arc<AtomicBool>);
 
