@@ -281,7 +281,7 @@ fn a_drill_proves_every_step_from_the_camera_to_the_office_and_is_marked_at_both
     for (x, y) in
         [(962, 538), (385, 446), (858, 198), (360, 183), (461, 183), (57, 183), (158, 183), (886, 62), (858, 334)]
     {
-        std::thread::sleep(Duration::from_millis(400));
+        std::thread::sleep(Duration::from_millis(600));
         touch(&display, x, y);
     }
     wait_for(&lines, "alert drawn", Duration::from_secs(30));

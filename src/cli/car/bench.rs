@@ -57,7 +57,7 @@ enum What {
     },
     /// What the window costs recognition: the same film with and without it, in turn
     ///
-    /// Example: xvfb-run outrider bench window --video drive.mp4 --json
+    /// Example: outrider bench window --video drive.mp4 --json
     #[command(verbatim_doc_comment)]
     Window {
         /// The video; default: the made-up drive
@@ -75,7 +75,7 @@ enum What {
     },
     /// How long the crew waits for alerts, with window, sound and journal, at the film's speed
     ///
-    /// Example: xvfb-run outrider bench alerts --video drive.mp4 --nmea drive.nmea --json
+    /// Example: outrider bench alerts --video drive.mp4 --nmea drive.nmea --json
     ///
     /// Every vehicle of the films is listed first, and each alert is answered soon after it is drawn. Without a sound device
     /// a card of memory takes the samples; without a display there is no time to the screen.

@@ -37,7 +37,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let (touch, touches) = channel();
     let (screen, handle) = window(&config, &clock, touch).ok_or_else(|| {
         Fault::new(Kind::Unavailable, "there is no display to open a window on")
-            .remedy("Start it in a graphical session, or on a display that is memory: xvfb-run")
+            .remedy("Start it in a graphical session, or on a display that is memory: Xvfb :9 &, then DISPLAY=:9")
     })?;
     // Nobody touches it; a unit is given no end of its own.
     drop(touches);
