@@ -307,9 +307,13 @@ fn a_drill_proves_every_step_from_the_camera_to_the_office_and_is_marked_at_both
 
     // At the office it is a drill, too, and nothing else is.
     let store = RedbStore::open(&folder.path().join("office/office.redb")).expect("the office's store");
+    // Each without the byte in front that tells the version of its format.
     let stored = |kind: Kind| -> Vec<Vec<u8>> {
         let keys = store.keys("window-test", kind).expect("read");
-        keys.iter().map(|key| store.get("window-test", kind, key).expect("read").expect("there")).collect()
+        keys.iter()
+            .map(|key| store.get("window-test", kind, key).expect("read").expect("there"))
+            .map(|payload| payload.strip_prefix(&[1]).expect("version 1").to_vec())
+            .collect()
     };
     let reads = stored(Kind::Read);
     let reads: Vec<StoredRead> = reads.iter().map(|read| StoredRead::decode(&read[..]).expect("a read")).collect();
