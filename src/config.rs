@@ -30,6 +30,8 @@ pub struct Config {
     /// The crew's screen.
     #[serde(default)]
     pub screen: Screen,
+    /// The driver's window; without the section there is none.
+    pub driver: Option<Driver>,
     /// What the journal keeps, and how long.
     #[serde(default)]
     pub journal: Journal,
@@ -127,13 +129,38 @@ pub struct Screen {
     pub width: u32,
     /// Height of the window, pixels.
     pub height: u32,
-    /// An MBTiles file that lies under the map; without one the map is drawn on bare ground.
+    /// An MBTiles or PMTiles file that lies under the map; without one the map is drawn on bare ground.
     pub map: Option<PathBuf>,
 }
 
 impl Default for Screen {
     fn default() -> Self {
         Self { enabled: true, fullscreen: false, width: 1024, height: 600, map: None }
+    }
+}
+
+/// A window for the driver's side, which shows symbols only.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Driver {
+    /// Where its left edge is on the desktop, pixels: displays lie side by side on it.
+    pub left: i32,
+    /// Where its upper edge is.
+    pub top: i32,
+    /// Width, pixels.
+    #[serde(default = "driver_width")]
+    pub width: u32,
+    /// Height, pixels.
+    #[serde(default = "driver_height")]
+    pub height: u32,
+    /// The table of its symbols; without one the program's own, which nobody has approved.
+    pub symbols: Option<PathBuf>,
+}
+
+impl Driver {
+    /// One of the usual size, with the program's own symbols.
+    pub fn at(left: i32, top: i32) -> Self {
+        Self { left, top, width: driver_width(), height: driver_height(), symbols: None }
     }
 }
 
@@ -217,6 +244,12 @@ fn two() -> f64 {
 }
 fn thirty() -> f64 {
     30.0
+}
+fn driver_width() -> u32 {
+    480
+}
+fn driver_height() -> u32 {
+    320
 }
 fn baud() -> u32 {
     9600
@@ -319,6 +352,17 @@ impl Config {
         if !(320..=7680).contains(&self.screen.width) || !(240..=4320).contains(&self.screen.height) {
             return Err(format!("a screen of {} x {} pixels makes no sense", self.screen.width, self.screen.height));
         }
+        if let Some(driver) = &self.driver {
+            if !self.screen.enabled {
+                return Err("a [driver] window needs the crew's: set enabled = true under [screen]".into());
+            }
+            if !(160..=7680).contains(&driver.width) || !(120..=4320).contains(&driver.height) {
+                return Err(format!(
+                    "a driver's window of {} x {} pixels makes no sense: 160 x 120 to 7680 x 4320",
+                    driver.width, driver.height
+                ));
+            }
+        }
         if let Some(office) = &self.office
             && !office
                 .address
@@ -345,6 +389,9 @@ impl Config {
         }
         if let Some(map) = &mut self.screen.map {
             *map = folder.join(&*map);
+        }
+        if let Some(Driver { symbols: Some(symbols), .. }) = &mut self.driver {
+            *symbols = folder.join(&*symbols);
         }
         if let Key::File(path) = &mut self.journal.key {
             *path = folder.join(&*path);
@@ -443,6 +490,9 @@ mod tests {
         for (extra, named) in [
             ("[sound]\nvolumme = 1.0\n", "volumme"),
             ("[sound]\nvolume = 7.0\n", "volume is 7"),
+            ("[driver]\nleft = 0\ntop = 0\nwidth = 100\n", "driver's window of 100 x 320"),
+            ("[driver]\nleft = 0\n", "top"),
+            ("[screen]\nenabled = false\n[driver]\nleft = 0\ntop = 0\n", "[driver] window needs"),
             ("[office]\naddress = \"office\"\nidentity = \"id\"\n", "HOST:PORT"),
             ("[[camera]]\nname = \"front\"\nsource = { device = \"/dev/video1\" }\n", "two cameras"),
             ("[[camera]]\nname = \"rear\"\nsource = { rtsp = \"http://x\" }\n", "rtsp://"),

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::alert::{Change, DeviceSounder, Sounder, Speaker};
+use crate::alert::{Change, Chart, DeviceSounder, Sounder, Speaker};
 use crate::capture::{self, Counters, Pace};
 use crate::clock::{Clock, Moment, Shared};
 use crate::config::Config;
@@ -72,6 +72,8 @@ pub struct Parts {
     pub journal: Option<Arc<Journal>>,
     /// Where the screens are shown.
     pub screen: Option<Handle>,
+    /// What the driver is shown of alerts, and with which tones, where there is a window for it.
+    pub chart: Option<Arc<Chart>>,
     /// What the crew touches.
     pub touches: Option<Receiver<Touch>>,
     /// The sound card; default: the system's.
@@ -100,6 +102,8 @@ enum News {
     Brought(Box<clerk::Brought>),
     /// The display has gone, or never was there.
     Display(Fault),
+    /// There is no driver's window, though there should be.
+    Driver(Fault),
     /// The unit is to end.
     Stop,
 }
@@ -156,7 +160,7 @@ impl Unit {
     /// # Errors
     /// A file that cannot be played, a log that is none, models that do not fit, or a thread that cannot be started.
     pub fn start(parts: Parts) -> Result<Self> {
-        let Parts { config, pace, models, clock, hotlist, journal, screen, touches, sounder, observer } = parts;
+        let Parts { config, pace, models, clock, hotlist, journal, screen, chart, touches, sounder, observer } = parts;
         let (news, inbox) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let passes = Passes::of_run(journal.as_ref().map_or(0, |journal| journal.run()));
@@ -218,6 +222,7 @@ impl Unit {
             journal: journal.clone(),
             speaker,
             screen: screen.clone(),
+            chart,
             link: link.clone(),
             observer,
         });
@@ -279,6 +284,11 @@ impl Unit {
     pub fn without_display(&self, why: Fault) {
         // The desk is gone only while the unit is being taken down.
         let _ = self.news.send(News::Display(why));
+    }
+
+    /// There is no driver's window, though there should be: the unit goes on without, and that is on record.
+    pub fn without_driver_window(&self, why: Fault) {
+        let _ = self.news.send(News::Driver(why));
     }
 
     /// How the link to the office is, where there is one.

@@ -525,6 +525,45 @@ fn who_stops_reading_is_no_fault() {
 }
 
 #[test]
+fn what_the_crew_hears_is_recorded_for_each_grade() {
+    let folder = Folder::new();
+    let file = folder.path().join("alert.wav").display().to_string();
+    let output = outrider(&["sound", "--json", "--reason", "no insurance", "--vrm", "xy50 zzt", "--wav", &file]);
+    assert!(output.status.success(), "{}", said(&output));
+    let wav = std::fs::read(&file).expect("written");
+    assert_eq!(&wav[..4], b"RIFF");
+    let samples: Vec<f64> =
+        wav[44..].chunks_exact(2).map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0).collect();
+    // The power of a pitch in 70 ms, the length of the shortest first pulse.
+    let power = |start: usize, pitch: f64| {
+        let turn = std::f64::consts::TAU * pitch / 48_000.0;
+        let pulse = samples[start..start + 3360].iter().enumerate();
+        let (re, im) = pulse.fold((0.0, 0.0), |(re, im), (i, sample)| {
+            (re + sample * (turn * i as f64).cos(), im + sample * (turn * i as f64).sin())
+        });
+        re * re + im * im
+    };
+    let lines = json_lines(&output);
+    let said: Vec<&str> = lines.iter().map(|line| line["spoken"].as_str().expect("words")).collect();
+    let of = ["No", "Probable no", "Possible no"].map(|start| format!("{start} insurance. Silver Ford. "));
+    assert!(said.len() == 3 && said.iter().zip(&of).all(|(said, start)| said.starts_with(start)), "{said:?}");
+    let pitches = [("certain", 1568.0), ("probable", 880.0), ("possible", 494.0)];
+    for (line, (grade, pitch)) in lines.iter().zip(pitches) {
+        assert_eq!(line["grade"], grade);
+        let start = (line["start_s"].as_f64().expect("seconds") * 48_000.0) as usize;
+        for (_, other) in pitches.iter().filter(|(_, other)| *other != pitch) {
+            assert!(power(start, pitch) > 20.0 * power(start, *other), "{grade} at {other} Hz");
+        }
+    }
+    refused(&outrider(&["sound", "--vrm", "?", "--wav", &file]), 2, &["no VRM"]);
+    let nowhere = folder.path().join("none/alert.wav").display().to_string();
+    refused(&outrider(&["sound", "--wav", &nowhere]), 1, &["none/alert.wav"]);
+    let good = "unit = \"u\"\ndata = \"d\"\n[[camera]]\nname = \"front\"\nsource = { device = \"/dev/video0\" }\n";
+    let config = folder.file("car.toml", format!("{good}[sound]\nvoice = \"absent\"\n"));
+    refused(&outrider(&["sound", "--config", &config, "--wav", &file]), 1, &["absent", "voice"]);
+}
+
+#[test]
 fn every_command_has_help_with_an_example() {
     let car = [
         "",
@@ -534,6 +573,7 @@ fn every_command_has_help_with_an_example() {
         "replay",
         "evaluate",
         "doctor",
+        "sound",
         "hotlist",
         "hotlist import",
         "hotlist status",
@@ -544,6 +584,8 @@ fn every_command_has_help_with_an_example() {
         "hotlist apply",
         "bench",
         "bench pipeline",
+        "bench window",
+        "bench alerts",
         "bench hotlist",
         "bench confusions",
         "bench kernels",
@@ -608,6 +650,13 @@ fn configurations_are_explained_or_refused() {
     let unknown = folder.file("unknown.toml", format!("{good}colour = \"red\"\n"));
     refused(&outrider(&["config", "check", &unknown]), 2, &["unknown.toml", "colour"]);
     refused(&outrider(&["config", "check", &folder.file("latin.toml", b"unit = \"\xe9\"")]), 2, &["latin.toml"]);
+    // The table of the driver's symbols is part of what is checked.
+    let driver = format!("{good}[driver]\nleft = 1024\ntop = 0\n");
+    let output = outrider(&["config", "check", &folder.file("driver.toml", &driver)]);
+    assert!(printed(&output).contains("480 x 320 at 1024, 0") && printed(&output).contains("NOT APPROVED"));
+    folder.file("symbols.toml", "approval = \"\"\n[ground]\nday = \"#ffffff\"\nnight = \"#000000\"\n");
+    let driver = folder.file("bad.toml", format!("{driver}symbols = \"symbols.toml\"\n"));
+    refused(&outrider(&["config", "check", &driver]), 2, &["symbols.toml", "no symbol for \"certain\""]);
     let missing = folder.path().join("none.toml").display().to_string();
     refused(&outrider(&["run", "--config", &missing]), 2, &["none.toml"]);
     refused(&outrider(&["frobnicate"]), 2, &["frobnicate"]);

@@ -3,7 +3,9 @@
 //! [`Desk`] is pure logic: it grades, folds repeats of one vehicle, corrects and withdraws, and keeps the queue.
 //! [`Speaker`] owns the sound card on a thread of its own. Neither waits for anything.
 
+mod chart;
 mod desk;
+mod rehearsal;
 mod speaker;
 mod tone;
 mod voice;
@@ -18,8 +20,10 @@ use crate::clock::Moment;
 use crate::hotlist::{Colour, Tone};
 use crate::recognise::{ReadId, Thumbnail};
 
+pub use chart::{Case, Chart, Outline, Rgb, SIDE as OUTLINE_SIDE, Shades, Step, Symbol};
 pub use desk::{Change, Desk, Policy};
-pub use speaker::{DeviceSounder, Output, Playback, SoundState, Sounder, Speaker, Volume};
+pub use rehearsal::Rehearsal;
+pub use speaker::{CardOfMemory, DeviceSounder, Output, Playback, SoundState, Sounder, Speaker, Volume, record, wav};
 pub use tone::{RATE, tone};
 pub use voice::check as check_voice;
 pub use words::{ago, spell, vehicle};
@@ -125,9 +129,8 @@ pub struct Sighting {
     pub drill: bool,
 }
 
-#[cfg(test)]
 impl Sighting {
-    /// One with nothing against it, for tests to change.
+    /// Of no vehicle, with nothing against it: for rehearsals and tests to change.
     pub(crate) fn made_up() -> Self {
         let picture = Arc::new(Thumbnail { width: 1, height: 1, rgb: vec![0; 3] });
         Self {

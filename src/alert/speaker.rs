@@ -5,6 +5,7 @@
 //! being said; words that would come too late are left out, a tone never is.
 
 mod playback;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod utterance;
@@ -22,6 +23,7 @@ use rodio::{DeviceSinkBuilder, MixerDeviceSink};
 
 pub use self::playback::Playback;
 use self::playback::{AT_A_PAUSE, NOW, TO_THE_END};
+pub use self::tape::{CardOfMemory, record, wav};
 use self::utterance::{Tones, utterance};
 pub use self::volume::Volume;
 use super::voice::Voice;
@@ -153,6 +155,19 @@ struct Pending {
     since: Moment,
 }
 
+impl Pending {
+    fn of(alert: &Alert, tone: Tone, now: Moment) -> Self {
+        Self {
+            alert: alert.id,
+            grade: alert.grade,
+            tone,
+            spoken: alert.spoken.clone(),
+            withdrawn: alert.standing != Standing::Open,
+            since: now,
+        }
+    }
+}
+
 impl Speaker {
     /// Starts the thread. `heard` is told, for each alert, the instant at which the first sample of its tone was handed to
     /// the device; it is called on the device's own thread and must return at once.
@@ -185,18 +200,12 @@ impl Speaker {
         Ok(Self { orders: Some(orders), state, volume, thread: Some(thread) })
     }
 
-    /// Sounds the tone of `alert` and says its words; of one that is withdrawn, that it is. Never waits.
-    pub fn sound(&self, alert: &Alert, now: Moment) {
+    /// Sounds the tone of `alert` in the voice of `tone` and says its words; of one that is withdrawn, that it is. Never
+    /// waits.
+    pub fn sound(&self, alert: &Alert, tone: Tone, now: Moment) {
         if let Some(orders) = &self.orders {
             // The thread is gone only while the unit is being taken down.
-            let _ = orders.send(Order::Sound(Pending {
-                alert: alert.id,
-                grade: alert.grade,
-                tone: alert.tone,
-                spoken: alert.spoken.clone(),
-                withdrawn: alert.standing != Standing::Open,
-                since: now,
-            }));
+            let _ = orders.send(Order::Sound(Pending::of(alert, tone, now)));
         }
     }
 

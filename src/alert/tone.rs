@@ -74,7 +74,7 @@ pub(super) mod tests {
     use super::*;
 
     /// The power of `samples` at `pitch`, a mean over windows of 50 ms; about 1 for a sine of amplitude 1.
-    fn power(samples: &[f32], pitch: f32) -> f64 {
+    pub(in crate::alert) fn power(samples: &[f32], pitch: f32) -> f64 {
         let windows = samples.chunks(RATE as usize / 20);
         let count = windows.len() as f64;
         windows.map(|window| goertzel(window, pitch)).sum::<f64>() / count

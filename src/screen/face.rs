@@ -9,6 +9,7 @@ use std::sync::Arc;
 use slint::{Global, Image, Model, ModelRc, Rgb8Pixel, Rgba8Pixel, SharedPixelBuffer, SharedString, VecModel};
 
 use super::ask::Asking;
+use super::driver::Driver;
 use super::view::{AlertWords, State, StatusItem, View, percent, sentence};
 use super::{plate, ui};
 use crate::alert::{Alert, AlertId, Grade, Standing, Verdict};
@@ -39,6 +40,8 @@ pub(super) struct Face {
     status: Rc<VecModel<ui::StatusRow>>,
     offers: Rc<VecModel<ui::Offer>>,
     pages: Pages,
+    /// The driver's window, where there is one.
+    beside: Option<Driver>,
     pictures: Pictures,
     light: Light,
     /// The reads of the reel, as they are shown.
@@ -60,6 +63,7 @@ impl Face {
             reads: Rc::default(),
             status: Rc::default(),
             offers: Rc::default(),
+            beside: None,
             pictures: Pictures::default(),
             light: Light::default(),
             reel: Vec::new(),
@@ -73,6 +77,16 @@ impl Face {
         data.set_status(ModelRc::from(face.status.clone()));
         ui::AlertData::get(&face.app).set_offers(ModelRc::from(face.offers.clone()));
         Ok(face)
+    }
+
+    /// Shows what the driver may see in a window of its own from now on.
+    pub(super) fn set_beside(&mut self, driver: Driver) {
+        self.beside = Some(driver);
+    }
+
+    #[cfg(test)]
+    pub(super) fn beside(&self) -> Option<&Driver> {
+        self.beside.as_ref()
     }
 
     /// Chooses the colours by hand, or leaves them to the hour again.
@@ -157,6 +171,9 @@ impl Face {
 
         let live = self.alert(view, night);
         self.pages.show(&self.app, view, night);
+        if let Some(driver) = &mut self.beside {
+            driver.show(view, night);
+        }
         self.pictures.end();
         live
     }
@@ -224,7 +241,11 @@ impl Face {
             behind: words.behind.into(),
             count: words.count.into(),
             vehicle: alert.vehicle.as_str().into(),
-            action: alert.action.as_str().into(),
+            // What was to be done is not to be done any more.
+            action: match alert.standing {
+                Standing::Open => alert.action.as_str().into(),
+                Standing::Withdrawn(_) => SharedString::default(),
+            },
             weakest: words.weakest.into(),
             doubt: sentence(&alert.doubt).into(),
             against: ModelRc::new(VecModel::from(against)),

@@ -5,6 +5,7 @@
 
 mod ask;
 mod display;
+mod driver;
 mod face;
 mod map;
 mod pages;

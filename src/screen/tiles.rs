@@ -1,15 +1,21 @@
-//! Map tiles that the technician supplied, as an MBTiles file of PNG or JPEG pictures: what lies under the drawn map. A
-//! thread reads and decodes them, so that the window waits for no disk.
+//! Map tiles that the technician supplied, as an MBTiles or PMTiles file of PNG or JPEG pictures: what lies under the drawn
+//! map. A thread reads and decodes them, so that the window waits for no disk.
+
+mod mbtiles;
+mod pmtiles;
 
 use std::collections::HashMap;
 use std::f64::consts::PI;
+use std::io::{Cursor, Read};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use image::{ImageReader, Limits};
 use tiny_skia::{FilterQuality, Pixmap, PixmapPaint, PremultipliedColorU8, Transform};
 
+use self::mbtiles::MbTiles;
+use self::pmtiles::{MAGIC, PmTiles};
 use crate::fault::{Fault, Kind, Result};
 
 /// Pixels of a tile's side.
@@ -18,6 +24,8 @@ const SIDE: f64 = 256.0;
 const WHOLE_EARTH: f64 = 156_543.033_928;
 /// An underlay is this much larger than the page, so that the car can move on it.
 const MARGIN: f64 = 1.5;
+/// A picture that is larger is no tile, pixels.
+const LARGEST: u32 = 2048;
 /// Decoded tiles that are kept.
 const KEPT: usize = 128;
 
@@ -47,13 +55,13 @@ struct Request {
 }
 
 impl Tiles {
-    /// Opens an MBTiles file.
+    /// Opens an MBTiles or PMTiles file.
     ///
     /// # Errors
     /// The file is missing, is no such file, or has other pictures than PNG and JPEG.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path)?;
-        let credit = file.metadata("attribution").unwrap_or_default();
+        let mut file = File::open(path)?;
+        let credit = file.0.credit();
         let (requests, inbox) = channel();
         let ready = Arc::new(Mutex::new(None));
         let shown = Arc::clone(&ready);
@@ -115,38 +123,36 @@ fn plain(text: &str) -> String {
     out
 }
 
-struct File {
-    database: Connection,
-    zooms: (u32, u32),
+/// A file of tiles.
+trait Archive: Send {
+    /// The least and the greatest zoom.
+    fn zooms(&self) -> (u32, u32);
+    /// Who made the map; may hold markup.
+    fn credit(&self) -> String;
+    /// The picture of a tile, counted from the north-west; `None` where the file has none.
+    fn tile(&mut self, zoom: u32, column: u32, row: u32) -> Option<Vec<u8>>;
 }
+
+struct File(Box<dyn Archive>);
 
 impl File {
     fn open(path: &Path) -> Result<Self> {
         let bad = |why: String| {
-            Fault::new(Kind::Config, "not a file of map tiles")
-                .at(path.display())
-                .because(why)
-                .remedy("Name an MBTiles file with PNG or JPEG tiles as `map` under [screen], or leave it out")
+            Fault::new(Kind::Config, "not a file of map tiles").at(path.display()).because(why).remedy(
+                "Name an MBTiles or PMTiles file with PNG or JPEG tiles as `map` under [screen], or leave it out",
+            )
         };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let database = Connection::open_with_flags(path, flags).map_err(|error| bad(error.to_string()))?;
-        let zooms = database
-            .query_row("SELECT min(zoom_level), max(zoom_level) FROM tiles", [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .map_err(|error| bad(error.to_string()))?;
-        let (Some(least), Some(most)) = zooms else { return Err(bad("it has no tiles".to_owned())) };
-        let file = Self { database, zooms: (least, most) };
-        match file.metadata("format").as_deref() {
-            None | Some("png" | "jpg" | "jpeg") => Ok(file),
-            Some(other) => Err(bad(format!("its tiles are {other}"))),
-        }
+        let mut start = [0; MAGIC.len()];
+        let is_pmtiles =
+            std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *MAGIC;
+        let archive: Box<dyn Archive> = match is_pmtiles {
+            true => Box::new(PmTiles::open(path).map_err(bad)?),
+            false => Box::new(MbTiles::open(path).map_err(bad)?),
+        };
+        Ok(Self(archive))
     }
 
-    fn metadata(&self, name: &str) -> Option<String> {
-        let row = self.database.query_row("SELECT value FROM metadata WHERE name = ?1", [name], |row| row.get(0));
-        row.optional().ok().flatten()
-    }
-
-    fn serve(&self, inbox: &Receiver<Request>, ready: &Mutex<Option<Arc<Underlay>>>) {
+    fn serve(&mut self, inbox: &Receiver<Request>, ready: &Mutex<Option<Arc<Underlay>>>) {
         let mut tiles = HashMap::new();
         while let Ok(mut request) = inbox.recv() {
             // The newest counts.
@@ -158,14 +164,15 @@ impl File {
         }
     }
 
-    fn compose(&self, request: Request, tiles: &mut HashMap<(u32, u32, u32), Option<Pixmap>>) -> Option<Underlay> {
+    fn compose(&mut self, request: Request, tiles: &mut HashMap<(u32, u32, u32), Option<Pixmap>>) -> Option<Underlay> {
         let Request { middle, metres, size } = request;
         let larger = |side: u32| (f64::from(side) * MARGIN) as u32;
         let (width, height) = (larger(size.0), larger(size.1));
         let mut pixmap = Pixmap::new(width, height)?;
         // The zoom whose pixels are the next smaller than those of the page.
         let finest = (WHOLE_EARTH * middle.0.to_radians().cos() / metres).log2().ceil();
-        let zoom = (finest.max(0.0) as u32).clamp(self.zooms.0, self.zooms.1);
+        let (least, most) = self.0.zooms();
+        let zoom = (finest.max(0.0) as u32).clamp(least, most);
         let count = 2f64.powi(zoom as i32);
         let scale = WHOLE_EARTH * middle.0.to_radians().cos() / count / metres;
         let (x, y) = mercator(middle, count);
@@ -195,15 +202,13 @@ impl File {
     }
 
     /// `None` where the file has no tile, or one that cannot be decoded: the ground stays bare there.
-    fn tile(&self, zoom: u32, column: u32, row: u32) -> Option<Pixmap> {
-        // Rows are counted from the south in such files.
-        let row = (1u32 << zoom).checked_sub(1)?.checked_sub(row)?;
-        let bytes: Vec<u8> = self
-            .database
-            .prepare("SELECT tile_data FROM tiles WHERE zoom_level = ?1 AND tile_column = ?2 AND tile_row = ?3")
-            .and_then(|mut query| query.query_row([zoom, column, row], |row| row.get(0)))
-            .ok()?;
-        let picture = image::load_from_memory(&bytes).ok()?.to_rgba8();
+    fn tile(&mut self, zoom: u32, column: u32, row: u32) -> Option<Pixmap> {
+        let bytes = self.0.tile(zoom, column, row)?;
+        let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
+        let mut limits = Limits::default();
+        (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));
+        reader.limits(limits);
+        let picture = reader.decode().ok()?.to_rgba8();
         let mut pixmap = Pixmap::new(picture.width(), picture.height())?;
         for (pixel, from) in pixmap.pixels_mut().iter_mut().zip(picture.pixels()) {
             let [red, green, blue, alpha] = from.0;
@@ -223,11 +228,24 @@ fn mercator((lat, lon): (f64, f64), count: f64) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
+    use rusqlite::Connection;
 
     use super::*;
 
-    /// A file with every tile of zoom 14 around London, each in a colour of its own: columns in red, rows in green.
+    /// Every tile of zoom 14 around London, each in a colour of its own: columns in red, rows in green.
+    fn town() -> impl Iterator<Item = ((u32, u32, u32), Vec<u8>)> {
+        (8180..8200_u32).flat_map(|column| {
+            (5440..5456_u32).map(move |row| {
+                let colour = image::Rgb([(column % 250) as u8, (row % 250) as u8, 7]);
+                let mut png = Cursor::new(Vec::new());
+                image::RgbImage::from_pixel(256, 256, colour)
+                    .write_to(&mut png, image::ImageFormat::Png)
+                    .expect("encoded");
+                ((14, column, row), png.into_inner())
+            })
+        })
+    }
+
     fn file(folder: &Path, format: &str) -> std::path::PathBuf {
         let path = folder.join("town.mbtiles");
         let database = Connection::open(&path).expect("made");
@@ -239,27 +257,25 @@ mod tests {
             )
             .expect("made");
         database.execute("INSERT INTO metadata VALUES ('format', ?1)", [format]).expect("written");
-        for column in 8180..8200_u32 {
-            for row in 5440..5456_u32 {
-                let colour = image::Rgb([(column % 250) as u8, (row % 250) as u8, 7]);
-                let mut png = Cursor::new(Vec::new());
-                image::RgbImage::from_pixel(256, 256, colour)
-                    .write_to(&mut png, image::ImageFormat::Png)
-                    .expect("encoded");
-                let south = (1 << 14) - 1 - row;
-                database
-                    .execute("INSERT INTO tiles VALUES (14, ?1, ?2, ?3)", (column, south, png.into_inner()))
-                    .expect("written");
-            }
+        for ((zoom, column, row), png) in town() {
+            let south = (1 << zoom) - 1 - row;
+            database.execute("INSERT INTO tiles VALUES (?1, ?2, ?3, ?4)", (zoom, column, south, png)).expect("written");
         }
         path
     }
 
     #[test]
-    fn the_tile_under_the_car_is_drawn_under_the_car() {
+    fn the_tile_under_the_car_is_drawn_under_the_car_whatever_the_file() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut tiles = Tiles::open(&file(folder.path(), "png")).expect("opened");
-        assert!(check(&folder.path().join("town.mbtiles")).is_ok());
+        under_the_car(&file(folder.path(), "png"));
+        let path = folder.path().join("town.pmtiles");
+        pmtiles::tests::file(&path, &town().collect::<Vec<_>>(), 64, (14, 14));
+        under_the_car(&path);
+    }
+
+    fn under_the_car(path: &Path) {
+        let mut tiles = Tiles::open(path).expect("opened");
+        assert!(check(path).is_ok());
         assert_eq!(tiles.credit, "© the people of the town");
         // Tile 14/8186/5448 holds Charing Cross (51.5073, -0.1276).
         let here = (51.5073, -0.1276);
@@ -285,6 +301,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let vector = Tiles::open(&file(folder.path(), "pbf")).err().expect("refused").to_string();
         assert!(vector.contains("pbf") && vector.contains("PNG or JPEG"), "{vector}");
+        let path = folder.path().join("vectors.pmtiles");
+        pmtiles::tests::file(&path, &[((1, 0, 0), Vec::new())], 1, (1, 1));
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes[99] = 1;
+        std::fs::write(&path, bytes).expect("written");
+        let vectors = check(&path).expect_err("refused").to_string();
+        assert!(vectors.contains("vectors.pmtiles") && vectors.contains("its tiles are vectors"), "{vectors}");
         let path = folder.path().join("other");
         std::fs::write(&path, "nothing of the kind, whatever it may be called").expect("written");
         assert!(Tiles::open(&path).is_err() && Tiles::open(&folder.path().join("nowhere")).is_err());

@@ -8,15 +8,17 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use slint::{BackendSelector, ComponentHandle, PhysicalSize};
+use slint::{BackendSelector, CloseRequestResponse, ComponentHandle, PhysicalPosition, PhysicalSize};
 
 use super::display;
+use super::driver::Driver;
 use super::face::Face;
 use super::tiles::Tiles;
 use super::touch::Touch;
 use super::ui;
 use super::view::View;
 use super::wiring::connect;
+use crate::alert::Chart;
 use crate::clock::{Moment, Shared as Clock};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
@@ -204,6 +206,33 @@ impl Screen {
         connect(&face, &handle, clock, touches);
         face.borrow().app.show().map_err(|error| unavailable(error.to_string()))?;
         Ok((Self { face }, handle))
+    }
+
+    /// Opens a second window, for the driver's side, with the symbols of `chart`.
+    ///
+    /// # Errors
+    /// If it cannot be opened; the crew's goes on.
+    pub fn beside(&self, settings: &config::Driver, chart: Arc<Chart>) -> Result<()> {
+        let refused = |error: slint::PlatformError| {
+            Fault::new(Kind::Unavailable, "cannot open the driver's window")
+                .because(error)
+                .remedy("Check the place and the size under [driver], then start the unit again")
+        };
+        let driver = Driver::new(chart).map_err(refused)?;
+        let window = driver.window.window();
+        window.set_size(PhysicalSize::new(settings.width, settings.height));
+        window.set_position(PhysicalPosition::new(settings.left, settings.top));
+        // It lives as long as the crew's, whose end is the end of both.
+        window.on_close_requested(|| CloseRequestResponse::KeepWindowShown);
+        driver.window.show().map_err(refused)?;
+        let mut face = self.face.borrow_mut();
+        face.app.window().on_close_requested(|| {
+            // Fails only when the loop has ended by itself.
+            let _ = slint::quit_event_loop();
+            CloseRequestResponse::HideWindow
+        });
+        face.set_beside(driver);
+        Ok(())
     }
 
     /// Lets the program outlive its display: `lost` hears that the X server has gone, and [`Screen::run`] never returns

@@ -28,6 +28,8 @@ pub(super) struct Board {
     receiver: Option<Result<(), String>>,
     /// Why there is no display, though there should be.
     display: Option<String>,
+    /// Why there is no driver's window, though there should be.
+    driver: Option<String>,
     reads: u64,
     hits: u64,
 }
@@ -41,7 +43,7 @@ struct Camera {
 impl Board {
     pub(super) fn new(cameras: &[String], has_receiver: bool) -> Self {
         let cameras = cameras.iter().map(|name| Camera { name: name.clone(), lost: None, ended: false }).collect();
-        Self { cameras, receiver: has_receiver.then_some(Ok(())), display: None, reads: 0, hits: 0 }
+        Self { cameras, receiver: has_receiver.then_some(Ok(())), display: None, driver: None, reads: 0, hits: 0 }
     }
 
     pub(super) fn camera_lost(&mut self, index: usize, why: String) {
@@ -66,6 +68,10 @@ impl Board {
 
     pub(super) fn display_lost(&mut self, why: String) {
         self.display = Some(why);
+    }
+
+    pub(super) fn driver_lost(&mut self, why: String) {
+        self.driver = Some(why);
     }
 
     /// Counts a version of a read: the first of a pass, and whether it is a hit.
@@ -128,6 +134,9 @@ impl Board {
         }
         if let Some(why) = &self.display {
             parts.push(broken(StatusItem::fault("Display", "none", why)));
+        }
+        if let Some(why) = &self.driver {
+            parts.push(broken(StatusItem::fault("Driver", "none", why)));
         }
         parts.into_iter().map(|(failed, item)| (item, failed)).collect()
     }

@@ -17,7 +17,7 @@ use super::figures::Gauges;
 use super::latency::Latencies;
 use super::trail::Trail;
 use super::{News, Observer, Outcome, Told};
-use crate::alert::{Alert, AlertId, Change, Desk, Grade, How, Policy, Sighting, Speaker};
+use crate::alert::{Alert, AlertId, Change, Chart, Desk, Grade, How, Policy, Sighting, Speaker};
 use crate::capture::Counters;
 use crate::clock::{Moment, Shared};
 use crate::hotlist::{self, Circumstances, Contradiction, Hit, Hotlist, Priority, Standing};
@@ -56,6 +56,8 @@ pub(super) struct Tools {
     pub(super) journal: Option<Arc<Journal>>,
     pub(super) speaker: Speaker,
     pub(super) screen: Option<Handle>,
+    /// What the driver is shown, and with which tones.
+    pub(super) chart: Option<Arc<Chart>>,
     pub(super) link: Option<Arc<Link>>,
     pub(super) observer: Observer,
 }
@@ -128,6 +130,12 @@ impl Worker {
     }
 
     pub(super) fn run(mut self, inbox: &Receiver<News>) -> Outcome {
+        if let Some(chart) = &self.tools.chart {
+            self.remark(match chart.approval() {
+                "" => "the driver's symbols are NOT APPROVED".to_owned(),
+                approval => format!("the driver's symbols are approved: {approval}"),
+            });
+        }
         loop {
             self.look_round();
             self.show();
@@ -192,6 +200,10 @@ impl Worker {
             News::Display(fault) => {
                 self.board.display_lost(fault.to_string());
                 self.tools.screen = None;
+                self.looked = None;
+            }
+            News::Driver(fault) => {
+                self.board.driver_lost(fault.to_string());
                 self.looked = None;
             }
             News::Stop => {}
@@ -301,7 +313,7 @@ impl Worker {
         let changes = self.desk.take(tagged.read.id, &tagged.read.text, &sightings, now);
         for change in &changes {
             if change.aloud() {
-                self.tools.speaker.sound(change.alert(), now);
+                self.sound(change.alert(), now);
             }
             if let Change::Raised(alert) | Change::Replaced { alert, .. } = change {
                 self.latencies.raised(alert.id, tagged.read.id, tagged.read.last_at, now);
@@ -359,10 +371,16 @@ impl Worker {
                 && let Standing::Gone(why) = hotlist.standing(list, mark)
             {
                 for change in self.desk.withdraw(&alert.entry, &format!("{why}{time}, stand down")) {
-                    self.tools.speaker.sound(change.alert(), self.tools.clock.now());
+                    self.sound(change.alert(), self.tools.clock.now());
                 }
             }
         }
+    }
+
+    /// In the voice that goes with the driver's symbol, where there is one.
+    fn sound(&self, alert: &Alert, now: Moment) {
+        let tone = self.tools.chart.as_ref().map_or(alert.tone, |chart| chart.tone(alert));
+        self.tools.speaker.sound(alert, tone, now);
     }
 
     fn on_reel(&mut self, tagged: &TaggedRead, hit: bool) {

@@ -64,6 +64,7 @@ struct Bench {
     seen: Arc<Mutex<Vec<(Grade, String)>>>,
     roles: Vec<String>,
     settings: Settings,
+    chart: Option<Arc<Chart>>,
     /// What the clerk brings; a desk that is driven by hand gets it from here.
     news: (Sender<News>, Receiver<News>),
 }
@@ -83,6 +84,7 @@ impl Bench {
             seen: Arc::default(),
             roles: Vec::new(),
             settings: Settings::default(),
+            chart: None,
             news: channel(),
         }
     }
@@ -122,6 +124,7 @@ impl Bench {
             journal: Some(self.journal.clone()),
             speaker,
             screen: None,
+            chart: self.chart.clone(),
             link: None,
             observer: Box::new(move |told| {
                 let alerts = told.changes.iter().map(|change| (change.alert().grade, change.alert().doubt.clone()));
@@ -252,6 +255,29 @@ fn a_doubtful_read_is_probable_where_the_list_says_so_and_sounds_like_it() {
         // The words follow the tone.
         let tone = crate::alert::tone(Tone::Bell, expected);
         assert!(played.len() == 1 && played[0].starts_with(&tone) && played[0].len() > tone.len(), "{thresholds:?}");
+    }
+}
+
+#[test]
+fn the_driver_s_table_chooses_the_voice_of_the_tone_and_that_nobody_approved_it_is_on_record() {
+    let table = include_str!("../../vehicle-config/driver/symbols.toml");
+    for (approval, said) in [("", "NOT APPROVED"), ("by a test", "approved: by a test")] {
+        let table = table.replace("tone = \"list\"", "tone = \"reed\"");
+        let table = table.replace("approval = \"\"", &format!("approval = {approval:?}"));
+        let chart = Some(Arc::new(Chart::parse(&table).expect("valid")));
+        let bench = Bench { chart, ..Bench::new() };
+        let card = Recorder::default();
+        let clock: Shared = bench.clock.clone();
+        let on = config::Sound { enabled: true, volume: 1.0, voice: None };
+        let speaker = Speaker::start(&on, clock, Box::new(card.clone()), |_, _| {}).expect("started");
+        let fault = Fault::new(Kind::Unavailable, "cannot open the driver's window");
+        let news = vec![put_out(read(1, "AB12CDE")), News::Driver(fault)];
+        hear(bench.worker("vrm,reason\nAB12CDE,stolen\n", true, speaker), news);
+        let played = card.0.lock().expect("whole").clone();
+        assert!(played[0].starts_with(&crate::alert::tone(Tone::Reed, Grade::Certain)));
+        let note = bench.lines("note").remove(0)["text"].to_string();
+        assert!(note.contains(said), "{note}");
+        assert_eq!(bench.lines("fault")[0]["part"], "driver", "the alert went its way all the same");
     }
 }
 
@@ -455,6 +481,32 @@ fn how_long_the_crew_waited_is_on_record_for_every_alert_and_in_sum_at_the_end()
     let sum = notes.last().expect("a sum")["text"].as_str().expect("text").to_owned();
     assert_eq!(sum, "camera to alert: sound p50 110 p95 110 p99 110 ms of 1; screen p50 130 p95 130 p99 130 ms of 1");
     assert_eq!(bench.lines("timing").len(), 1, "once");
+}
+
+#[test]
+fn two_hundred_alerts_in_a_minute_all_wait_for_the_crew_are_timed_and_are_on_record() {
+    let bench = Bench::new();
+    let texts: Vec<String> =
+        (0..200).map(|n| format!("AB{:02}CD{}", n % 100, if n < 100 { 'E' } else { 'F' })).collect();
+    let list: String = texts.iter().map(|text| format!("{text},stolen\n")).collect();
+    let mut worker = bench.worker(&format!("vrm,reason\n{list}"), true, silent());
+    for (text, pass) in texts.iter().zip(1..) {
+        let at = bench.clock.now();
+        worker.hear(put_out(Read { first_at: at, last_at: at, ..read(pass, text) }));
+        worker.hear(News::Heard(AlertId(pass), at.plus(Duration::from_millis(20))));
+        bench.clock.advance(Duration::from_millis(300));
+        worker.look_round();
+    }
+    assert_eq!(worker.standing().len(), 200, "none is dropped, none is answered by the machine");
+    let hits =
+        bench.lines("read").iter().filter(|read| read["hits"].as_array().is_some_and(|hits| hits.len() == 1)).count();
+    assert_eq!(hits, 200, "on record");
+    let outcome = hear(worker, Vec::new());
+    assert_eq!(
+        outcome.latencies.iter().filter(|latency| latency.to_sound == Some(Duration::from_millis(20))).count(),
+        200
+    );
+    assert_eq!(bench.lines("timing").len(), 200);
 }
 
 /// A sound card that is missing until it is plugged in.

@@ -1,12 +1,15 @@
 //! `outrider bench`: measurements that print ratios against something in the same run.
 
+mod alerts;
 mod confusions;
 mod hotlist;
 mod journal;
 mod made_up;
 mod simulation;
+mod window;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,9 +17,10 @@ use serde_json::{Value, json};
 use super::read::round;
 use crate::capture::{self, Event, Pace};
 use crate::clock::{Clock, RealClock, Shared};
-use crate::config::{Camera, Source};
+use crate::config::{Camera, Config, Receiver, ReceiverSource, Sound, Source};
 use crate::fault::{Fault, Kind, Result};
 use crate::recognise::{Models, Network, Passes, Recogniser, Role, Timings};
+use crate::screen::{Handle, Screen, Touch};
 
 /// Measure parts of the unit on this machine.
 ///
@@ -24,6 +28,8 @@ use crate::recognise::{Models, Network, Passes, Recogniser, Role, Timings};
 ///
 ///   pipeline   where the time of a video goes: decode, find, read, follow, rest (ms a frame), frames a second, dropped
 ///              frames, peak memory; as a ratio to the video's own speed
+///   window     what the window costs: the same film with and without it, in turn, and the ratio of their rates
+///   alerts     how long the crew waits: camera to desk, to sound and to screen, with two cameras at the film's speed
 ///   hotlist    a made-up list of so many entries: import, size, start-up, matching, changes; the same in SQLite
 ///   confusions what the reader takes characters for, on labelled photographs
 ///   journal    reads with pictures at a steady rate: time to the disk, bytes a read, memory
@@ -45,6 +51,45 @@ enum What {
         /// The video; default: the made-up drive
         #[arg(long, value_name = "FILE")]
         video: Option<PathBuf>,
+        /// Print one JSON object on standard output and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+    /// What the window costs recognition: the same film with and without it, in turn
+    ///
+    /// Example: outrider bench window --video drive.mp4 --json
+    #[command(verbatim_doc_comment)]
+    Window {
+        /// The video; default: the made-up drive
+        #[arg(long, value_name = "FILE")]
+        video: Option<PathBuf>,
+        /// How many cameras play it
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+        cameras: u8,
+        /// How often each
+        #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=100))]
+        rounds: u8,
+        /// Print one JSON object on standard output and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+    /// How long the crew waits for alerts, with window, sound and journal, at the film's speed
+    ///
+    /// Example: outrider bench alerts --video drive.mp4 --nmea drive.nmea --json
+    ///
+    /// Every vehicle of the films is listed first, and each alert is answered soon after it is drawn. Without a sound device
+    /// a card of memory takes the samples; without a display there is no time to the screen.
+    #[command(verbatim_doc_comment)]
+    Alerts {
+        /// A video; may be repeated, the cameras take them in turn; default: the made-up drive
+        #[arg(long = "video", value_name = "FILE")]
+        videos: Vec<PathBuf>,
+        /// The receiver's log, paced by the first video
+        #[arg(long, value_name = "FILE")]
+        nmea: Option<PathBuf>,
+        /// How many cameras
+        #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
+        cameras: u8,
         /// Print one JSON object on standard output and nothing else
         #[arg(long)]
         json: bool,
@@ -118,6 +163,19 @@ impl Bench {
                 };
                 pipeline(video, json)
             }
+            What::Window { video, cameras, rounds, json } => {
+                let video = video.map_or_else(|| super::film::drive(false).map(|drive| drive.video), Ok)?;
+                let (cameras, rounds) = (usize::from(cameras), usize::from(rounds));
+                window::run(&window::Options { video, cameras, rounds, json })
+            }
+            What::Alerts { mut videos, mut nmea, cameras, json } => {
+                if videos.is_empty() {
+                    let drive = super::film::drive(false)?;
+                    videos = vec![drive.video];
+                    nmea = nmea.or(Some(drive.nmea));
+                }
+                alerts::run(&alerts::Options { videos, nmea, cameras: cameras.into(), json })
+            }
             What::Hotlist { entries, simulate, folder, json } => {
                 hotlist::run(&hotlist::Options { entries: entries.max(1000), simulate, folder, json })
             }
@@ -128,6 +186,39 @@ impl Bench {
             What::Kernels { json } => kernels(json),
         }
     }
+}
+
+/// A car with a camera for each of these films, and no office.
+fn car(data: &Path, videos: &[PathBuf], nmea: Option<PathBuf>) -> Config {
+    let camera = |(number, video): (usize, &PathBuf)| Camera {
+        name: format!("camera {}", number + 1),
+        source: Source::File(video.clone()),
+        silence_s: 10.0,
+        repeat: false,
+    };
+    Config {
+        unit: "bench".into(),
+        data: data.to_owned(),
+        cameras: videos.iter().enumerate().map(camera).collect(),
+        receiver: nmea.map(|path| Receiver {
+            source: ReceiverSource::File(path),
+            baud: 9600,
+            stale_s: 2.0,
+            absent_s: 30.0,
+        }),
+        sound: Sound { enabled: false, ..Sound::default() },
+        screen: Default::default(),
+        driver: None,
+        journal: Default::default(),
+        crew: Default::default(),
+        office: None,
+        models: None,
+    }
+}
+
+/// The crew's window, where there is a display; why not is said.
+fn window(config: &Config, clock: &Shared, touch: Sender<Touch>) -> Option<(Screen, Handle)> {
+    Screen::open(&config.screen, clock.clone(), touch).inspect_err(|fault| eprintln!("no window: {fault}")).ok()
 }
 
 /// The longest wait for a picture of a file.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::alert::Chart;
 use crate::config::{self, ReceiverSource, Source};
 use crate::fault::Result;
 
@@ -34,6 +35,7 @@ impl Config {
     pub(super) fn run(self) -> Result<()> {
         let Command::Check { file } = self.command;
         let config = config::Config::load(&file)?;
+        let chart = config.driver.as_ref().map(Chart::load).transpose()?;
         println!("{}: valid", file.display());
         println!("  unit {}, data in {}", config.unit, config.data.display());
         for camera in &config.cameras {
@@ -78,6 +80,18 @@ impl Config {
             ),
             false => println!("  no screen"),
         }
+        if let Some((driver, chart)) = config.driver.as_ref().zip(chart) {
+            let approval = match chart.approval() {
+                "" => "NOT APPROVED by anybody".to_owned(),
+                approval => format!("approved: {approval}"),
+            };
+            let symbols =
+                driver.symbols.as_ref().map_or("the program's own".to_owned(), |path| path.display().to_string());
+            println!(
+                "  a driver's window of {} x {} at {}, {}; symbols: {symbols}, {approval}",
+                driver.width, driver.height, driver.left, driver.top
+            );
+        }
         println!(
             "  reads are kept {} h, hits {} h, faults and verdicts {} h{}",
             config.journal.keep_reads_h,
@@ -118,10 +132,11 @@ mod tests {
         for entry in std::fs::read_dir(folder).expect("the folder is there") {
             let path = entry.expect("readable").path();
             if path.extension().is_some_and(|e| e == "toml") {
-                config::Config::load(&path).unwrap_or_else(|fault| panic!("{fault}"));
+                let config = config::Config::load(&path).unwrap_or_else(|fault| panic!("{fault}"));
+                config.driver.as_ref().map(Chart::load).transpose().unwrap_or_else(|fault| panic!("{fault}"));
                 examples += 1;
             }
         }
-        assert!(examples >= 3);
+        assert!(examples >= 4);
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, channel};
 use std::time::Duration;
 
-use crate::alert::{DeviceSounder, Sounder, check_voice};
+use crate::alert::{Chart, DeviceSounder, Sounder, check_voice};
 use crate::capture;
 use crate::clock::{Clock, RealClock};
 use crate::config::{self, Config, ReceiverSource};
@@ -169,6 +169,15 @@ impl Doctor {
         }
         if let Some(map) = &config.screen.map {
             tell("map", check_map(map).map(|()| "its tiles can be read".to_owned()));
+        }
+        if let Some(driver) = &config.driver {
+            tell(
+                "driver's symbols",
+                Chart::load(driver).map(|chart| match chart.approval() {
+                    "" => "the table is valid; NOT APPROVED by anybody".to_owned(),
+                    approval => format!("approved: {approval}"),
+                }),
+            );
         }
         if config.screen.enabled {
             let display = ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().find_map(|name| std::env::var(name).ok());

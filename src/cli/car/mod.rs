@@ -16,6 +16,7 @@ mod journal;
 mod read;
 mod replay;
 mod run;
+mod sound;
 mod unlock;
 
 /// The number plate reader that rides in a patrol car.
@@ -41,6 +42,7 @@ enum Command {
     Hotlist(hotlist::Hotlist),
     Journal(journal::Journal),
     Doctor(doctor::Doctor),
+    Sound(sound::Sound),
     Config(config::Config),
     Bench(bench::Bench),
 }
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Hotlist(command) => command.run(),
         Command::Journal(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Sound(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

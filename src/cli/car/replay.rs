@@ -88,6 +88,7 @@ impl Replay {
             }),
             sound: Sound { enabled: false, ..Sound::default() },
             screen: Screen { enabled: false, ..Screen::default() },
+            driver: None,
             journal: Default::default(),
             crew: Default::default(),
             office: None,
@@ -102,6 +103,7 @@ impl Replay {
             hotlist,
             journal: None,
             screen: None,
+            chart: None,
             touches: None,
             sounder: None,
             observer: Box::new(move |told| {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use sha2::Digest;
 
 use super::unlock;
+use crate::alert::Chart;
 use crate::capture::Pace;
 use crate::clock::{Clock, RealClock};
 use crate::config::Config;
@@ -73,6 +74,13 @@ impl Run {
                 Err(fault) => (None, Some(fault)),
             },
         };
+        let (chart, mut no_driver_window) = match config.driver.as_ref().map(Chart::load).transpose() {
+            Ok(chart) => (chart.map(Arc::new), None),
+            Err(fault) => (None, Some(fault)),
+        };
+        if let (Some((screen, _)), Some(settings), Some(chart)) = (&window, &config.driver, &chart) {
+            no_driver_window = screen.beside(settings, Arc::clone(chart)).err();
+        }
         let (screen, handle) = window.unzip();
         let unit = Unit::start(Parts {
             config,
@@ -82,12 +90,16 @@ impl Run {
             hotlist: Some(hotlist),
             journal: Some(journal),
             screen: handle.clone(),
+            chart,
             touches: Some(touches),
             sounder: None,
             observer: Box::new(|_| {}),
         })?;
         if let Some(fault) = no_display {
             unit.without_display(fault);
+        }
+        if let Some(fault) = no_driver_window {
+            unit.without_driver_window(fault);
         }
         let Some((screen, handle)) = screen.zip(handle) else {
             wait(&unit, &*clock, || asked_to_end.load(Ordering::Relaxed));

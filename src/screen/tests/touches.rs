@@ -138,11 +138,16 @@ fn after_an_answer_one_more_touch_says_what_it_rests_on_and_nothing_newer_waits_
 }
 
 #[test]
-fn a_withdrawn_alert_offers_one_button_and_waiting_ones_can_be_recalled() {
+fn a_withdrawn_alert_offers_one_button_and_no_action_and_waiting_ones_can_be_recalled() {
+    use slint::Global;
     paint::on_canvas(1024, 600, |canvas| {
         let bench = Bench::new(canvas)?;
         let withdrawn = Alert { standing: Standing::Withdrawn("recovered".to_owned()), ..alert(Grade::Certain, false) };
+        bench.update(alerted(numbered(7), 1, false));
+        let action = || ui::AlertData::get(&bench.face.borrow().app).get_card().action;
+        assert_eq!(action(), "Stop and detain");
         bench.update(alerted(withdrawn, 1, false));
+        assert_eq!(action(), "", "nobody is stopped on the word of an entry that is gone");
         bench.clock.advance(Duration::from_secs(1));
         paint::pixels(canvas)?;
         bench.touches.try_iter().for_each(drop);
@@ -206,6 +211,13 @@ fn no_word_of_any_page_is_cut() {
     let stay: Prepare = |_| ();
     let mut all: Vec<(String, View, Prepare)> =
         pages().into_iter().map(|(name, view)| (name.to_owned(), view, stay)).collect();
+    // As many figures as a car with four cameras has.
+    let mut four = patrol(4, false);
+    let long = StatusItem::ok("Camera to sound", "p95 1148 ms", "p50 1096, p99 1171, of 1000");
+    let aim = StatusItem::warn("Right camera: lens and aim", "check", "no plate in 14 min of driving");
+    four.figures.extend([aim, long]);
+    let health: Prepare = |face| face.open(Page::Health);
+    all.push(("health of four".to_owned(), four, health));
     all.extend(other_pages().into_iter().map(|(name, view, prepare)| (name.to_owned(), view, prepare)));
     for size in [(1024, 600), (1280, 800)] {
         for (name, view, prepare) in &all {
@@ -220,6 +232,7 @@ fn no_word_of_any_page_is_cut() {
                     .match_descendants()
                     .match_accessible_role(AccessibleRole::Text)
                     .find_all();
+                assert!(!texts.is_empty(), "{name} has no words");
                 for text in texts {
                     let label = text.accessible_label().unwrap_or_default();
                     assert_ne!(text.accessible_value().as_deref(), Some("cut"), "{name} at {size:?}: {label:?}");

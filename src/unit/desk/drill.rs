@@ -177,6 +177,7 @@ impl Worker {
         }
         if drill.is_over() {
             drill.told = true;
+            tracing::info!("the drill is over");
             let steps = drill.steps().map(|(name, step)| match step {
                 Step::Proved(how) => format!("{} proved ({how})", name.to_lowercase()),
                 Step::Failed(why) => format!("{} FAILED ({why})", name.to_lowercase()),
