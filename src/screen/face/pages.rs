@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use slint::{Global, Image, ModelRc, Rgba8Pixel, SharedPixelBuffer, SharedString, VecModel};
+use zeroize::Zeroizing;
 
 use super::{number, renew, status_row};
 use crate::alert::Grade;
@@ -39,8 +40,10 @@ pub(in crate::screen) const REASONS: [&str; 8] = [
 /// For how long an entry of the crew's may count, hours: none is for ever.
 pub(in crate::screen) const HOURS: [u32; 4] = [1, 4, 12, 24];
 
-/// The longest name that can be typed.
+/// The longest name, PIN and number of a case that can be typed.
 const LONGEST_NAME: usize = 16;
+const LONGEST_PIN: usize = 12;
+const LONGEST_CASE: usize = 16;
 
 /// What the pages hold beyond the view.
 pub(in crate::screen) struct Pages {
@@ -115,6 +118,12 @@ impl Pages {
         let shift = ui::ShiftData::get(app);
         shift.set_who(view.shift.who.as_str().into());
         shift.set_since(view.shift.since.as_str().into());
+        shift.set_role(view.shift.role.as_str().into());
+        shift.set_holds_alerts(view.shift.holds_alerts);
+        shift.set_asks_pin(view.shift.asks_pin);
+        shift.set_checking(view.shift.checking);
+        shift.set_refused(view.shift.refused.as_str().into());
+        shift.set_wait(i32::try_from(view.shift.wait_s).unwrap_or(i32::MAX));
         shift.set_drill_word(view.shift.drill.as_str().into());
         renew(&self.checks, view.shift.checks.iter().map(status_row).collect());
 
@@ -216,6 +225,7 @@ impl super::Face {
         let search = ui::SearchData::get(&self.app);
         search.set_step(ui::Step::Keys);
         search.set_text(text.into());
+        search.set_case(SharedString::default());
         search.set_first(0);
         self.pages.typed(&self.app);
     }
@@ -232,6 +242,29 @@ impl super::Face {
     pub(in crate::screen) fn name_key(&self, key: Option<&str>) {
         let shift = ui::ShiftData::get(&self.app);
         shift.set_name(after(&shift.get_name(), key, LONGEST_NAME).into());
+    }
+
+    /// A key of the PIN's; none: the last digit goes.
+    pub(in crate::screen) fn pin_key(&self, key: Option<&str>) {
+        let mut pin = self.pin.borrow_mut();
+        match key {
+            Some(key) if pin.len() < LONGEST_PIN => pin.push_str(key),
+            Some(_) => {}
+            None => _ = pin.pop(),
+        }
+        ui::ShiftData::get(&self.app).set_stars("*".repeat(pin.len()).into());
+    }
+
+    /// The PIN that was typed; the page forgets it.
+    pub(in crate::screen) fn take_pin(&self) -> Zeroizing<String> {
+        ui::ShiftData::get(&self.app).set_stars(SharedString::default());
+        self.pin.take()
+    }
+
+    /// A key of the case's keyboard.
+    pub(in crate::screen) fn case_key(&self, key: Option<&str>) {
+        let search = ui::SearchData::get(&self.app);
+        search.set_case(after(&search.get_case(), key, LONGEST_CASE).into());
     }
 
     /// Lays map tiles under the map; of a file that cannot be used the page says why.
