@@ -452,7 +452,8 @@ impl Worker {
             figures: self.health_page.clone(),
             shift: self.shift(),
             sound: SoundSetting { level: volume.level(), muted: volume.muted(), state: String::new() },
-            found: self.crew.found.clone(),
+            // Why nothing was found is for everybody.
+            found: self.crew.found.clone().filter(|found| sees || found.rows.is_empty()),
             map: if sees { self.trail.shown() } else { self.trail.only_here() },
             night: self.night,
         };

@@ -10,7 +10,7 @@ use super::{number, renew, status_row};
 use crate::alert::Grade;
 use crate::fault::Fault;
 use crate::plate;
-use crate::screen::pages::{MapView, Page};
+use crate::screen::pages::{Found, MapView, Page};
 use crate::screen::tiles::{Tiles, Underlay};
 use crate::screen::view::View;
 use crate::screen::{map, ui};
@@ -136,18 +136,19 @@ impl Pages {
         });
         sound.set_state(view.sound.state.as_str().into());
 
+        // What was found for somebody who has gone is taken off the page.
+        let nothing = Found::default();
+        let found = view.found.as_deref().unwrap_or(&nothing);
         let search = ui::SearchData::get(app);
-        if let Some(found) = &view.found {
-            search.set_title(plate::spaced(&found.text).into());
-            search.set_message(found.message.as_str().into());
-            let rows = found.rows.iter().map(|row| ui::FoundRow {
-                head: row.head.as_str().into(),
-                line: row.line.as_str().into(),
-                detail: row.detail.as_str().into(),
-                entry: row.entry,
-            });
-            renew(&self.rows, rows.collect());
-        }
+        search.set_title(plate::spaced(&found.text).into());
+        search.set_message(found.message.as_str().into());
+        let rows = found.rows.iter().map(|row| ui::FoundRow {
+            head: row.head.as_str().into(),
+            line: row.line.as_str().into(),
+            detail: row.detail.as_str().into(),
+            entry: row.entry,
+        });
+        renew(&self.rows, rows.collect());
         self.map(app, &view.map, night);
     }
 

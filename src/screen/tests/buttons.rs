@@ -240,6 +240,11 @@ fn where_people_are_set_up_a_number_and_a_pin_are_typed_and_no_page_has_the_pin(
         hands.press("Back");
         hands.update(nobody(Shift { who: "PS77".to_owned(), role: "supervisor".to_owned(), ..Shift::default() }));
         assert_eq!(hands.press("Sign off"), [Touch::SignOff]);
+        // What was found goes with whoever it was found for.
+        let rows = || slint::Model::row_count(&ui::SearchData::get(&hands.app()).get_rows());
+        assert_eq!(rows(), 5);
+        hands.update(View { found: None, ..nobody(Shift::default()) });
+        assert_eq!(rows(), 0);
     });
 }
 
