@@ -108,8 +108,8 @@ fn patrol(cameras: usize, night: bool) -> View {
             list("The crew's own", "1 entry, revision 3", "2 h old", "", State::Ok),
         ],
         figures: vec![
-            StatusItem::ok("Camera to sound", "p95 148 ms", "p50 96, p99 171 ms of 41"),
-            StatusItem::ok("Camera to screen", "p95 163 ms", "p50 110, p99 188 ms of 41"),
+            StatusItem::ok("Camera to sound", "p95 148 ms", "p50 96, p99 171 ms, 41 alerts"),
+            StatusItem::ok("Camera to screen", "p95 163 ms", "p50 110, p99 188 ms, 41 alerts"),
             StatusItem::ok("Reads in the last minute", "38", ""),
             StatusItem::ok("Frames dropped", "12", "of 184220"),
             StatusItem::warn("Not yet at the office", "204", "the oldest 18 min old"),

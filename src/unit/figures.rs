@@ -116,7 +116,7 @@ fn waited(name: &str, latencies: &Latencies, field: impl Fn(&Latency) -> Option<
         name: name.to_owned(),
         word: format!("p95 {} ms", ms(most)),
         state: if most > LATE { State::Warn } else { State::Ok },
-        detail: format!("p50 {}, p99 {} ms of {of}", ms(half), ms(nearly)),
+        detail: format!("p50 {}, p99 {} ms, {}", ms(half), ms(nearly), count(of as u64, "alert", "alerts")),
     }
 }
 
