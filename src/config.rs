@@ -219,11 +219,26 @@ impl Journal {
 }
 
 /// Who is on board.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Crew {
     /// Their roles: a list that names an audience is covert where none of it is on board.
     pub roles: Vec<String>,
+    /// After so many hours whoever has signed on is signed off.
+    pub longest_shift_h: u32,
+}
+
+impl Default for Crew {
+    fn default() -> Self {
+        Self { roles: Vec::new(), longest_shift_h: 12 }
+    }
+}
+
+impl Crew {
+    /// [`Self::longest_shift_h`] as a duration.
+    pub fn longest_shift(&self) -> Duration {
+        Duration::from_secs(u64::from(self.longest_shift_h) * 3600)
+    }
 }
 
 /// The back office.
@@ -346,6 +361,10 @@ impl Config {
         if self.crew.roles.iter().any(|role| role.trim().is_empty() || role.len() > LONGEST_ROLE) {
             return Err(format!("a role of the crew must have 1 to {LONGEST_ROLE} characters"));
         }
+        if !(1..=LONGEST_SHIFT_H).contains(&self.crew.longest_shift_h) {
+            let hours = self.crew.longest_shift_h;
+            return Err(format!("longest_shift_h is {hours}, must be 1 to {LONGEST_SHIFT_H} hours"));
+        }
         if !(0.0..=1.0).contains(&self.sound.volume) {
             return Err(format!("volume is {}, must be 0 to 1", self.sound.volume));
         }
@@ -416,6 +435,8 @@ impl Camera {
 const BAUD: std::ops::RangeInclusive<u32> = 300..=4_000_000;
 /// The longest name of a role, bytes.
 const LONGEST_ROLE: usize = 64;
+/// The longest shift, hours.
+const LONGEST_SHIFT_H: u32 = 24;
 /// The longest that anything is kept, hours.
 const LONGEST_H: u32 = 87_600;
 

@@ -11,9 +11,11 @@
 //! ```
 
 // The ground floor: any room may use these.
+pub mod anchor;
 pub mod clock;
 pub mod config;
 pub mod fault;
+pub mod people;
 pub mod plate;
 
 // The rooms, in the order in which data passes through them.

@@ -190,9 +190,9 @@ impl Unit {
         )?;
         let link = match (&config.office, &journal, &hotlist) {
             (Some(office), Some(journal), Some(hotlist)) => {
-                let outbox = Arc::new(outbox::Store::new(journal, hotlist, office, &config.data)?);
                 // Certificates are judged by the satellites' time, where there is one: the system's may never have been set.
-                let clock = Arc::new(SatelliteClock { tagger: tagger.clone(), system: clock.clone() });
+                let clock: Shared = Arc::new(SatelliteClock { tagger: tagger.clone(), system: clock.clone() });
+                let outbox = Arc::new(outbox::Store::new(journal, hotlist, office, &config.data, clock.clone())?);
                 Some(Arc::new(Link::start(&config.unit, office, outbox, clock)?))
             }
             _ => None,
@@ -216,6 +216,7 @@ impl Unit {
             positions: positions.clone(),
             has_receiver: config.receiver.is_some(),
             roles: config.crew.roles.clone(),
+            longest_shift: config.crew.longest_shift(),
             tagger: tagger.clone(),
             hotlist,
             clerk,
@@ -379,7 +380,7 @@ pub fn fetch_lists(
     patience: Duration,
 ) -> Result<bool> {
     let Some(office) = &config.office else { return Ok(!hotlist.status().is_empty()) };
-    let outbox = Arc::new(outbox::Store::new(journal, hotlist, office, &config.data)?);
+    let outbox = Arc::new(outbox::Store::new(journal, hotlist, office, &config.data, clock.clone())?);
     let _link = Link::start(&config.unit, office, outbox, clock.clone())?;
     let start = clock.now();
     while hotlist.status().is_empty() && clock.now().since(start) < patience {

@@ -397,6 +397,91 @@ fn a_journal_is_locked_with_a_passphrase_then_with_a_token_and_erased() {
 }
 
 #[test]
+fn people_are_set_up_at_the_car_and_from_then_on_everybody_says_who_they_are_and_does_what_they_may() {
+    let folder = Folder::new();
+    let journal = outrider::journal::Journal::open(folder.path(), RealClock::shared()).expect("opened");
+    let mut read = outrider::hotlist::typed("AB12CDE", Vec::new(), 0.98);
+    read.id.pass = 1;
+    let when = outrider::tag::When { utc: RealClock::shared().utc(), trusted: false };
+    let tagged = outrider::tag::TaggedRead { read, when, place: None, drill: false };
+    journal.record(outrider::journal::Record::Read(Box::new(tagged))).expect("taken");
+    journal.flush().expect("on disk");
+    drop(journal);
+
+    let boss = folder.file("boss", "719302\n");
+    let [crew, tech, weak] =
+        [("crew", "480615\n"), ("tech", "305927\n"), ("weak", "123456\n")].map(|(name, pin)| folder.file(name, pin));
+    let people = |more: &[&str]| outrider(&[&["people", "--data", folder.text()], more].concat());
+    let add = |number: &str, role: &str, pin: &str, more: &[&str]| {
+        people(&[&["add", "--number", number, "--role", role, "--new-pin-file", pin], more].concat())
+    };
+    refused(&add("1234", "crew", &crew, &[]), 2, &["no supervisor", "--role supervisor"]);
+    refused(&add("PS77", "supervisor", &weak, &[]), 2, &["cannot be a PIN", "follow each other"]);
+    refused(&add("PS77", "boss", &boss, &[]), 2, &["boss", "crew, supervisor or technician"]);
+    let first = add("ps77", "supervisor", &boss, &[]);
+    assert!(first.status.success() && printed(&first).contains("PS77 added as supervisor"), "{}", said(&first));
+    refused(&add("1234", "crew", &crew, &[]), 2, &["--who"]);
+    let by_boss = ["--who", "PS77", "--pin-file", &boss];
+    for (number, role, pin) in [("1234", "crew", &crew), ("T9", "technician", &tech)] {
+        let added = add(number, role, pin, &by_boss);
+        assert!(added.status.success(), "{}", said(&added));
+    }
+    refused(&people(&[&by_boss[..], &["remove", "--number", "PS77"]].concat()), 2, &["no supervisor"]);
+    let list = json_lines(&people(&[&by_boss[..], &["list", "--json"]].concat()));
+    let roles: Vec<_> = list.iter().map(|line| line["role"].as_str().expect("a role")).collect();
+    assert_eq!(roles, ["crew", "supervisor", "technician"]);
+
+    // Who may do what.
+    let journal = |command: &str, number: &str, pin: &str, more: &[&str]| {
+        let who = ["--data", folder.text(), "--who", number, "--pin-file", pin];
+        outrider(&[&["journal", command], &who[..], more].concat())
+    };
+    let why = ["--reason", "a test"];
+    let search = |number: &str, pin: &str| journal("search", number, pin, &[&why[..], &["AB12CDE"]].concat());
+    let found = search("1234", &crew);
+    assert!(printed(&found).contains("AB12CDE"), "{}", said(&found));
+    refused(&search("T9", &tech), 1, &["a technician may not see reads"]);
+    refused(&search("1234", &tech), 1, &["number or PIN is wrong"]);
+    refused(&search("nobody that was named", &crew), 2, &["--who"]);
+    refused(&journal("export", "T9", &tech, &why), 1, &["may not export"]);
+    assert!(journal("export", "1234", &crew, &why).status.success());
+    refused(&outrider(&["journal", "export", "--data", folder.text()]), 2, &["--who"]);
+    refused(&journal("audit", "1234", &crew, &[]), 1, &["may not read the audit chain"]);
+    let purge = journal("purge", "T9", &tech, &["--no-office"]);
+    assert!(purge.status.success(), "{}", said(&purge));
+    refused(&journal("purge", "1234", &crew, &[]), 1, &["may not purge"]);
+    let hotlist = |arguments: &[&str]| outrider(&[&["hotlist", "--data", folder.text()], arguments].concat());
+    let list = folder.file("list.csv", "vrm,reason\nAB12CDE,stolen\n");
+    let (by_crew, by_tech) = (["--who", "1234", "--pin-file", &crew], ["--who", "T9", "--pin-file", &tech]);
+    refused(&hotlist(&["import", "--list", "pnc", &list]), 2, &["--who"]);
+    refused(&hotlist(&[&by_tech[..], &["import", "--list", "pnc", &list]].concat()), 1, &["may not change entries"]);
+    let import = hotlist(&[&by_crew[..], &["import", "--list", "pnc", &list]].concat());
+    assert!(import.status.success(), "{}", said(&import));
+    refused(&hotlist(&[&by_crew[..], &["lookup", "AB12CDE"]].concat()), 2, &["--reason"]);
+    let looked = hotlist(&[&by_crew[..], &["lookup", "--reason", "a check", "AB12CDE"]].concat());
+    assert!(printed(&looked).contains("stolen"), "{}", said(&looked));
+    refused(&hotlist(&[&by_tech[..], &["lookup", "--reason", "x", "AB12CDE"]].concat()), 1, &["may not see reads"]);
+
+    // All of it is on record, and the numbers of the chain go to the office.
+    let audit = journal("audit", "PS77", &boss, &["--json"]);
+    let deeds = json_lines(&audit);
+    let of = |act: &str, who: &str| deeds.iter().filter(|deed| deed["act"] == act && deed["who"] == who).count();
+    assert_eq!((of("searched", "1234"), of("exported", "1234"), of("entered", "1234")), (2, 1, 1), "{deeds:?}");
+    assert_eq!((of("refused", "T9"), of("refused", "1234"), of("purged", "T9")), (4, 3, 1), "{deeds:?}");
+    assert!(!printed(&audit).contains("AB12") && !printed(&audit).contains("480615"));
+    let heads = json_lines(&outrider(&["journal", "heads", "--data", folder.text()]));
+    assert_eq!(heads.len(), deeds.len() + 1, "the key, then a line a record");
+    assert!(outrider(&["journal", "verify", "--data", folder.text()]).status.success(), "needs nobody");
+
+    // A new PIN counts at once.
+    let new = folder.file("new", "951357\n");
+    let change = ["change", "--number", "1234", "--new-pin-file", &new];
+    assert!(people(&[&by_boss[..], &change].concat()).status.success());
+    refused(&search("1234", &crew), 1, &["number or PIN is wrong"]);
+    assert!(search("1234", &new).status.success());
+}
+
+#[test]
 fn the_bench_of_the_journal_loses_no_read() {
     let output = outrider(&["bench", "journal", "--seconds", "1", "--rate", "50", "--json"]);
     assert!(output.status.success(), "{}", said(&output));
@@ -463,7 +548,10 @@ fn the_doctor_finds_a_whole_unit_well_and_leaves_its_journal_alone() {
         .lines()
         .filter_map(|line| Some(line.strip_prefix("ok     ")?.split_once(':')?.0.to_owned()))
         .collect();
-    assert_eq!(parts, ["networks", "data folder", "journal", "journal key", "hotlist", "camera \"front\"", "receiver"]);
+    assert_eq!(
+        parts,
+        ["networks", "data folder", "journal", "journal key", "people", "hotlist", "camera \"front\"", "receiver"]
+    );
     assert!(!folder.path().join("data/journal.redb").exists(), "the doctor makes no journal");
     let open = folder.file("open.toml", car(""));
     let output = outrider(&["doctor", "--config", &open]);
@@ -599,10 +687,31 @@ fn every_command_has_help_with_an_example() {
         "journal token",
         "journal lock",
         "journal erase",
+        "journal heads",
+        "people",
+        "people add",
+        "people change",
+        "people remove",
+        "people list",
         "config",
         "config check",
     ];
-    let depot = ["", "init", "enrol", "revoke", "serve", "publish", "amend", "changes", "crews", "fleet"];
+    let depot = [
+        "",
+        "init",
+        "enrol",
+        "revoke",
+        "serve",
+        "publish",
+        "amend",
+        "changes",
+        "crews",
+        "fleet",
+        "people",
+        "people add",
+        "people list",
+        "heads",
+    ];
     let all = car.map(|command| (env!("CARGO_BIN_EXE_outrider"), command)).into_iter();
     for (program, command) in all.chain(depot.map(|command| (env!("CARGO_BIN_EXE_outrider-office"), command))) {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
@@ -647,6 +756,7 @@ fn configurations_are_explained_or_refused() {
     let good = "unit = \"u\"\ndata = \"d\"\n[[camera]]\nname = \"front\"\nsource = { device = \"/dev/video0\" }\n";
     let output = outrider(&["config", "check", &folder.file("good.toml", good)]);
     assert!(output.status.success() && printed(&output).contains("/dev/video0"), "{}", said(&output));
+    assert!(printed(&output).contains("nobody is set up: names are what people say"), "{}", printed(&output));
     let unknown = folder.file("unknown.toml", format!("{good}colour = \"red\"\n"));
     refused(&outrider(&["config", "check", &unknown]), 2, &["unknown.toml", "colour"]);
     refused(&outrider(&["config", "check", &folder.file("latin.toml", b"unit = \"\xe9\"")]), 2, &["latin.toml"]);
@@ -884,4 +994,21 @@ fn an_office_is_made_enrols_and_publishes() {
     let people = printed(&office(&["changes", "--data", &data]));
     assert!(people.contains("Sgt Example: recovered 14:02  set CD34EFG  removed AB12CDE"), "{people}");
     refused(&office(&["crews", "--data", &data]), 1, &["statements.json", "serve"]);
+
+    // People, without a PIN on any command line.
+    let pin = folder.file("pin", "480615\n");
+    let people = |arguments: &[&str]| office(&[&["people", "--data", &data], arguments].concat());
+    let add = ["add", "--number", "4512", "--name", "A. Example", "--role", "crew", "--new-pin-file", &pin];
+    refused(&people(&add), 2, &["--by"]);
+    assert!(said(&people(&["list"])).contains("Nobody is set up"));
+    let added = people(&[&["--by", "Sgt Example"], &add[..]].concat());
+    assert!(printed(&added).contains("4512 added as crew"), "{}", said(&added));
+    refused(&people(&[&["--by", "Sgt Example"], &add[..]].concat()), 2, &["4512 is on it already"]);
+    refused(&people(&["--by", "Sgt Example", "remove", "--number", "4512"]), 2, &["nobody would be left"]);
+    assert_eq!(json_lines(&people(&["list", "--json"]))[0]["name"], "A. Example");
+    assert!(printed(&office(&["heads", "--data", &data])).is_empty());
+    let chain = folder.file("chain.jsonl", "{\"vault\":\"1\",\"signer\":\"2\"}\n");
+    let check = office(&["heads", "--data", &data, "--unit", "car-01", "--check", &chain]);
+    refused(&check, 1, &["is not the one that was sent"]);
+    assert!(printed(&check).contains("no head of this car's chain"), "{}", printed(&check));
 }

@@ -24,6 +24,7 @@ macro_rules! println {
 mod car;
 #[cfg(feature = "office")]
 mod depot;
+mod people;
 
 #[cfg(feature = "vehicle")]
 pub use car::main as car;

@@ -9,6 +9,8 @@ use crate::fault::{Fault, Kind, Result};
 pub(super) const SIGNATURE: usize = 64;
 /// What is signed begins with this, so that no other use of the key makes a signature that counts here.
 const CONTEXT: &[u8] = b"outrider list manifest\0";
+/// The same for the roll of people, which the office hands down beside its lists.
+const ROLL_CONTEXT: &[u8] = b"outrider roll of people\0";
 
 /// The office's key: signs revisions of lists.
 pub struct SigningKey(Ed25519KeyPair);
@@ -51,6 +53,11 @@ impl SigningKey {
         VerifyingKey(bytes)
     }
 
+    /// The roll of people behind its signature, as it is handed down.
+    pub fn sign_roll(&self, roll: &[u8]) -> Vec<u8> {
+        [self.0.sign(&[ROLL_CONTEXT, roll].concat()).as_ref(), roll].concat()
+    }
+
     pub(super) fn sign(&self, manifest: &[u8]) -> [u8; SIGNATURE] {
         let mut signature = [0; SIGNATURE];
         signature.copy_from_slice(self.0.sign(&[CONTEXT, manifest].concat()).as_ref());
@@ -72,6 +79,13 @@ impl VerifyingKey {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| refuse())?;
         Ok(Self(bytes))
+    }
+
+    /// The roll of people in bytes that the office's key signed; `None` for others.
+    pub fn open_roll<'r>(&self, signed: &'r [u8]) -> Option<&'r [u8]> {
+        let (signature, roll) = signed.split_first_chunk::<SIGNATURE>()?;
+        let context = [ROLL_CONTEXT, roll].concat();
+        UnparsedPublicKey::new(&ED25519, self.0).verify(&context, signature).is_ok().then_some(roll)
     }
 
     pub(super) fn verifies(&self, manifest: &[u8], signature: &[u8]) -> bool {
@@ -98,6 +112,11 @@ mod tests {
         assert_eq!(written, key.verifying());
         assert!(written.verifies(b"manifest", &signature));
         assert!(!written.verifies(b"manifesT", &signature) && !other.verifying().verifies(b"manifest", &signature));
+        let roll = key.sign_roll(b"people");
+        assert_eq!(written.open_roll(&roll), Some(&b"people"[..]));
+        assert_eq!((other.verifying().open_roll(&roll), written.open_roll(&roll[1..])), (None, None));
+        // A signature of a list is none of a roll.
+        assert_eq!(written.open_roll(&[&signature[..], b"manifest"].concat()), None);
         assert!(VerifyingKey::parse("x").is_err() && VerifyingKey::parse(&"zz".repeat(32)).is_err());
         assert!(SigningKey::from_bytes(b"no key").is_err());
     }

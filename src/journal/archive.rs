@@ -1,6 +1,7 @@
 //! What lies on disk: one redb file, and the tables in it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
@@ -8,6 +9,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, Ta
 use super::chain::{self, Act, Deed};
 use super::keyfile::{self, Use};
 use super::lock::{Key, Protection};
+use super::people::{self, People};
 use super::queue::{self, Waiting};
 use super::record::{Prepared, StoredDeed, StoredHit, StoredRead, Which, decode, encode};
 use super::takeover;
@@ -44,6 +46,9 @@ pub struct Archive {
     pub(super) vault: Arc<Vault>,
     /// None while the disk has failed and the file could not be opened again.
     database: RwLock<Option<Database>>,
+    pub(super) people: People,
+    /// The number of the newest record of the audit chain that the office has acknowledged to this process.
+    pub(super) anchored: AtomicU64,
 }
 
 impl Archive {
@@ -113,7 +118,11 @@ impl Archive {
             database = existing(&path).map_err(|error| cannot_open(&path, error))?;
         }
         let id = prepare(&database, vault.id()).map_err(|error| cannot_open(&path, error))?;
-        Ok(Self { path, id, vault: Arc::new(vault), database: RwLock::new(Some(database)) })
+        let database = RwLock::new(Some(database));
+        let archive =
+            Self { path, id, vault: Arc::new(vault), database, people: People::default(), anchored: AtomicU64::new(0) };
+        archive.learn_people();
+        Ok(archive)
     }
 
     /// What the journal in `folder` is locked with; `None` if there is no journal yet.
@@ -293,7 +302,14 @@ impl Archive {
     pub(super) fn over(database: Database, vault: Arc<Vault>) -> Result<Self> {
         let path = PathBuf::from("rig");
         let id = prepare(&database, vault.id()).map_err(|error| cannot_open(&path, error))?;
-        Ok(Self { path, id, vault, database: RwLock::new(Some(database)) })
+        Ok(Self {
+            path,
+            id,
+            vault,
+            database: RwLock::new(Some(database)),
+            people: People::default(),
+            anchored: AtomicU64::new(0),
+        })
     }
 
     /// What a failed disk leaves behind.
@@ -399,6 +415,7 @@ pub(super) fn prepare(database: &Database, vault: u64) -> Result<u64, redb::Erro
     transaction.open_table(OUTBOX)?;
     transaction.open_table(RUNS)?;
     chain::prepare(&transaction)?;
+    people::prepare(&transaction)?;
     transaction.commit()?;
     Ok(id)
 }

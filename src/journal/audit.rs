@@ -55,7 +55,10 @@ fn what_was_done_is_in_the_chain_with_person_and_reason_and_no_plate() {
     let journal = journal(folder.path());
     let deeds = journal.archive().deeds().expect("read");
     let said: Vec<_> = deeds.iter().map(|deed| (deed.act.as_str(), deed.who.as_str())).collect();
-    assert_eq!(said[..4], [("started", "the unit"), ("judged", "the crew"), ("set", "the unit"), ("searched", "1234")]);
+    assert_eq!(
+        said[..4],
+        [("started", "the unit"), ("judged", "nobody signed on"), ("set", "the unit"), ("searched", "1234")]
+    );
     assert_eq!((deeds[3].reason.as_str(), deeds[3].case.as_str()), ("seen near the scene", "77/26"));
     assert!(!format!("{deeds:?}").contains("CD34EFG"));
     assert_eq!(journal.archive().verify().expect("whole").deeds, 8);

@@ -14,6 +14,7 @@ use super::keyfile::Use;
 use super::lock;
 use super::record::{StoredDeed, decode, encode};
 use super::vault::{Row, Vault, day_of};
+use crate::anchor::{Head, statement};
 use crate::fault::Result;
 use crate::tag::When;
 
@@ -56,6 +57,12 @@ pub enum Act {
     Purged,
     /// The journal was locked otherwise.
     Locked,
+    /// Somebody signed on.
+    SignedOn,
+    /// Somebody signed off.
+    SignedOff,
+    /// Somebody was refused: by a wrong PIN, or for want of a right.
+    Refused,
 }
 
 impl Act {
@@ -70,6 +77,9 @@ impl Act {
             Self::Exported => "exported",
             Self::Purged => "purged",
             Self::Locked => "locked",
+            Self::SignedOn => "signed on",
+            Self::SignedOff => "signed off",
+            Self::Refused => "refused",
         }
     }
 }
@@ -128,6 +138,17 @@ pub struct Noted {
     pub flagged: bool,
 }
 
+/// The chain without what its records say: what the office compares with the heads that it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// Tells the journal's keys from every other's.
+    pub vault: u64,
+    /// The key that the unit signs with; empty while there is no record.
+    pub signer: Vec<u8>,
+    /// The hash of each record, from number 1 on.
+    pub hashes: Vec<[u8; 32]>,
+}
+
 /// How the chain is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sound {
@@ -143,11 +164,6 @@ fn first_hash(vault: u64) -> [u8; 32] {
 
 fn hash(before: &[u8; 32], number: u64, sealed: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(before).chain_update(number.to_be_bytes()).chain_update(sealed).finalize().into()
-}
-
-/// What is signed.
-fn statement(vault: u64, number: u64, hash: &[u8; 32]) -> Vec<u8> {
-    [b"outrider audit head", &vault.to_be_bytes()[..], &number.to_be_bytes(), hash].concat()
 }
 
 /// A row of [`DEEDS`] in its two parts.
@@ -243,8 +259,12 @@ fn wrong(number: u64, why: &str) -> Trouble {
     Trouble::Damaged(format!("record {number} of the audit chain {why}"))
 }
 
-/// Follows the whole chain.
-pub(super) fn verify(transaction: &ReadTransaction, vault: &Vault) -> Result<Sound, Trouble> {
+/// Follows the whole chain; `each` hears the hash of each record in turn.
+pub(super) fn verify(
+    transaction: &ReadTransaction,
+    vault: &Vault,
+    mut each: impl FnMut(&[u8; 32]),
+) -> Result<Sound, Trouble> {
     let counted = get(&transaction.open_table(META)?, "deeds")?;
     let (table, chain) = (transaction.open_table(DEEDS)?, transaction.open_table(CHAIN)?);
     let signatures = transaction.open_table(SIGNATURES)?;
@@ -271,6 +291,7 @@ pub(super) fn verify(transaction: &ReadTransaction, vault: &Vault) -> Result<Sou
         if *said != last {
             return Err(wrong(number, "was changed, or does not follow the one before"));
         }
+        each(&last);
         flagged += u64::from(opened(vault, number, value.value())?.is_some_and(|deed| deed.flagged));
         if let Some(signature) = signatures.get(number)? {
             let key = UnparsedPublicKey::new(&ED25519, signer.as_deref().unwrap_or_default());
@@ -311,6 +332,37 @@ impl Archive {
             let table = transaction.open_table(DEEDS)?;
             let Some((number, value)) = table.last()? else { return Ok(false) };
             Ok(opened(&self.vault, number.value(), value.value())?.is_some_and(|deed| deed.flagged))
+        })
+    }
+
+    /// The chain's head as the unit signed it; `None` while there is no record.
+    ///
+    /// # Errors
+    /// The disk fails, or the chain is damaged.
+    pub fn head(&self) -> Result<Option<Head>> {
+        self.read("cannot read the audit chain", |transaction| {
+            let (deeds, chain) = (transaction.open_table(DEEDS)?, transaction.open_table(CHAIN)?);
+            let Some((number, value)) = deeds.last()? else { return Ok(None) };
+            let number = number.value();
+            let (hash, _) = parts(value.value()).ok_or_else(|| wrong(number, "is cut short"))?;
+            let bytes = |row: Option<redb::AccessGuard<&[u8]>>| row.map(|row| row.value().to_vec()).unwrap_or_default();
+            let unsigned = |_| wrong(number, "is not signed");
+            let signature = bytes(transaction.open_table(SIGNATURES)?.get(number)?).try_into().map_err(unsigned)?;
+            let signer = bytes(chain.get(Part::Signer as u8)?).try_into().map_err(unsigned)?;
+            Ok(Some(Head { vault: self.vault.id(), number, hash: *hash, signer, signature }))
+        })
+    }
+
+    /// The chain without what its records say, once it was followed and is whole.
+    ///
+    /// # Errors
+    /// The disk fails, or the chain is not as it was written.
+    pub fn chain(&self) -> Result<Chain> {
+        self.read("the journal is not as it was written", |transaction| {
+            let mut hashes = Vec::new();
+            verify(transaction, &self.vault, |hash| hashes.push(*hash))?;
+            let signer = transaction.open_table(CHAIN)?.get(Part::Signer as u8)?.map(|key| key.value().to_vec());
+            Ok(Chain { vault: self.vault.id(), signer: signer.unwrap_or_default(), hashes })
         })
     }
 

@@ -105,7 +105,7 @@ pub(super) enum Use {
     Events = 3,
     /// Records of the audit chain of a day.
     Deeds = 4,
-    /// What the audit chain is kept with, for good.
+    /// What the audit chain is kept with, and who may sign on: for good.
     Chain = 5,
 }
 

@@ -11,6 +11,7 @@ mod chain;
 mod export;
 mod keyfile;
 mod lock;
+mod people;
 mod purge;
 mod queue;
 mod record;
@@ -33,8 +34,9 @@ mod tests;
 
 pub use archive::Archive;
 pub use bundle::verify_bundle;
-pub use chain::{Act, Deed, Noted};
+pub use chain::{Act, Chain, Deed, Noted};
 pub use lock::{Key, Passphrase, Protection, make_token};
+pub use people::{KeptRoll, Refusal, SetUp, SignedOn};
 pub use purge::{Keep, Purged, Report};
 pub use queue::{Item, ItemKind};
 pub use record::Record;

@@ -1,5 +1,7 @@
 //! What waits for the office: nothing before it is committed, everything until it is acknowledged.
 
+use std::sync::atomic::Ordering;
+
 use chrono::{DateTime, Utc};
 use redb::{ReadTransaction, ReadableTable};
 
@@ -17,6 +19,8 @@ pub enum ItemKind {
     Read,
     /// A picture of a read.
     Picture,
+    /// The head of the audit chain.
+    Head,
 }
 
 /// One thing for the office. The same key always has the same payload.
@@ -117,6 +121,9 @@ impl Waiting {
     }
 }
 
+/// The second part of the key of a head, where other things have their urgency.
+const HEAD: u8 = 3;
+
 /// What a row of the outbox names.
 pub(super) enum Payload {
     There(Vec<u8>),
@@ -158,6 +165,19 @@ impl Archive {
         })
     }
 
+    /// The head of the audit chain, unless the office has acknowledged it to this process. It is no row of the outbox: only
+    /// the newest is worth sending, and what was sent before is for the office to know, not for a disk that can be put back.
+    ///
+    /// # Errors
+    /// The disk fails, or the journal is damaged.
+    pub fn unanchored(&self) -> Result<Option<Item>> {
+        let anchored = self.anchored.load(Ordering::Relaxed);
+        let Some(head) = self.head()?.filter(|head| head.number > anchored) else { return Ok(None) };
+        // The hash is part of the key: another record of the same number is another thing, and the office is to see both.
+        let key = [&self.id().to_be_bytes()[..], &[HEAD], &head.number.to_be_bytes(), &head.hash[..8]].concat();
+        Ok(Some(Item { kind: ItemKind::Head, key, payload: head.encode() }))
+    }
+
     /// The office has stored these: they need not be kept for it any more. Keys that nothing has, and those of another
     /// journal, are passed over. Gives how many things still wait.
     ///
@@ -166,16 +186,22 @@ impl Archive {
     pub fn acknowledge(&self, keys: &[Vec<u8>]) -> Result<u64> {
         self.write("cannot note what the office has stored", |transaction| {
             let mut outbox = transaction.open_table(OUTBOX)?;
-            let mut stored = 0;
+            let (mut stored, mut anchored) = (0, 0);
             for key in keys {
-                if let Some((journal, [urgency, sequence @ ..])) = key.split_first_chunk()
-                    && u64::from_be_bytes(*journal) == self.id()
-                    && let Ok(sequence) = sequence.try_into().map(u64::from_be_bytes)
+                let Some((journal, [urgency, sequence @ ..])) = key.split_first_chunk() else { continue };
+                if u64::from_be_bytes(*journal) != self.id() {
+                    continue;
+                }
+                if *urgency == HEAD {
+                    let number = sequence.first_chunk().map_or(0, |number| u64::from_be_bytes(*number));
+                    anchored = anchored.max(number);
+                } else if let Ok(sequence) = sequence.try_into().map(u64::from_be_bytes)
                     && outbox.remove((*urgency, sequence))?.is_some()
                 {
                     stored += 1;
                 }
             }
+            self.anchored.fetch_max(anchored, Ordering::Relaxed);
             let mut meta = transaction.open_table(META)?;
             for name in ["outbox.out", "uploaded"] {
                 let before = get(&meta, name)?;

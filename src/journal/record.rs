@@ -378,9 +378,13 @@ pub(super) enum Prepared {
     Deed(StoredDeed),
 }
 
+/// What stands in the audit chain where nobody had signed on.
+const NOBODY: &str = "nobody signed on";
+
 impl Prepared {
     /// What of this goes into the audit chain.
     pub(super) fn deed(&self) -> Option<StoredDeed> {
+        let or = |said: &str, else_say: &str| if said.is_empty() { else_say.to_owned() } else { said.to_owned() };
         match self {
             Self::Deed(deed) => Some(deed.clone()),
             Self::Event(StoredEvent { what: Some(What::Verdict(verdict)), utc_us, utc_trusted, run }) => {
@@ -389,8 +393,8 @@ impl Prepared {
                     utc_trusted: *utc_trusted,
                     run: *run,
                     act: Act::Judged.word().into(),
-                    who: "the crew".into(),
-                    reason: "an alert".into(),
+                    who: or(&verdict.by, NOBODY),
+                    reason: or(&verdict.reason, "an alert"),
                     detail: format!("read {}-{}, {}: {}", verdict.run, verdict.pass, verdict.list, verdict.verdict),
                     ..StoredDeed::default()
                 })

@@ -39,6 +39,8 @@ pub(super) enum Row {
     Deed(u64),
     /// What the audit chain is kept with.
     Chain(u8),
+    /// Who may sign on.
+    People(u8),
 }
 
 impl std::fmt::Display for Row {
@@ -50,6 +52,7 @@ impl std::fmt::Display for Row {
             Self::Event(sequence) => write!(f, "event {sequence}"),
             Self::Deed(number) => write!(f, "record {number} of the audit chain"),
             Self::Chain(part) => write!(f, "part {part} of what the audit chain is kept with"),
+            Self::People(part) => write!(f, "part {part} of who may sign on"),
         }
     }
 }
@@ -68,6 +71,7 @@ impl Row {
             Self::Event(sequence) => numbers(into, 4, &[sequence]),
             Self::Deed(number) => numbers(into, 5, &[number]),
             Self::Chain(part) => numbers(into, 6, &[part.into()]),
+            Self::People(part) => numbers(into, 7, &[part.into()]),
         }
     }
 }

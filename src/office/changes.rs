@@ -34,21 +34,7 @@ pub struct ListChange {
 /// # Errors
 /// The record cannot be read or is damaged.
 pub fn changes(data: &Path) -> Result<Vec<ListChange>> {
-    let path = files::changes(data);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Fault::io("cannot read who changed the lists", &path, error)),
-    };
-    let lines = text.lines().enumerate().map(|(number, line)| {
-        serde_json::from_str(line).map_err(|error| {
-            Fault::new(Kind::Damaged, "the record of who changed the lists cannot be read")
-                .at(format!("{}:{}", path.display(), number + 1))
-                .because(error)
-                .remedy("Move that line away and keep it for examination")
-        })
-    });
-    lines.collect()
+    files::lines(&files::changes(data), "the record of who changed the lists")
 }
 
 /// Puts a change on record.

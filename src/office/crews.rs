@@ -11,6 +11,7 @@ use super::files;
 use super::store::{Store, Stored};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Statement;
+use crate::sync::Kind as Sent;
 
 /// Days for which they are shown: an entry of a crew's is of hours or days, and what was found of a hit is to be acted on.
 const SHOWN: u64 = 30;
@@ -71,7 +72,7 @@ pub fn crews(data: &Path) -> Result<Vec<Stated>> {
 
 /// Writes the file anew from the store.
 pub(crate) fn write(data: &Path, store: &dyn Store, now: DateTime<Utc>) -> Result<()> {
-    let mut statements = store.statements(now - Days::new(SHOWN))?;
+    let mut statements = store.arrived(Sent::Statement, now - Days::new(SHOWN))?;
     statements.sort_by_key(|stored| std::cmp::Reverse(stored.received));
     statements.truncate(MOST);
     let lines: Vec<Line> = statements
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
     use crate::hotlist::{Judgement, Said};
     use crate::office::{Received, RedbStore};
-    use crate::sync::{Item, Kind as Sent};
+    use crate::sync::Item;
 
     #[test]
     fn what_crews_made_known_is_shown_newest_first_each_once() {

@@ -5,7 +5,9 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::fault::{Fault, Result};
+use serde::de::DeserializeOwned;
+
+use crate::fault::{Fault, Kind, Result};
 
 /// The authority's certificate and key.
 pub(crate) fn authority(data: &Path) -> PathBuf {
@@ -52,6 +54,21 @@ pub(crate) fn statements(data: &Path) -> PathBuf {
     data.join("statements.json")
 }
 
+/// Who may sign on in the cars.
+pub(crate) fn people(data: &Path) -> PathBuf {
+    data.join("people.roll")
+}
+
+/// Who changed that, a line each.
+pub(crate) fn people_changes(data: &Path) -> PathBuf {
+    data.join("people.jsonl")
+}
+
+/// The heads of the cars' audit chains, a line each, as they came.
+pub(crate) fn heads(data: &Path) -> PathBuf {
+    data.join("heads.jsonl")
+}
+
 /// Who changed which list, and why, a line each.
 pub(crate) fn changes(data: &Path) -> PathBuf {
     data.join("changes.jsonl")
@@ -66,6 +83,27 @@ pub(crate) fn append(path: &Path, line: &str) -> Result<()> {
         .open(path)
         .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all()))
         .map_err(|error| Fault::io("cannot write the file", path, error))
+}
+
+/// The lines of a file of JSON lines, none where there is no file; `what` is what they are, for people.
+///
+/// # Errors
+/// The file cannot be read, or a line of it is something else.
+pub(crate) fn lines<T: DeserializeOwned>(path: &Path, what: &str) -> Result<Vec<T>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Fault::io(format!("cannot read {what}"), path, error)),
+    };
+    let lines = text.lines().enumerate().map(|(number, line)| {
+        serde_json::from_str(line).map_err(|error| {
+            Fault::new(Kind::Damaged, format!("cannot read {what}"))
+                .at(format!("{}:{}", path.display(), number + 1))
+                .because(error)
+                .remedy("Move that line away and keep it for examination")
+        })
+    });
+    lines.collect()
 }
 
 /// Makes a folder that only its owner may enter; one that exists is left as it is.

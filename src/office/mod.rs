@@ -10,11 +10,13 @@ mod changes;
 mod connection;
 mod crews;
 mod files;
+mod heads;
 mod inbox;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
 mod pair;
+mod people;
 mod publish;
 mod register;
 mod service;
@@ -27,7 +29,9 @@ pub use amend::{Amended, Order, amend};
 pub use authority::{enrol, init, revoke};
 pub use changes::{ListChange, changes};
 pub use crews::{Stated, crews};
+pub use heads::{Anchored, check_chain, findings, heads};
 pub use inbox::offer_revision;
+pub use people::{PeopleChange, change_people, people, people_changes};
 pub use publish::{Publication, publish};
 pub use service::{Service, serve, signalled};
 pub use session::ListInfo;

@@ -426,21 +426,29 @@ fn another_name_or_version_is_refused() {
 }
 
 #[test]
-fn an_office_of_the_first_version_is_not_sent_what_it_does_not_know_and_gets_the_rest() {
+fn an_office_of_an_earlier_version_is_not_sent_what_it_does_not_know_and_gets_the_rest() {
     use crate::sync::wire::encode;
     use crate::sync::wire::proto::{FromOffice, Upload, Welcome, from_office};
-    let mut car = CarSession::open(UNIT, Vec::new(), Downloads::default(), Moment::default());
-    let welcome = Welcome { version: 1, program: String::new() };
-    let mut bytes = Vec::new();
-    encode(&FromOffice { message: Some(from_office::Message::Welcome(welcome)) }, &mut bytes);
-    car.receive(Lane::Control, &bytes, Moment::default()).expect("understood");
-    let item = |kind, key: &[u8]| Item { kind, key: key.to_vec(), payload: vec![7; 9] };
-    let before = car.budget().expect("welcome");
-    car.offer(vec![item(Kind::Statement, b"s"), item(Kind::Hit, b"h")], Moment::default());
-    let sent: Vec<_> = std::iter::from_fn(|| car.transmit()).filter(|(lane, _)| *lane != Lane::Control).collect();
-    let [(Lane::Hits, bytes)] = &sent[..] else { panic!("{sent:?}") };
-    let upload: Upload = prost::Message::decode_length_delimited(&bytes[..]).expect("an upload");
-    assert_eq!(upload.key, b"h");
-    // What waits for a later office takes nobody's place.
-    assert_eq!(car.budget().expect("welcome").items, before.items + 1);
+    for (version, known) in [(1, &["h"][..]), (2, &["s", "h"]), (3, &["s", "a", "h"])] {
+        let mut car = CarSession::open(UNIT, Vec::new(), Downloads::default(), Moment::default());
+        let welcome = Welcome { version, program: String::new() };
+        let mut bytes = Vec::new();
+        encode(&FromOffice { message: Some(from_office::Message::Welcome(welcome)) }, &mut bytes);
+        car.receive(Lane::Control, &bytes, Moment::default()).expect("understood");
+        let item = |kind, key: &[u8]| Item { kind, key: key.to_vec(), payload: vec![7; 9] };
+        let before = car.budget().expect("welcome");
+        let items = vec![item(Kind::Statement, b"s"), item(Kind::Head, b"a"), item(Kind::Hit, b"h")];
+        car.offer(items, Moment::default());
+        let sent = std::iter::from_fn(|| car.transmit()).filter(|(lane, _)| *lane != Lane::Control);
+        let keys: Vec<String> = sent
+            .map(|(lane, bytes)| {
+                assert_eq!(lane, Lane::Hits);
+                let upload: Upload = prost::Message::decode_length_delimited(&bytes[..]).expect("an upload");
+                String::from_utf8(upload.key).expect("text")
+            })
+            .collect();
+        assert_eq!(keys, known, "version {version}");
+        // What waits for a later office takes nobody's place.
+        assert_eq!(car.budget().expect("welcome").items, before.items + 3 - known.len());
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use quinn::{Connection, Endpoint, Incoming, VarInt};
 use tokio::sync::{mpsc, watch};
 
@@ -16,7 +17,7 @@ use super::session::ListInfo;
 use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
 use super::writer::{self, Job};
-use super::{connection, crews, files, inbox};
+use super::{connection, crews, files, heads, inbox, people};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::identity::Identity;
@@ -62,6 +63,10 @@ pub(crate) struct Office {
     online: Mutex<HashMap<String, (Fingerprint, Connection)>>,
     /// How many statements of crews there were when their file was last written.
     stated: AtomicU64,
+    /// The same for heads of audit chains, and when the newest that is in the file came.
+    headed: Mutex<(u64, Option<DateTime<Utc>>)>,
+    /// The roll of people that was handed out last.
+    roll: Mutex<Option<people::HandedOut>>,
 }
 
 impl Service {
@@ -86,6 +91,8 @@ impl Service {
             lists: watch::Sender::new(Arc::new(lists)),
             online: Mutex::default(),
             stated: AtomicU64::new(u64::MAX),
+            headed: Mutex::new((u64::MAX, None)),
+            roll: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -295,7 +302,7 @@ impl Office {
 
     /// Inbox, register, status. Blocks on the disk.
     fn round(&self) {
-        for result in [self.take_inbox(), self.cut_off_revoked(), self.write_status()] {
+        for result in [self.take_inbox(), self.hand_out_roll(), self.cut_off_revoked(), self.write_status()] {
             if let Err(fault) = result {
                 self.board.trouble(&fault, self.clock.utc());
             }
@@ -304,6 +311,15 @@ impl Office {
 
     fn take_inbox(&self) -> Result<()> {
         if inbox::take(&self.data, &*self.store)? {
+            self.lists.send_replace(Arc::new(self.store.lists()?));
+        }
+        Ok(())
+    }
+
+    /// Hands the roll of people to the cars anew when it was changed, and each day, so that it does not run out.
+    fn hand_out_roll(&self) -> Result<()> {
+        let mut handed = self.roll.lock().unwrap_or_else(PoisonError::into_inner);
+        if people::hand_out(&self.data, &*self.store, &mut handed, self.clock.utc())? {
             self.lists.send_replace(Arc::new(self.store.lists()?));
         }
         Ok(())
@@ -329,7 +345,13 @@ impl Office {
         if self.board.take_stale() {
             let counts = self.store.count_by_unit()?;
             let stated: u64 = counts.values().map(|unit| unit.statements).sum();
+            let headed: u64 = counts.values().map(|unit| unit.heads).sum();
             self.board.counts(counts);
+            let mut written = self.headed.lock().unwrap_or_else(PoisonError::into_inner);
+            if written.0 != headed {
+                *written = (headed, heads::write(&self.data, &*self.store, written.1)?);
+            }
+            drop(written);
             if self.stated.swap(stated, Ordering::Relaxed) != stated {
                 crews::write(&self.data, &*self.store, self.clock.utc())?;
             }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::people::ROLL;
 use crate::sync::wire::proto::{
     Ack, FromCar, FromOffice, Kind as WireKind, ListOffer, ListPiece, ListWanted, Upload, Welcome, from_car,
     from_office,
 };
 use crate::sync::wire::{
     Breach, Decoder, Item, KEY_LIMIT, Kind, LISTS_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION, PROGRAM,
-    encode,
+    ROLL_SINCE, encode,
 };
 
 /// How long a car may take to say Hello.
@@ -71,6 +72,8 @@ impl Wanted {
 pub(crate) struct Session {
     unit: String,
     greeted: bool,
+    /// The version that both speak.
+    version: u32,
     lanes: [Decoder; 4],
     held: Option<BTreeMap<String, u64>>,
     /// Whether the car can use changes, and the lists that it wants whole all the same.
@@ -90,6 +93,7 @@ impl Session {
         Self {
             unit: unit.to_owned(),
             greeted: false,
+            version: OLDEST_VERSION,
             lanes: [Lane::Control, Lane::Hits, Lane::Reads, Lane::Pictures].map(Decoder::new),
             held: None,
             changes: false,
@@ -152,7 +156,7 @@ impl Session {
         let Some(held) = &self.held else { return };
         let news: Vec<ListInfo> = lists
             .iter()
-            .filter(|info| info.base == 0)
+            .filter(|info| info.base == 0 && (info.list != ROLL || self.version >= ROLL_SINCE))
             .filter_map(|whole| {
                 let held = held.get(&whole.list).copied().unwrap_or(0);
                 let change = lists.iter().find(|info| info.list == whole.list && info.base == held && held != 0);
@@ -241,10 +245,8 @@ impl Session {
                 }
                 self.greeted = true;
                 self.deadline = None;
-                self.say(from_office::Message::Welcome(Welcome {
-                    version: hello.newest.min(NEWEST_VERSION),
-                    program: PROGRAM.into(),
-                }));
+                self.version = hello.newest.min(NEWEST_VERSION);
+                self.say(from_office::Message::Welcome(Welcome { version: self.version, program: PROGRAM.into() }));
                 let program = hello.program.chars().filter(|c| !c.is_control()).take(NAME_LIMIT).collect();
                 self.events.push_back(Event::Greeted(program));
             }
@@ -295,6 +297,7 @@ fn kind_of(kind: WireKind) -> Option<Kind> {
         WireKind::Read => Some(Kind::Read),
         WireKind::Picture => Some(Kind::Picture),
         WireKind::Statement => Some(Kind::Statement),
+        WireKind::Head => Some(Kind::Head),
         WireKind::Unspecified => None,
     }
 }
@@ -333,11 +336,21 @@ mod tests {
     }
 
     fn session() -> Session {
+        session_of(NEWEST_VERSION)
+    }
+
+    fn session_of(newest: u32) -> Session {
         let mut session = Session::open("EX-01", Moment::default());
-        let hello =
-            Hello { oldest: OLDEST_VERSION, newest: NEWEST_VERSION, unit: "EX-01".into(), program: String::new() };
+        let hello = Hello { oldest: OLDEST_VERSION, newest, unit: "EX-01".into(), program: String::new() };
         say(&mut session, from_car::Message::Hello(hello));
         session
+    }
+
+    #[test]
+    fn the_roll_of_people_is_offered_to_cars_that_know_what_it_is() {
+        let lists = [info(30, 0), ListInfo { list: ROLL.into(), ..info(7, 0) }];
+        assert_eq!(offered(&mut session_of(2), 0, false, true, &lists), [(30, 0)]);
+        assert_eq!(offered(&mut session_of(3), 0, false, true, &lists), [(30, 0), (7, 0)]);
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct UnitCounts {
     pub pictures: u64,
     /// What the crew made known, each thing once.
     pub statements: u64,
+    /// Heads of the audit chain, each once.
+    pub heads: u64,
     /// Arrivals of something that was stored already.
     pub duplicates: u64,
     /// Arrivals of another content under a key that was stored already.
@@ -82,8 +84,8 @@ pub trait Store: Send + Sync {
     /// Other contents that came under the key of one thing after it: a car frees what is acknowledged, so nothing that
     /// arrives is thrown away.
     fn beside(&self, unit: &str, kind: Kind, key: &[u8]) -> Result<Vec<Vec<u8>>>;
-    /// Everything that crews made known and that arrived at `since` or later, by unit.
-    fn statements(&self, since: DateTime<Utc>) -> Result<Vec<Stored>>;
+    /// Everything of one kind that arrived at `since` or later, by unit.
+    fn arrived(&self, kind: Kind, since: DateTime<Utc>) -> Result<Vec<Stored>>;
     /// Stores a revision of a list, which `bytes` gives, in place of the one before.
     fn put_list(&self, list: &str, revision: u64, bytes: &mut dyn Read) -> Result<ListInfo>;
     /// Stores what leads from revision `base` of a list to `revision`; of older changes the last few dozen are kept.
@@ -103,6 +105,7 @@ const HITS: Things = TableDefinition::new("hits");
 const READS: Things = TableDefinition::new("reads");
 const PICTURES: Things = TableDefinition::new("pictures");
 const STATEMENTS: Things = TableDefinition::new("statements");
+const HEADS: Things = TableDefinition::new("heads");
 /// Unit, kind, key, SHA-256 of the payload: what came under a key that had another content already.
 const BESIDE: TableDefinition<Beside, &[u8]> = TableDefinition::new("beside");
 const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
@@ -145,7 +148,7 @@ impl RedbStore {
             Database::builder().set_cache_size(CACHE).create(&self.path).map_err(|error| self.broken(error))?;
         // Tables are there from the start, so that reading never finds one missing.
         let made = begin(&opened).and_then(|transaction| {
-            for table in [HITS, READS, PICTURES, STATEMENTS] {
+            for table in Kind::ALL.map(table) {
                 transaction.open_table(table)?;
             }
             transaction.open_table(BESIDE)?;
@@ -180,12 +183,10 @@ impl Store for RedbStore {
             let transaction = begin(database)?;
             let mut outcomes = Vec::with_capacity(received.len());
             {
-                let mut tables = [
-                    transaction.open_table(HITS)?,
-                    transaction.open_table(READS)?,
-                    transaction.open_table(PICTURES)?,
-                    transaction.open_table(STATEMENTS)?,
-                ];
+                let mut tables = Vec::new();
+                for kind in Kind::ALL {
+                    tables.push(transaction.open_table(table(kind))?);
+                }
                 let mut beside = transaction.open_table(BESIDE)?;
                 let mut units = transaction.open_table(UNITS)?;
                 for Received { unit, items } in received {
@@ -193,9 +194,9 @@ impl Store for RedbStore {
                         decoded(units.get(unit.as_str())?.map(|value| value.value().to_vec()))?;
                     let mut outcome = Outcome::default();
                     for item in items {
-                        let table = &mut tables[item.kind as usize];
+                        let things = &mut tables[item.kind as usize];
                         let id = (unit.as_str(), item.key.as_slice());
-                        let there = table.get(id)?.map(|value| value.value().get(HEADER..) == Some(&item.payload[..]));
+                        let there = things.get(id)?.map(|value| value.value().get(HEADER..) == Some(&item.payload[..]));
                         match there {
                             Some(true) => outcome.duplicates += 1,
                             Some(false) => {
@@ -209,13 +210,14 @@ impl Store for RedbStore {
                                 }
                             }
                             None => {
-                                table.insert(id, kept(at, &item.payload).as_slice())?;
+                                things.insert(id, kept(at, &item.payload).as_slice())?;
                                 outcome.stored += 1;
                                 match item.kind {
                                     Kind::Hit => counts.hits += 1,
                                     Kind::Read => counts.reads += 1,
                                     Kind::Picture => counts.pictures += 1,
                                     Kind::Statement => counts.statements += 1,
+                                    Kind::Head => counts.heads += 1,
                                 }
                                 counts.last = Some(at);
                             }
@@ -279,9 +281,9 @@ impl Store for RedbStore {
         })
     }
 
-    fn statements(&self, since: DateTime<Utc>) -> Result<Vec<Stored>> {
+    fn arrived(&self, kind: Kind, since: DateTime<Utc>) -> Result<Vec<Stored>> {
         self.with(|database| {
-            let things = database.begin_read()?.open_table(STATEMENTS)?;
+            let things = database.begin_read()?.open_table(table(kind))?;
             let mut found = Vec::new();
             for thing in things.iter()? {
                 let (id, value) = thing?;
@@ -439,6 +441,7 @@ fn table(kind: Kind) -> Things {
         Kind::Read => READS,
         Kind::Picture => PICTURES,
         Kind::Statement => STATEMENTS,
+        Kind::Head => HEADS,
     }
 }
 
@@ -532,7 +535,7 @@ mod tests {
             store.put(&[received(unit, items)], hour(at)).expect("stored");
         }
         let found = |since| -> Vec<(String, Vec<u8>)> {
-            let found = store.statements(hour(since)).expect("read");
+            let found = store.arrived(Kind::Statement, hour(since)).expect("read");
             assert!(found.iter().all(|stored| stored.payload == b"said"));
             found.into_iter().map(|stored| (stored.unit, stored.key)).collect()
         };

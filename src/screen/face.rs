@@ -2,11 +2,13 @@
 
 mod pages;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use slint::{Global, Image, Model, ModelRc, Rgb8Pixel, Rgba8Pixel, SharedPixelBuffer, SharedString, VecModel};
+use zeroize::Zeroizing;
 
 use super::ask::Asking;
 use super::driver::Driver;
@@ -51,6 +53,8 @@ pub(super) struct Face {
     answered: Option<AlertId>,
     /// The newest alert that was ever in a view.
     newest: AlertId,
+    /// What was typed of a PIN. No page has it.
+    pin: RefCell<Zeroizing<String>>,
 }
 
 impl Face {
@@ -70,6 +74,7 @@ impl Face {
             asking: None,
             answered: None,
             newest: AlertId(0),
+            pin: RefCell::default(),
         };
         let data = ui::PatrolData::get(&face.app);
         data.set_cameras(ModelRc::from(face.cameras.clone()));
@@ -162,6 +167,9 @@ impl Face {
         self.reel = view.reads.iter().take(REEL).map(|read| (read.id, read.text.clone())).collect();
         renew(&self.status, view.status.iter().map(status_row).collect());
 
+        if !view.no_reads.is_empty() {
+            data.set_no_reads(view.no_reads.as_str().into());
+        }
         data.set_summary(view.summary.as_str().into());
         data.set_waiting(match view.waiting {
             0 => SharedString::default(),

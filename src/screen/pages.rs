@@ -47,6 +47,18 @@ pub struct Shift {
     pub who: String,
     /// "Since 14:02".
     pub since: String,
+    /// What they are: "crew"; empty where nobody is set up.
+    pub role: String,
+    /// Alerts are not for whoever is signed on, and wait.
+    pub holds_alerts: bool,
+    /// People are set up: a PIN is asked for.
+    pub asks_pin: bool,
+    /// A PIN is being compared.
+    pub checking: bool,
+    /// Why the last one could not sign on; empty: there is nothing to say.
+    pub refused: String,
+    /// Seconds until the next try.
+    pub wait_s: u32,
     /// What is to be said of the drill.
     pub drill: String,
     /// What the drill has proved so far: camera, matching, speaker, screen, uplink.

@@ -79,6 +79,7 @@ fn patrol(cameras: usize, night: bool) -> View {
         "National list brought up to date 31 h ago; exact hits are no longer certain",
     ));
     status.push(StatusItem::ok("Unsent", "0", ""));
+    status.push(StatusItem::ok("Crew", "4512", "signed on since 13:05"));
     View {
         now: Moment::at(Duration::from_secs(100)),
         night,
@@ -95,6 +96,7 @@ fn patrol(cameras: usize, night: bool) -> View {
         waiting: 0,
         status,
         summary: "132 reads, 2 hits since 13:05".to_owned(),
+        no_reads: String::new(),
         lists: vec![
             list(
                 "National list",
@@ -114,12 +116,19 @@ fn patrol(cameras: usize, night: bool) -> View {
             StatusItem::warn("Not yet at the office", "204", "the oldest 18 min old"),
             StatusItem::ok("Disk", "41 GB free", "64 % of it"),
             StatusItem::ok("Temperature", "61 °C", "the hottest part"),
+            StatusItem::warn("People", "12 people", "until 3 December"),
             StatusItem::ok("Front camera: lens and aim", "good", ""),
             StatusItem::warn("Rear camera: lens and aim", "check", "no plate in 14 min of driving"),
         ],
         shift: Shift {
             who: "4512".to_owned(),
             since: "Since 13:05".to_owned(),
+            role: "crew".to_owned(),
+            asks_pin: false,
+            holds_alerts: false,
+            checking: false,
+            refused: String::new(),
+            wait_s: 0,
             drill: "The drill found a fault".to_owned(),
             checks: vec![
                 StatusItem::ok("Camera", "proved", "2 of 2 live"),
@@ -250,6 +259,15 @@ fn pages() -> Vec<(&'static str, View)> {
         view.waiting = 2;
         view
     };
+    let nobody = {
+        let mut view = patrol(2, false);
+        view.reads.clear();
+        view.no_reads = "Reads are for the crew: sign on".to_owned();
+        let crew = view.status.last_mut().expect("a strip");
+        *crew =
+            StatusItem::warn("Crew", "nobody", "nobody is signed on: alerts go on, reads are not shown. Menu, Shift");
+        view
+    };
     let withdrawn = Alert {
         standing: Standing::Withdrawn("recovered 14:02, stand down".to_owned()),
         ..alert(Grade::Certain, false)
@@ -263,6 +281,7 @@ fn pages() -> Vec<(&'static str, View)> {
         ("patrol-four", patrol(4, false)),
         ("patrol-faults", lost),
         ("patrol-empty", View::default()),
+        ("patrol-nobody", nobody),
         ("alert-certain-day", alerted(alert(Grade::Certain, false), 3, false)),
         ("alert-certain-night", faulty),
         ("alert-probable-day", alerted(alert(Grade::Probable, false), 1, false)),
@@ -308,7 +327,40 @@ fn other_pages() -> Vec<(&'static str, View, Prepare)> {
         },
         ..patrol(1, false)
     };
+    fn signing_on(face: &face::Face, step: ui::SignStep) {
+        use slint::Global;
+        face.open(Page::Shift);
+        let shift = ui::ShiftData::get(&face.app);
+        shift.set_typing(true);
+        shift.set_step(step);
+        shift.set_name("4512".into());
+    }
+    let off = |refused: &str, wait_s| View {
+        shift: Shift { asks_pin: true, refused: refused.to_owned(), wait_s, ..nobody.shift.clone() },
+        ..nobody.clone()
+    };
+    let run_out = "Cannot sign on: the roll of people ran out on 14 December 2026 at 10:00 UTC. Bring the car to where it \
+                   reaches the office: a new roll is handed down. Alerts go on meanwhile.";
+    let technician = View {
+        shift: Shift {
+            who: "T9".to_owned(),
+            role: "technician".to_owned(),
+            holds_alerts: true,
+            asks_pin: true,
+            ..patrol(1, false).shift
+        },
+        ..patrol(1, false)
+    };
     vec![
+        ("shift-number", off("", 0), |face| signing_on(face, ui::SignStep::Number)),
+        ("shift-pin", off("", 0), |face| {
+            signing_on(face, ui::SignStep::Pin);
+            ["4", "8", "0", "6"].iter().for_each(|key| face.pin_key(Some(key)));
+        }),
+        ("shift-wait", off("Number or PIN was wrong too often", 28), |face| face.open(Page::Shift)),
+        ("shift-run-out", off(run_out, 0), |face| face.open(Page::Shift)),
+        ("shift-technician", technician, |face| face.open(Page::Shift)),
+        ("search-case", patrol(1, false), |face| search(face, ui::Step::Case)),
         ("menu", patrol(1, false), |face| face.open(Page::Menu)),
         ("search-keys", patrol(1, false), |face| search(face, ui::Step::Keys)),
         ("search-why", patrol(1, false), |face| search(face, ui::Step::Why)),

@@ -2,6 +2,7 @@
 
 use crate::alert::{AlertId, Grade, Verdict};
 use crate::clock::Moment;
+use crate::people::Pin;
 use crate::recognise::ReadId;
 
 /// What the crew answered to an alert.
@@ -30,6 +31,8 @@ pub enum Touch {
         text: String,
         /// Why.
         purpose: String,
+        /// The number of the case, where one was given.
+        case: Option<String>,
         /// The read that it corrects or repeats, if it was one of the reel.
         read: Option<ReadId>,
     },
@@ -39,11 +42,18 @@ pub enum Touch {
         text: String,
         /// Why it is wanted.
         reason: String,
+        /// The number of the case, where one was given.
+        case: Option<String>,
         /// For how long, hours.
         hours: u32,
     },
-    /// Somebody is on duty from now on.
-    SignOn(String),
+    /// Somebody wants to be on duty from now on.
+    SignOn {
+        /// Collar number, or a name where nobody is set up.
+        number: String,
+        /// The PIN, where people are set up.
+        pin: Option<Pin>,
+    },
     /// Nobody is any more.
     SignOff,
     /// Prove the chain from camera to office.

@@ -18,6 +18,8 @@ pub struct View {
     pub cameras: Vec<CameraTile>,
     /// Newest first; as many as there is room for are shown.
     pub reads: Vec<ReadLine>,
+    /// What is said where there are none: "No plate read yet".
+    pub no_reads: String,
     /// The alert that waits for an answer.
     pub alert: Option<Arc<Alert>>,
     /// How many alerts wait, the one shown and those put off included.

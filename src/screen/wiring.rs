@@ -15,6 +15,7 @@ use super::ui;
 use super::window::{Handle, Inbox};
 use crate::alert::{AlertId, Grade, Verdict};
 use crate::clock::{Moment, Shared as Clock};
+use crate::people::Pin;
 use crate::recognise::ReadId;
 
 /// A touch this soon after the alert changed was meant for the one before.
@@ -116,7 +117,8 @@ fn search(app: &ui::App, wires: &Wires) {
     data.on_look_up(move |place| {
         let Some(purpose) = usize::try_from(place).ok().and_then(|place| PURPOSES.get(place)) else { return };
         let text = on.search_text();
-        on.send(Touch::Search { text, purpose: (*purpose).to_owned(), read: on.picked.get() });
+        let (purpose, case) = ((*purpose).to_owned(), on.search_case());
+        on.send(Touch::Search { text, purpose, case, read: on.picked.get() });
     });
     let on = wires.clone();
     data.on_wanted(move |place| on.wanted.set(usize::try_from(place).unwrap_or_default()));
@@ -124,9 +126,14 @@ fn search(app: &ui::App, wires: &Wires) {
     data.on_add(move |place| {
         let hours = usize::try_from(place).ok().and_then(|place| HOURS.get(place));
         if let (Some(hours), Some(reason)) = (hours, REASONS.get(on.wanted.get())) {
-            on.send(Touch::Add { text: on.search_text(), reason: (*reason).to_owned(), hours: *hours });
+            let (reason, case) = ((*reason).to_owned(), on.search_case());
+            on.send(Touch::Add { text: on.search_text(), reason, case, hours: *hours });
         }
     });
+    let on = wires.clone();
+    data.on_case_typed(move |key| on.with_face(|face| face.case_key(Some(&key))));
+    let on = wires.clone();
+    data.on_case_erased(move || on.with_face(|face| face.case_key(None)));
 }
 
 fn shift(app: &ui::App, wires: &Wires) {
@@ -136,10 +143,18 @@ fn shift(app: &ui::App, wires: &Wires) {
     let on = wires.clone();
     data.on_erased(move || on.with_face(|face| face.name_key(None)));
     let on = wires.clone();
+    data.on_pin_typed(move |key| on.with_face(|face| face.pin_key(Some(&key))));
+    let on = wires.clone();
+    data.on_pin_erased(move || on.with_face(|face| face.pin_key(None)));
+    let on = wires.clone();
+    data.on_forget(move || on.with_face(|face| drop(face.take_pin())));
+    let on = wires.clone();
     data.on_sign_on(move || {
         on.with_face(|face| {
             let data = ui::ShiftData::get(&face.app);
-            on.send(Touch::SignOn(data.get_name().into()));
+            let pin = face.take_pin();
+            let pin = data.get_asks_pin().then(|| Pin::typed(pin));
+            on.send(Touch::SignOn { number: data.get_name().into(), pin });
             data.set_name(slint::SharedString::default());
         });
     });
@@ -191,6 +206,12 @@ impl Wires {
         let mut text = String::new();
         self.with_face(|face| text = ui::SearchData::get(&face.app).get_text().into());
         text
+    }
+
+    fn search_case(&self) -> Option<String> {
+        let mut case = String::new();
+        self.with_face(|face| case = ui::SearchData::get(&face.app).get_case().into());
+        Some(case).filter(|case| !case.is_empty())
     }
 
     /// Something new lies ready.

@@ -18,10 +18,12 @@ pub mod proto {
 pub const ALPN: &[u8] = b"outrider/1";
 /// The oldest version of the conversation that this program speaks.
 pub const OLDEST_VERSION: u32 = 1;
-/// The newest version of the conversation that this program speaks. Since 2 the car sends statements of its crew.
-pub const NEWEST_VERSION: u32 = 2;
-/// The version from which on statements are understood.
-pub const STATEMENTS_SINCE: u32 = 2;
+/// The newest version of the conversation that this program speaks. Since 2 the car sends statements of its crew; since 3 it
+/// sends heads of its audit chain, and takes the roll of people.
+pub const NEWEST_VERSION: u32 = 3;
+/// The version from which on the roll of people is understood.
+#[cfg(feature = "office")]
+pub(crate) const ROLL_SINCE: u32 = 3;
 /// This program, as Hello and Welcome name it.
 pub const PROGRAM: &str = concat!("outrider ", env!("CARGO_PKG_VERSION"));
 
@@ -111,16 +113,27 @@ pub enum Kind {
     Picture,
     /// What the crew makes known of lists; as urgent as a hit.
     Statement,
+    /// The head of the car's audit chain.
+    Head,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 4] = [Kind::Hit, Kind::Read, Kind::Picture, Kind::Statement];
+    pub const ALL: [Kind; 5] = [Kind::Hit, Kind::Read, Kind::Picture, Kind::Statement, Kind::Head];
+
+    /// The version of the conversation from which on an office understands it.
+    pub fn since(self) -> u32 {
+        match self {
+            Kind::Hit | Kind::Read | Kind::Picture => 1,
+            Kind::Statement => 2,
+            Kind::Head => 3,
+        }
+    }
 
     /// The lane it travels on.
     pub fn lane(self) -> Lane {
         match self {
-            Kind::Hit | Kind::Statement => Lane::Hits,
+            Kind::Hit | Kind::Statement | Kind::Head => Lane::Hits,
             Kind::Read => Lane::Reads,
             Kind::Picture => Lane::Pictures,
         }

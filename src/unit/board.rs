@@ -13,6 +13,8 @@ use crate::sync::LinkState;
 /// What the desk brings for the pages.
 pub(super) struct Pages {
     pub(super) reads: Vec<ReadLine>,
+    /// What is said where there is none.
+    pub(super) no_reads: &'static str,
     pub(super) lists: Vec<ListLine>,
     pub(super) figures: Vec<StatusItem>,
     pub(super) shift: Shift,
@@ -89,7 +91,8 @@ impl Board {
         alert: Option<Arc<Alert>>,
         waiting: usize,
     ) -> View {
-        let Pages { reads, lists, figures, shift, mut sound, found, map, night } = pages;
+        let Pages { reads, no_reads, lists, figures, shift, mut sound, found, map, night } = pages;
+        let no_reads = no_reads.to_owned();
         sound.state = format!("Sound device: {}", self::sound(tools).detail);
         let mut status: Vec<StatusItem> = self.cameras(tools).collect();
         let cameras = status
@@ -107,8 +110,25 @@ impl Board {
         let parts = self.parts(tools, now).into_iter().map(|(item, _)| item);
         status.extend(parts.filter(|item| item.name != JOURNAL || item.state != State::Ok));
         status.extend(unsent(tools));
+        status.push(crew(&shift));
         let summary = format!("{} reads, {} hits", self.reads, self.hits);
-        View { now, night, cameras, reads, alert, waiting, status, summary, lists, figures, shift, sound, found, map }
+        View {
+            now,
+            night,
+            cameras,
+            reads,
+            no_reads,
+            alert,
+            waiting,
+            status,
+            summary,
+            lists,
+            figures,
+            shift,
+            sound,
+            found,
+            map,
+        }
     }
 
     fn cameras<'a>(&'a self, tools: &'a Tools) -> impl Iterator<Item = StatusItem> + 'a {
@@ -156,6 +176,23 @@ impl Board {
                 Some(place) => StatusItem::ok(name, "good", format!("{:.5}, {:.5}", place.lat, place.lon)),
             },
         }
+    }
+}
+
+/// Who is signed on.
+fn crew(shift: &Shift) -> StatusItem {
+    let name = "Crew";
+    match (shift.who.as_str(), shift.asks_pin) {
+        ("", true) => StatusItem::warn(
+            name,
+            "nobody",
+            "nobody is signed on: alerts go on, reads are not shown and nothing can be looked up. Menu, Shift and drill",
+        ),
+        ("", false) => StatusItem::ok(name, "nobody", "nobody is signed on: answers are kept without a name"),
+        (who, _) if shift.holds_alerts => {
+            StatusItem::warn(name, who, "a technician is signed on: alerts are held back until they sign off")
+        }
+        (who, _) => StatusItem::ok(name, who, format!("signed on {}", shift.since.to_lowercase())),
     }
 }
 

@@ -1,5 +1,5 @@
 //! The clerk: whatever the crew wants that waits for the disk, on a thread of its own. Takes to the lists what the crew found
-//! of their hits, looks VRMs up, takes up the crew's own entries, and measures what only the disk knows.
+//! of their hits, looks VRMs up, takes up the crew's own entries, compares PINs, and measures what only the disk knows.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,11 +12,14 @@ use chrono::{DateTime, Local, TimeDelta, Utc};
 use super::News;
 use super::desk::list_and_mark;
 use crate::alert::{Alert, Verdict, ago, vehicle};
+use crate::clock::Moment;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::{Entry, Hotlist, Judgement, ListHead, Mark, OWN, Precision, Priority};
-use crate::journal::Journal;
+use crate::journal::{Deed, Journal, Refusal, SignedOn};
+use crate::people::Pin;
 use crate::plate;
 use crate::screen::{Found, FoundLine};
+use crate::tag::When;
 
 /// How often what only the disk knows is measured.
 const MEASURE: Duration = Duration::from_secs(10);
@@ -36,8 +39,9 @@ pub(super) struct Clerk {
 
 enum Job {
     Judge { alert: Arc<Alert>, judgement: Judgement, utc: DateTime<Utc> },
-    Search { mark: Mark, utc: DateTime<Utc> },
-    Add { mark: Mark, reason: String, by: String, expires: DateTime<Utc>, utc: DateTime<Utc> },
+    Search { mark: Mark, deed: Box<Deed> },
+    Add { mark: Mark, deed: Box<Deed>, by: String, expires: DateTime<Utc> },
+    SignOn { number: String, pin: Pin, when: When, now: Moment },
     Drill { utc: DateTime<Utc> },
     EndDrill { utc: DateTime<Utc> },
 }
@@ -47,6 +51,8 @@ pub(super) enum Brought {
     Found(Found),
     /// The entry of a drill is on the lists, or why not.
     DrillListed(Result<()>),
+    /// Somebody has signed on, or why not.
+    SignedOn(Result<SignedOn, Refusal>),
     Measured(Measured),
 }
 
@@ -90,15 +96,20 @@ impl Clerk {
         self.give(Job::Judge { alert, judgement, utc });
     }
 
-    /// Looks up what lists and journal have of `mark`.
-    pub(super) fn search(&self, mark: Mark, utc: DateTime<Utc>) {
-        self.give(Job::Search { mark, utc });
+    /// Looks up what lists and journal have of `mark`, once `deed` is in the audit chain.
+    pub(super) fn search(&self, mark: Mark, deed: Deed) {
+        self.give(Job::Search { mark, deed: Box::new(deed) });
     }
 
-    /// Takes up an entry of the crew's.
-    pub(super) fn add(&self, mark: Mark, reason: String, by: String, hours: u32, utc: DateTime<Utc>) {
-        let expires = utc + TimeDelta::hours(hours.into());
-        self.give(Job::Add { mark, reason, by, expires, utc });
+    /// Takes up an entry of the crew's, once `deed` is in the audit chain.
+    pub(super) fn add(&self, mark: Mark, deed: Deed, by: String, hours: u32) {
+        let expires = deed.when.utc + TimeDelta::hours(hours.into());
+        self.give(Job::Add { mark, deed: Box::new(deed), by, expires });
+    }
+
+    /// Compares a PIN.
+    pub(super) fn sign_on(&self, number: String, pin: Pin, when: When, now: Moment) {
+        self.give(Job::SignOn { number, pin, when, now });
     }
 
     /// Puts the entry of a drill on the crew's list.
@@ -164,10 +175,11 @@ impl Desk {
                     tracing::error!("{fault}");
                 }
             }
-            Job::Search { mark, utc } => self.bring(Brought::Found(self.search(&mark, utc))),
-            Job::Add { mark, reason, by, expires, utc } => {
+            Job::Search { mark, deed } => self.bring(Brought::Found(self.search_on_record(&mark, *deed))),
+            Job::Add { mark, deed, by, expires } => {
+                let utc = deed.when.utc;
                 let entry = Entry {
-                    reason: reason.clone(),
+                    reason: deed.reason.clone(),
                     priority: Priority::High,
                     source: if by.is_empty() { "the crew".to_owned() } else { by },
                     added: Some(utc),
@@ -175,11 +187,19 @@ impl Desk {
                     expires: Some(expires),
                     ..Entry::bare(mark.clone())
                 };
-                let added = self.lists().and_then(|lists| lists.add_own(entry, utc));
+                // Who wants it, and why, is on record before it counts.
+                let added = self.note(*deed).and_then(|_| self.lists()?.add_own(entry, utc));
                 self.bring(Brought::Found(match added {
                     Ok(_) => self.search(&mark, utc),
                     Err(fault) => told(&mark, fault.to_string()),
                 }));
+            }
+            Job::SignOn { number, pin, when, now } => {
+                let signed_on = match &self.journal {
+                    Some(journal) => journal.archive().sign_on(&number, &pin, "a shift", when, now),
+                    None => Err(Fault::new(Kind::Missing, "cannot sign on: there is no journal").into()),
+                };
+                self.bring(Brought::SignedOn(signed_on));
             }
             Job::Drill { utc } => self.bring(Brought::DrillListed(self.list_drill(utc))),
             Job::EndDrill { utc } => {
@@ -207,6 +227,27 @@ impl Desk {
             ..Entry::bare(drill_mark()?)
         };
         self.lists()?.add_own(entry, utc).map(|_| ())
+    }
+
+    /// Adds to the audit chain, where there is a journal. Gives whether the same person looked the same plate up again and
+    /// again without a case.
+    fn note(&self, deed: Deed) -> Result<bool> {
+        self.journal.as_ref().map_or(Ok(false), |journal| journal.archive().note(deed))
+    }
+
+    /// Who looked for what, and why, is on record before anything is found; what cannot be put there is not looked for.
+    fn search_on_record(&self, mark: &Mark, deed: Deed) -> Found {
+        let utc = deed.when.utc;
+        match self.note(deed) {
+            Err(fault) => told(mark, fault.to_string()),
+            Ok(flagged) => {
+                let mut found = self.search(mark, utc);
+                if flagged {
+                    found.rows.insert(0, again());
+                }
+                found
+            }
+        }
     }
 
     fn search(&self, mark: &Mark, utc: DateTime<Utc>) -> Found {
@@ -268,6 +309,16 @@ fn drill_mark() -> Result<Mark> {
 
 fn told(mark: &Mark, message: String) -> Found {
     Found { text: mark.to_string(), message, rows: Vec::new() }
+}
+
+/// What is said to whoever looks one vehicle up so often that it is flagged.
+fn again() -> FoundLine {
+    FoundLine {
+        head: "ON RECORD".to_owned(),
+        line: "Looked up again and again".to_owned(),
+        detail: "without a case number: a supervisor sees that. Give the case number with the reason".to_owned(),
+        entry: false,
+    }
 }
 
 /// An entry as a row. One that has expired says so before anything else.

@@ -2,6 +2,7 @@
 
 mod crew;
 mod drill;
+mod shift;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use self::crew::Crew;
 use self::drill::Drill;
+use self::shift::Duty;
 use super::board::{Board, Pages};
 use super::clerk::{Brought, Clerk, DRILL, clock_time};
 use super::figures::Gauges;
@@ -22,6 +24,7 @@ use crate::capture::Counters;
 use crate::clock::{Moment, Shared};
 use crate::hotlist::{self, Circumstances, Contradiction, Hit, Hotlist, Priority, Standing};
 use crate::journal::{Journal, Record};
+use crate::people::Right;
 use crate::plate;
 use crate::recognise::{Read, ReadId};
 use crate::screen::{Handle, ListLine, ReadLine, SoundSetting, StatusItem};
@@ -48,8 +51,10 @@ pub(super) struct Tools {
     /// The source's own time of each camera's newest frame, microseconds.
     pub(super) positions: Vec<Arc<AtomicU64>>,
     pub(super) has_receiver: bool,
-    /// The roles of those on board.
+    /// The roles of those on board, whoever has signed on.
     pub(super) roles: Vec<String>,
+    /// After so long whoever has signed on is signed off.
+    pub(super) longest_shift: Duration,
     pub(super) tagger: Arc<Tagger>,
     pub(super) hotlist: Option<Arc<Hotlist>>,
     pub(super) clerk: Clerk,
@@ -78,6 +83,7 @@ pub(super) struct Worker {
     trail: Trail,
     gauges: Gauges,
     crew: Crew,
+    duty: Duty,
     /// The drill that is going on, or the last one; and how many there were.
     drill: Option<Drill>,
     drills: u64,
@@ -115,6 +121,7 @@ impl Worker {
             trail: Trail::default(),
             gauges: Gauges::new(tools.cameras.len()),
             crew: Crew::default(),
+            duty: Duty::default(),
             drill: None,
             drills: 0,
             night: false,
@@ -195,6 +202,7 @@ impl Worker {
             News::Brought(brought) => match *brought {
                 Brought::Found(found) => self.crew.found = Some(Arc::new(found)),
                 Brought::DrillListed(listed) => self.drill_listed(listed),
+                Brought::SignedOn(signed_on) => self.signed_on(signed_on),
                 Brought::Measured(measured) => self.gauges.measured = measured,
             },
             News::Display(fault) => {
@@ -223,6 +231,11 @@ impl Worker {
     #[cfg(test)]
     pub(super) fn found(&self) -> Arc<crate::screen::Found> {
         self.crew.found.clone().expect("something was looked for")
+    }
+
+    #[cfg(test)]
+    pub(super) fn shown(&self) -> Option<Arc<Alert>> {
+        self.alert_to_show().0
     }
 
     #[cfg(test)]
@@ -265,6 +278,7 @@ impl Worker {
         self.lists_page = self.gauges.lists(&self.tools, utc);
         self.health_page = self.gauges.figures(&self.tools, &self.latencies, utc);
         self.look_at_drill();
+        self.look_at_shift();
         self.time_alerts(false);
     }
 
@@ -307,12 +321,13 @@ impl Worker {
         };
         // Of a covert list, one that is not for this crew, or a pair that was judged wrong, the car says nothing; journal and
         // office get it all.
-        let told: Vec<&Hit> = hits.iter().filter(|hit| !hit.is_silent(&self.tools.roles)).collect();
+        let roles = self.on_board();
+        let told: Vec<&Hit> = hits.iter().filter(|hit| !hit.is_silent(&roles)).collect();
         let sightings: Vec<Sighting> = told.iter().map(|hit| sighting(&tagged, hit)).collect();
         let now = self.tools.clock.now();
         let changes = self.desk.take(tagged.read.id, &tagged.read.text, &sightings, now);
         for change in &changes {
-            if change.aloud() {
+            if change.aloud() && self.may_know(change.alert()) {
                 self.sound(change.alert(), now);
             }
             if let Change::Raised(alert) | Change::Replaced { alert, .. } = change {
@@ -371,7 +386,9 @@ impl Worker {
                 && let Standing::Gone(why) = hotlist.standing(list, mark)
             {
                 for change in self.desk.withdraw(&alert.entry, &format!("{why}{time}, stand down")) {
-                    self.sound(change.alert(), self.tools.clock.now());
+                    if self.may_know(change.alert()) {
+                        self.sound(change.alert(), self.tools.clock.now());
+                    }
                 }
             }
         }
@@ -440,22 +457,25 @@ impl Worker {
         format!("camera {}", self.tools.cameras[index])
     }
 
-    fn show(&mut self) {
+    pub(super) fn show(&mut self) {
         let Some(screen) = &self.tools.screen else { return };
         let now = self.tools.clock.now();
-        let alert: Option<Arc<Alert>> = self.desk.current();
+        let (alert, waiting) = self.alert_to_show();
         let volume = self.tools.speaker.volume();
+        let sees = self.may(Right::Reads);
         let pages = Pages {
-            reads: self.reel.iter().map(|(_, line)| line.clone()).collect(),
+            reads: if sees { self.reel.iter().map(|(_, line)| line.clone()).collect() } else { Vec::new() },
+            no_reads: if sees { "No plate read yet" } else { "Reads are for the crew: sign on" },
             lists: self.lists_page.clone(),
             figures: self.health_page.clone(),
             shift: self.shift(),
             sound: SoundSetting { level: volume.level(), muted: volume.muted(), state: String::new() },
-            found: self.crew.found.clone(),
-            map: self.trail.shown(),
+            // Why nothing was found is for everybody.
+            found: self.crew.found.clone().filter(|found| sees || found.rows.is_empty()),
+            map: if sees { self.trail.shown() } else { self.trail.only_here() },
             night: self.night,
         };
-        screen.update(self.board.view(&self.tools, now, pages, alert, self.desk.waiting()));
+        screen.update(self.board.view(&self.tools, now, pages, alert, waiting));
     }
 }
 

@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::clerk::Measured;
 use super::desk::Tools;
 use super::latency::{Latencies, Latency};
 use crate::alert::ago;
 use crate::clock::Moment;
+use crate::journal::SetUp;
 use crate::screen::{ListLine, State, StatusItem};
 
 /// An alert that reaches the crew later than this, 95 of 100, is too late.
@@ -23,6 +26,8 @@ const FULL: u64 = 1 << 30;
 /// Hotter than this is worth a look, and too hot, degrees Celsius.
 const WARM: f32 = 80.0;
 const HOT: f32 = 95.0;
+/// A roll of people that runs out within this is worth a look.
+const SOON: TimeDelta = TimeDelta::days(3);
 /// A list older than this is worth a look.
 pub(super) const LIST_OLD: Duration = Duration::from_secs(24 * 3600);
 
@@ -62,12 +67,7 @@ impl Gauges {
     }
 
     /// The page Health.
-    pub(super) fn figures(
-        &self,
-        tools: &Tools,
-        latencies: &Latencies,
-        utc: chrono::DateTime<chrono::Utc>,
-    ) -> Vec<StatusItem> {
+    pub(super) fn figures(&self, tools: &Tools, latencies: &Latencies, utc: DateTime<Utc>) -> Vec<StatusItem> {
         let mut figures = vec![
             waited("Camera to sound", latencies, |latency| latency.to_sound),
             waited("Camera to screen", latencies, |latency| latency.to_screen),
@@ -77,12 +77,13 @@ impl Gauges {
             disk(self.measured.disk),
             temperature(self.measured.temperature),
         ];
+        figures.extend(tools.journal.as_ref().map(|journal| people(&journal.archive().set_up(), utc)));
         figures.extend(tools.cameras.iter().zip(&self.blind).map(|(camera, blind)| aim(camera, *blind)));
         figures
     }
 
     /// The page Lists.
-    pub(super) fn lists(&self, tools: &Tools, utc: chrono::DateTime<chrono::Utc>) -> Vec<ListLine> {
+    pub(super) fn lists(&self, tools: &Tools, utc: DateTime<Utc>) -> Vec<ListLine> {
         let lists = tools.hotlist.as_ref().map(|hotlist| hotlist.status()).unwrap_or_default();
         let line = |list: crate::hotlist::ListHead| {
             let age = list.age(utc);
@@ -132,7 +133,7 @@ fn frames(tools: &Tools) -> StatusItem {
     }
 }
 
-fn unsent(tools: &Tools, measured: &Measured, utc: chrono::DateTime<chrono::Utc>) -> StatusItem {
+fn unsent(tools: &Tools, measured: &Measured, utc: DateTime<Utc>) -> StatusItem {
     let name = "Not yet at the office";
     let waiting = tools.journal.as_ref().map_or(0, |journal| journal.status().unsent);
     let oldest = measured.oldest.filter(|_| waiting > 0).and_then(|oldest| (utc - oldest).to_std().ok());
@@ -175,6 +176,31 @@ fn temperature(degrees: Option<f32>) -> StatusItem {
     }
 }
 
+/// Who may sign on, and for how long still.
+fn people(set_up: &SetUp, utc: DateTime<Utc>) -> StatusItem {
+    let name = "People";
+    match set_up {
+        SetUp::Nobody => StatusItem::warn(name, "nobody set up", "names are what people say"),
+        SetUp::Damaged(_) => StatusItem::fault(name, "damaged", "nobody can sign on until the office is reached"),
+        SetUp::Roll(kept) => {
+            let many = count(kept.roll.people.len() as u64, "person", "people");
+            match kept.roll.expires {
+                None => StatusItem::ok(name, many, "set up at this car"),
+                Some(until) if until <= utc => {
+                    StatusItem::fault(name, "run out", "nobody can sign on until the office is reached")
+                }
+                Some(until) => {
+                    let soon = if until - utc < SOON { State::Warn } else { State::Ok };
+                    StatusItem {
+                        state: soon,
+                        ..StatusItem::ok(name, many, format!("until {}", until.format("%-d %B")))
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// All that is known of lens and aim: whether plates are read while the car drives.
 fn aim(camera: &str, blind: Duration) -> StatusItem {
     let name = format!("{camera} camera: lens and aim");
@@ -186,7 +212,11 @@ fn aim(camera: &str, blind: Duration) -> StatusItem {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::journal::KeptRoll;
+    use crate::people::Roll;
 
     fn at(seconds: u64) -> Moment {
         Moment::at(Duration::from_secs(seconds))
@@ -215,6 +245,25 @@ mod tests {
         (0..2000).for_each(|second| parked.pass(Some(0.0), at(second)));
         (2000..4000).for_each(|second| parked.pass(None, at(second)));
         assert_eq!(parked.blind, [Duration::ZERO]);
+    }
+
+    #[test]
+    fn people_who_are_not_set_up_or_whose_roll_runs_out_are_told() {
+        let utc = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
+        let roll = |expires| {
+            let roll = Roll { revision: 1, made: utc("2026-12-01T10:00:00Z"), expires, people: Vec::new() };
+            SetUp::Roll(Arc::new(KeptRoll { roll, from_office: true }))
+        };
+        let now = utc("2026-12-05T10:00:00Z");
+        for (set_up, state) in [
+            (SetUp::Nobody, State::Warn),
+            (roll(None), State::Ok),
+            (roll(Some(utc("2026-12-15T10:00:00Z"))), State::Ok),
+            (roll(Some(utc("2026-12-07T10:00:00Z"))), State::Warn),
+            (roll(Some(utc("2026-12-05T10:00:00Z"))), State::Fault),
+        ] {
+            assert_eq!(people(&set_up, now).state, state, "{set_up:?}");
+        }
     }
 
     #[test]

@@ -4,15 +4,18 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::clock;
 use crate::config;
-use crate::fault::{Fault, Result};
+use crate::fault::{Fault, Kind as FaultKind, Result};
 use crate::hotlist::Hotlist;
-use crate::journal::{ItemKind, Journal};
+use crate::journal::{self, Act, Deed, ItemKind, Journal, SetUp};
+use crate::people::{MOST_BYTES, ROLL, Roll};
 use crate::sync::car::{Budget, Piece, Revision};
 use crate::sync::identity;
 use crate::sync::{Item, Kind, Outbox};
+use crate::tag::When;
 
 /// What the crew makes known that is offered at once: they are few, and go before everything else.
 const STATEMENTS: usize = 64;
@@ -24,6 +27,9 @@ pub(super) struct Store {
     identity: PathBuf,
     /// Where revisions are put together from their pieces. What an earlier run left there is of no use.
     arriving: PathBuf,
+    /// The pieces of the roll of people so far. It names people, so it lies on no disk before it is sealed.
+    roll: Mutex<Vec<u8>>,
+    clock: clock::Shared,
 }
 
 impl Store {
@@ -32,6 +38,7 @@ impl Store {
         hotlist: &Arc<Hotlist>,
         office: &config::Office,
         data: &Path,
+        clock: clock::Shared,
     ) -> Result<Self> {
         let arriving = data.join("arriving");
         match std::fs::remove_dir_all(&arriving) {
@@ -42,7 +49,34 @@ impl Store {
         }
         std::fs::create_dir_all(&arriving)
             .map_err(|error| Fault::io("cannot make a folder for lists that arrive", &arriving, error))?;
-        Ok(Self { journal: journal.clone(), hotlist: hotlist.clone(), identity: office.identity.clone(), arriving })
+        let (journal, hotlist, identity) = (journal.clone(), hotlist.clone(), office.identity.clone());
+        Ok(Self { journal, hotlist, identity, arriving, roll: Mutex::default(), clock })
+    }
+
+    fn roll(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.roll.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the roll of people that has arrived, if the office signed it.
+    fn apply_roll(&self, revision: u64) -> Result<()> {
+        let what = "the roll of people from the office cannot be used";
+        let signed = std::mem::take(&mut *self.roll());
+        let key = identity::lists_key(&self.identity)?;
+        let bytes = key.open_roll(&signed).ok_or_else(|| {
+            Fault::new(FaultKind::Denied, what)
+                .because("it is not signed by the office that enrolled this car")
+                .remedy("Enrol the car again with outrider-office enrol")
+        })?;
+        let roll = Roll::decode(bytes).map_err(|why| Fault::new(FaultKind::Damaged, what).because(why))?;
+        if roll.revision != revision {
+            return Err(Fault::new(FaultKind::Damaged, what).because("it is another revision than was offered"));
+        }
+        let until =
+            roll.expires.map_or_else(String::new, |until| until.format(", until %Y-%m-%d %H:%M UTC").to_string());
+        let detail = format!("revision {revision}, {} people{until}", roll.people.len());
+        let when = When { utc: self.clock.utc(), trusted: false };
+        let deed = Deed::of_the_unit(Act::Set, "the roll of people", detail, when);
+        self.journal.archive().keep_roll(roll, true, Deed { who: "the office".into(), ..deed })
     }
 
     /// The file that a revision is put together in.
@@ -58,16 +92,10 @@ impl Outbox for Store {
         let statements = self.hotlist.statements(STATEMENTS.min(budget.items))?;
         let mut items: Vec<Item> =
             statements.into_iter().map(|(key, payload)| Item { kind: Kind::Statement, key, payload }).collect();
+        // Few and small: how much of the chain is anchored must not wait behind pictures.
+        items.extend(self.journal.archive().unanchored()?.map(sent));
         let left = budget.items.saturating_sub(items.len());
-        items.extend(self.journal.pending(left, budget.bytes)?.into_iter().map(|item| Item {
-            kind: match item.kind {
-                ItemKind::Hit => Kind::Hit,
-                ItemKind::Read => Kind::Read,
-                ItemKind::Picture => Kind::Picture,
-            },
-            key: item.key,
-            payload: item.payload,
-        }));
+        items.extend(self.journal.pending(left, budget.bytes)?.into_iter().map(sent));
         Ok(items)
     }
 
@@ -82,10 +110,23 @@ impl Outbox for Store {
     }
 
     fn lists_held(&self) -> Vec<(String, u64)> {
-        self.hotlist.status().into_iter().map(|list| (list.id, list.revision)).collect()
+        let roll = match self.journal.archive().set_up() {
+            SetUp::Roll(kept) if kept.from_office => Some((ROLL.to_owned(), kept.roll.revision)),
+            _ => None,
+        };
+        self.hotlist.status().into_iter().map(|list| (list.id, list.revision)).chain(roll).collect()
     }
 
     fn take_piece(&self, piece: &Piece) -> Result<()> {
+        if piece.revision.list == ROLL {
+            let mut roll = self.roll();
+            roll.truncate(usize::try_from(piece.offset).unwrap_or(usize::MAX));
+            if roll.len() + piece.bytes.len() > MOST_BYTES {
+                return Err(Fault::new(FaultKind::Full, "the roll of people from the office is too large"));
+            }
+            roll.extend(&piece.bytes);
+            return Ok(());
+        }
         let path = self.file(&piece.revision);
         let written =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).and_then(|mut file| {
@@ -99,6 +140,9 @@ impl Outbox for Store {
     }
 
     fn apply_list(&self, revision: &Revision) -> Result<()> {
+        if revision.list == ROLL {
+            return self.apply_roll(revision.revision);
+        }
         // Read each time: a car that is enrolled again gets a new one.
         self.hotlist.trust(vec![identity::lists_key(&self.identity)?]);
         let path = self.file(revision);
@@ -109,6 +153,9 @@ impl Outbox for Store {
     }
 
     fn drop_list(&self, revision: &Revision) {
+        if revision.list == ROLL {
+            return self.roll().clear();
+        }
         let path = self.file(revision);
         if let Err(error) = std::fs::remove_file(&path)
             && error.kind() != std::io::ErrorKind::NotFound
@@ -116,4 +163,15 @@ impl Outbox for Store {
             tracing::warn!("{}", Fault::io("cannot remove a list that has arrived", &path, error));
         }
     }
+}
+
+/// One thing of the journal's as the link knows it.
+fn sent(item: journal::Item) -> Item {
+    let kind = match item.kind {
+        ItemKind::Hit => Kind::Hit,
+        ItemKind::Read => Kind::Read,
+        ItemKind::Picture => Kind::Picture,
+        ItemKind::Head => Kind::Head,
+    };
+    Item { kind, key: item.key, payload: item.payload }
 }

@@ -1,5 +1,7 @@
 //! What joins the rooms, with cameras and recognition that follow a script, on real files.
 
+mod people;
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -65,6 +67,7 @@ struct Bench {
     roles: Vec<String>,
     settings: Settings,
     chart: Option<Arc<Chart>>,
+    screen: Option<Handle>,
     /// What the clerk brings; a desk that is driven by hand gets it from here.
     news: (Sender<News>, Receiver<News>),
 }
@@ -85,6 +88,7 @@ impl Bench {
             roles: Vec::new(),
             settings: Settings::default(),
             chart: None,
+            screen: None,
             news: channel(),
         }
     }
@@ -112,6 +116,7 @@ impl Bench {
             positions: vec![Arc::default()],
             has_receiver: timed,
             roles: self.roles.clone(),
+            longest_shift: config::Crew::default().longest_shift(),
             tagger: Arc::new(tagger),
             clerk: super::clerk::Clerk::start(
                 Some(hotlist.clone()),
@@ -123,7 +128,7 @@ impl Bench {
             hotlist: Some(hotlist),
             journal: Some(self.journal.clone()),
             speaker,
-            screen: None,
+            screen: self.screen.clone(),
             chart: self.chart.clone(),
             link: None,
             observer: Box::new(move |told| {
@@ -131,6 +136,13 @@ impl Bench {
                 seen.lock().expect("whole").extend(alerts);
             }),
         })
+    }
+
+    /// The audit chain: what was done, by whom, why, for which case, and what more there is to say.
+    fn deeds(&self) -> Vec<[String; 5]> {
+        self.journal.flush().expect("on disk");
+        let deeds = self.journal.archive().deeds().expect("read").into_iter();
+        deeds.map(|deed| [deed.act, deed.who, deed.reason, deed.case, deed.detail]).collect()
     }
 
     /// The journal's lines of one kind.
@@ -355,7 +367,7 @@ fn an_answer_is_kept_with_who_gave_it_and_what_it_rests_on() {
     let answer = |alert, verdict| crate::screen::Answer { alert: AlertId(alert), verdict };
     for news in [
         put_out(read(1, "AB12CDE")),
-        touched(Touch::SignOn("4512".into())),
+        touched(Touch::SignOn { number: "4512".into(), pin: None }),
         touched(Touch::Answered(answer(1, Verdict::Confirmed))),
         touched(Touch::Because(answer(1, Verdict::Confirmed), "checked: plate, country".into())),
         touched(Touch::Because(answer(9, Verdict::Confirmed), "of no alert".into())),
@@ -378,9 +390,18 @@ fn an_answer_is_kept_with_who_gave_it_and_what_it_rests_on() {
             ["1-2", "Misread", "", ""],
         ]
     );
-    let notes: Vec<String> =
-        bench.lines("note").iter().map(|line| line["text"].as_str().expect("text").to_owned()).collect();
-    assert_eq!(notes[..2], ["4512 signed on", "4512 signed off"]);
+    let deeds = bench.deeds();
+    let said: Vec<[&str; 3]> = deeds.iter().map(|[act, who, reason, ..]| [act.as_str(), who, reason]).collect();
+    assert_eq!(
+        said[1..],
+        [
+            ["signed on", "4512", "a shift"],
+            ["judged", "4512", "an alert"],
+            ["judged", "4512", "checked: plate, country"],
+            ["signed off", "4512", "the crew"],
+            ["judged", "nobody signed on", "an alert"],
+        ]
+    );
 }
 
 #[test]
@@ -395,7 +416,8 @@ fn a_search_is_on_record_and_finds_what_lists_and_journal_have() {
         bench.hear_clerk(worker, |brought| matches!(brought, Brought::Found(_)));
         worker.found()
     };
-    let search = |text: &str| Touch::Search { text: text.into(), purpose: "Crime report".into(), read: None };
+    let search =
+        |text: &str| Touch::Search { text: text.into(), purpose: "Crime report".into(), case: None, read: None };
     let both = found(&mut worker, search("ab12 cde"));
     let heads: Vec<(&str, bool)> = both.rows.iter().map(|row| (row.head.as_str(), row.entry)).collect();
     assert_eq!(heads.len(), 2, "{both:?}");
@@ -406,7 +428,8 @@ fn a_search_is_on_record_and_finds_what_lists_and_journal_have() {
     assert!(found(&mut worker, search("ZZ99ZZZ")).message.contains("On no list"));
 
     // The crew's own entry counts at once, and is found.
-    let add = Touch::Add { text: "CD34EFG".into(), reason: "Failed to stop".into(), hours: 4 };
+    let case = Some("77/26".to_owned());
+    let add = Touch::Add { text: "CD34EFG".into(), reason: "Failed to stop".into(), case, hours: 4 };
     let added = found(&mut worker, add);
     assert!(
         added.rows[0].entry && added.rows[0].head == "FAILED TO STOP" && added.rows[0].detail.contains("until"),
@@ -414,10 +437,11 @@ fn a_search_is_on_record_and_finds_what_lists_and_journal_have() {
     );
     worker.hear(put_out(read(3, "CD34EFG")));
     assert!(bench.seen.lock().expect("whole").len() >= 2, "it is alerted");
-    let notes: Vec<String> =
-        bench.lines("note").iter().map(|line| line["text"].as_str().expect("text").to_owned()).collect();
-    assert!(notes[0].starts_with("search for AB12CDE: Crime report"), "{notes:?}");
-    assert!(notes.iter().any(|note| note.starts_with("entry of CD34EFG for 4 h: Failed to stop")), "{notes:?}");
+    let deeds = bench.deeds();
+    let nobody = "nobody signed on";
+    assert_eq!(deeds[1][..3], ["searched", nobody, "Crime report"].map(str::to_owned), "{deeds:?}");
+    assert_eq!(deeds[4][..4], ["entered", nobody, "Failed to stop", "77/26"].map(str::to_owned), "{deeds:?}");
+    assert!(!format!("{deeds:?}{:?}", bench.lines("note")).contains("AB12CDE"), "only the plate's keyed hash is kept");
     // Something that is no VRM is told as such, not looked for.
     worker.hear(touched(search("?*")));
     assert!(worker.found().message.contains("cannot be looked up"));
@@ -734,11 +758,11 @@ fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
         journal.record(Record::Read(Box::new(tagged))).expect("taken");
         journal.flush().expect("on disk");
         let settings = config::Office { address: "localhost:1".into(), identity: folder.path().to_owned() };
-        let outbox = outbox::Store::new(&journal, &hotlist, &settings, folder.path()).expect("made");
+        let outbox = outbox::Store::new(&journal, &hotlist, &settings, folder.path(), clock.clone()).expect("made");
         let items = outbox.pending(Budget { items: 100, bytes: 1 << 20 }).expect("read");
         let keys: Vec<_> = items.iter().map(|item| item.key.clone()).collect();
         let outcome = office.put(&[Received { unit: "EX-01".into(), items }], start()).expect("stored");
-        assert_eq!((outcome[0].stored, outcome[0].conflicts), (3, 0));
+        assert_eq!((outcome[0].stored, outcome[0].conflicts), (4, 0), "read, pictures, head of the chain");
         outbox.acknowledged(&keys).expect("noted");
         assert_eq!((outbox.unsent(), journal.status().unsent), (0, 0));
         drop((outbox, journal));
@@ -773,7 +797,7 @@ fn what_a_crew_makes_known_reaches_the_office_and_what_that_makes_of_it_the_car(
     let hotlist = Arc::new(Hotlist::open(&car.join("hotlist.redb"), clock.clone()).expect("opened"));
     let journal = Arc::new(Journal::open(&car, clock.clone()).expect("opened"));
     let settings = config::Office { address: service.address().to_string(), identity: car.join("identity") };
-    let outbox = Arc::new(outbox::Store::new(&journal, &hotlist, &settings, &car).expect("made"));
+    let outbox = Arc::new(outbox::Store::new(&journal, &hotlist, &settings, &car, clock.clone()).expect("made"));
     let link = Link::start("EX-01", &settings, outbox, clock.clone()).expect("started");
     let until = |what: &str, happened: &dyn Fn() -> bool| {
         let start = clock.now();

@@ -101,6 +101,11 @@ impl Trail {
     pub(super) fn shown(&self) -> Arc<MapView> {
         Arc::clone(&self.shown)
     }
+
+    /// The same for whoever may not see where the car has been and what it read.
+    pub(super) fn only_here(&self) -> Arc<MapView> {
+        Arc::new(MapView { here: self.shown.here.clone(), ..MapView::default() })
+    }
 }
 
 /// The distance of two places that are near each other.

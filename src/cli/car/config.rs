@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::doctor::set_up;
 use crate::alert::Chart;
 use crate::config::{self, ReceiverSource, Source};
 use crate::fault::Result;
@@ -106,6 +107,7 @@ impl Config {
             [] => println!("  no roles on board: lists that name an audience are covert"),
             roles => println!("  on board: {}", roles.join(", ")),
         }
+        println!("  {}; a shift ends after {} h", set_up(&config), config.crew.longest_shift_h);
         match &config.journal.key {
             config::Key::Unprotected => println!(
                 "  UNPROTECTED: the journal's key lies beside it, and whoever has the disk can read it; set `key` under [journal]"

@@ -16,7 +16,7 @@ use crate::screen::check_map;
 use crate::sync::identity::Identity;
 use crate::tag::{Counts, Event, Limits, SerialReceiver};
 
-/// Try every part of the unit once: networks, data folder, journal and its key, hotlist,
+/// Try every part of the unit once: networks, data folder, journal and its key, people, hotlist,
 /// cameras, receiver, sound, display, identity.
 ///
 /// Example: outrider doctor --config /etc/outrider/car.toml
@@ -82,6 +82,18 @@ fn protection(config: &Config) -> Result<String> {
     Ok(words)
 }
 
+/// Whether people are set up in the car. Nothing is asked for and nothing unlocked.
+pub(super) fn set_up(config: &Config) -> &'static str {
+    match Archive::has_people(&config.data) {
+        Some(true) => "people are set up: collar number and PIN are asked for",
+        Some(false) if config.office.is_some() => {
+            "nobody is set up: names are what people say; see outrider-office people --help"
+        }
+        Some(false) => "nobody is set up: names are what people say; see outrider people --help",
+        None => "whether people are set up cannot be looked at now",
+    }
+}
+
 impl Doctor {
     pub(super) fn run(self) -> Result<()> {
         let config = Config::load(&self.config)?;
@@ -123,6 +135,7 @@ impl Doctor {
             }),
         );
         tell("journal key", protection(&config));
+        tell("people", Ok(set_up(&config).to_owned()));
         tell(
             "hotlist",
             Hotlist::open(&data.join("hotlist.redb"), clock.clone()).map(|lists| {

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::journal::NOBODY;
+use super::journal::AGAIN;
+use super::person::PinFile;
 use super::unlock::Unlock;
 use crate::clock::{RealClock, Shared};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::{Applied, Entry, Hotlist as Store, ImportOptions, Mark, Precision, Priority};
 use crate::journal::{Act, Archive, Deed, Passed};
+use crate::people::Right;
 use crate::plate::Vrm;
 use crate::sync::identity::lists_key;
 use crate::tag::When;
@@ -16,13 +18,21 @@ use crate::tag::When;
 ///
 /// Example: outrider hotlist import --data /var/lib/outrider --list stolen stolen.csv
 ///
-/// The unit must not be running on the same data folder.
+/// The unit must not be running on the same data folder. Where people are set up in the car, import, add, remove and lookup
+/// need --who and a PIN.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Hotlist {
     /// The unit's data folder
     #[arg(long, global = true, value_name = "FOLDER", default_value = ".")]
     data: PathBuf,
+    /// Collar number of whoever does it, for the audit chain
+    #[arg(long, global = true, value_name = "NUMBER")]
+    who: Option<String>,
+    #[command(flatten)]
+    pin: PinFile,
+    #[command(flatten)]
+    unlock: Unlock,
     #[command(subcommand)]
     command: Command,
 }
@@ -74,11 +84,9 @@ enum Command {
         json: bool,
         /// The VRM, or a pattern: ? for one character, * for any number
         mark: String,
-        /// Collar number of whoever makes the entry, for the audit chain
+        /// The number of the case that it is for
         #[arg(long, value_name = "NUMBER")]
-        who: Option<String>,
-        #[command(flatten)]
-        unlock: Unlock,
+        case: Option<String>,
     },
     /// Take an entry of the crew's own off again
     ///
@@ -127,10 +135,30 @@ enum Command {
     Lookup {
         /// The VRM, spaces or not
         vrm: String,
+        /// Why, in a few words: needed where people are set up
+        #[arg(long, value_name = "WORDS")]
+        reason: Option<String>,
+        /// The number of the case that it is for
+        #[arg(long, value_name = "NUMBER")]
+        case: Option<String>,
         /// Print JSON lines
         #[arg(long)]
         json: bool,
     },
+}
+
+impl Command {
+    /// What somebody must be allowed to do for it, and what it is called on record. Lists that an office signed and what is
+    /// said of lists as a whole need nobody.
+    fn asks(&self) -> Option<(Right, &'static str)> {
+        Some(match self {
+            Self::Import { dry_run: false, .. } => (Right::Entries, "outrider hotlist import"),
+            Self::Add { .. } => (Right::Entries, "outrider hotlist add"),
+            Self::Remove { .. } => (Right::Entries, "outrider hotlist remove"),
+            Self::Lookup { .. } | Self::Silenced { .. } => (Right::Reads, "outrider hotlist lookup"),
+            Self::Import { .. } | Self::Apply { .. } | Self::Status { .. } => return None,
+        })
+    }
 }
 
 /// Prints a vehicle that passed.
@@ -151,6 +179,28 @@ pub(super) fn print_passed(passed: &Passed, json: bool) {
 impl Hotlist {
     pub(super) fn run(self) -> Result<()> {
         let clock = RealClock::shared();
+        let adds = matches!(self.command, Command::Add { .. });
+        // Whoever may not, or cannot open the journal, learns it before anything is looked at or changed.
+        let (who, journal) = match self.command.asks() {
+            // An entry of the crew's is held against the reads of the journal, whoever takes it up.
+            Some((right, command)) if adds || Archive::has_people(&self.data) != Some(false) => {
+                self.pin.admit_to_lists(&self.data, &self.unlock, self.who.as_deref(), right, command)?
+            }
+            _ => (String::new(), None),
+        };
+        let when = When { utc: clock.utc(), trusted: false };
+        let note = |act, reason: &str, case: Option<String>, mark: Option<String>, detail: &str| match &journal {
+            Some(journal) => journal.note(Deed {
+                act,
+                who: who.clone(),
+                reason: reason.into(),
+                case,
+                plate: mark,
+                detail: detail.into(),
+                when,
+            }),
+            None => Ok(false),
+        };
         match self.command {
             Command::Import { list, name, settings, dry_run, json, file } => {
                 let source = std::fs::File::open(&file)
@@ -162,7 +212,11 @@ impl Hotlist {
                 let options = ImportOptions { name, settings, dry_run, watch, ..ImportOptions::default() };
                 let report = open(&self.data, clock)?.import(&list, source, &file, &options);
                 bar.finish_and_clear();
-                crate::cli::print_report(&file, &report?, json);
+                let report = report?;
+                if !dry_run {
+                    note(Act::Entered, "outrider hotlist import", None, None, &format!("the list {list}"))?;
+                }
+                crate::cli::print_report(&file, &report, json);
             }
             Command::Remove { reason, mark } => {
                 let parsed = parse(&mark)?;
@@ -170,6 +224,7 @@ impl Hotlist {
                     return Err(Fault::new(Kind::Missing, format!("the crew has no entry {parsed}"))
                         .remedy("Name it as it was taken up; outrider hotlist lookup shows what is listed"));
                 }
+                note(Act::Entered, &reason, None, Some(parsed.to_string()), "an entry taken off the crew's list")?;
                 println!("{parsed} is taken off the crew's list");
             }
             Command::Silenced { json } => {
@@ -183,18 +238,18 @@ impl Hotlist {
                     }
                 }
             }
-            Command::Add { reason, expires, action, priority, json, mark, who, unlock } => {
+            Command::Add { reason, expires, action, priority, json, mark, case } => {
                 let wrong = |what: String, remedy: &str| Fault::new(Kind::Usage, what).remedy(remedy);
                 let parsed = parse(&mark)?;
-                let now = clock.utc();
+                let now = when.utc;
                 let expires = crate::cli::until(&expires, now).ok_or_else(|| {
                     wrong(format!("{expires:?} is not a time"), "Say hours, such as 8h, or a day, such as 2026-12-24")
                 })?;
                 let priority = Priority::parse(&priority)
                     .ok_or_else(|| wrong(format!("{priority:?} is no priority"), "Use high, medium or low"))?;
-                let (fits, parsed_mark, why) = (parsed.fitting(), parsed.to_string(), reason.clone());
-                // Whoever cannot open the journal learns it before the entry is taken up.
-                let key = unlock.key(&self.data)?;
+                let detail = "an entry on the crew's list; the reads were looked through for it";
+                note(Act::Entered, &reason, case, Some(parsed.to_string()), detail)?;
+                let fits = parsed.fitting();
                 let entry = Entry {
                     reason,
                     action,
@@ -205,23 +260,7 @@ impl Hotlist {
                     ..Entry::bare(parsed)
                 };
                 let list = open(&self.data, clock)?.add_own(entry, now)?;
-                let passed = match Archive::open_existing(&self.data, &key) {
-                    Ok(journal) => {
-                        let deed = Deed {
-                            act: Act::Entered,
-                            who: who.unwrap_or_else(|| NOBODY.into()),
-                            reason: why,
-                            case: None,
-                            plate: Some(parsed_mark),
-                            detail: "an entry on the crew's list; the reads were looked through for it".into(),
-                            when: When { utc: now, trusted: false },
-                        };
-                        journal.note(deed)?;
-                        journal.passed(fits)?
-                    }
-                    Err(fault) if fault.kind() == Kind::Missing => Vec::new(),
-                    Err(fault) => return Err(fault),
-                };
+                let passed = journal.as_ref().map_or(Ok(Vec::new()), |journal| journal.passed(fits))?;
                 if json {
                     println!("{}", serde_json::to_string(&list).unwrap_or_default());
                 } else {
@@ -274,9 +313,18 @@ impl Hotlist {
                     );
                 }
             }
-            Command::Lookup { vrm, json } => {
+            Command::Lookup { vrm, reason, case, json } => {
                 let parsed = Vrm::parse(&vrm)
                     .map_err(|why| Fault::new(Kind::Usage, format!("{vrm:?} is not a VRM")).because(why))?;
+                let asked = journal.as_ref().is_some_and(|journal| journal.set_up().is_set_up());
+                if asked && reason.as_ref().is_none_or(|reason| reason.trim().is_empty()) {
+                    return Err(Fault::new(Kind::Usage, "it is not said why the vehicle is looked up")
+                        .remedy("Say it with --reason: it goes on record"));
+                }
+                let reason = reason.unwrap_or_default();
+                if note(Act::Searched, &reason, case, Some(parsed.to_string()), "the lists")? {
+                    eprintln!("{AGAIN}");
+                }
                 let found = existing(&self.data, clock)?.lookup(&parsed)?;
                 for (list, entry) in &found {
                     if json {

@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::person::PinFile;
 use super::unlock::{self, Unlock};
 use crate::clock::RealClock;
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Mark;
 use crate::journal::{Act, Archive, Deed, Keep, Key, Passphrase, Protection, make_token, verify_bundle};
+use crate::people::Right;
 use crate::tag::When;
 
 /// Verify, search, export, purge, lock and erase the journal.
@@ -52,7 +54,7 @@ enum Command {
     ///
     /// Example: outrider journal export --data /var/lib/outrider --who 1234 --reason "case review" --bundle evidence
     ///
-    /// JSON lines on standard output; with --csv the reads as CSV; with --out a folder with pictures; with --bundle a folder
+    /// Where people are set up it needs a crew member's or a supervisor's PIN. JSON lines on standard output; with --csv the reads as CSV; with --out a folder with pictures; with --bundle a folder
     /// with pictures, CSV, a report and a signed list of its files, which outrider journal verify --bundle checks.
     #[command(verbatim_doc_comment)]
     Export {
@@ -81,11 +83,13 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print the audit chain: who did what, when and why
+    /// Print the audit chain: who did what, when and why; where people are set up, for supervisors
     ///
-    /// Example: outrider journal audit --data /var/lib/outrider
+    /// Example: outrider journal audit --data /var/lib/outrider --who 77
     #[command(verbatim_doc_comment)]
     Audit {
+        #[command(flatten)]
+        by: By,
         /// Print JSON lines
         #[arg(long)]
         json: bool,
@@ -116,9 +120,8 @@ enum Command {
         /// Hours that the audit chain can be read
         #[arg(long, value_name = "HOURS", default_value_t = config::Journal::default().keep_audit_h)]
         keep_audit_h: u32,
-        /// Collar number of whoever does it, for the audit chain
-        #[arg(long, value_name = "NUMBER", default_value = NOBODY)]
-        who: String,
+        #[command(flatten)]
+        by: By,
         /// Print what went and why, by rule, and which keys were destroyed
         #[arg(long)]
         report: bool,
@@ -144,7 +147,16 @@ enum Command {
     Lock {
         #[command(flatten)]
         with: With,
+        #[command(flatten)]
+        by: By,
     },
+    /// Print number and hash of each record of the audit chain, which says nothing of anybody: the office compares it
+    ///
+    /// Example: outrider journal heads --data /var/lib/outrider > heads.jsonl
+    ///
+    /// Then, at the office: outrider-office heads --data office --unit car-01 --check heads.jsonl
+    #[command(verbatim_doc_comment)]
+    Heads,
     /// Destroy the keys of the journal, then the journal: nobody can read it any more
     ///
     /// Example: outrider journal erase --data /var/lib/outrider
@@ -161,6 +173,9 @@ enum Command {
 /// What stands in the audit chain where nobody was named.
 pub(super) const NOBODY: &str = "nobody that was named";
 
+/// What is said to whoever looks one vehicle up so often that it is flagged.
+pub(super) const AGAIN: &str = "You have looked this up again and again without a case number; that is on record.";
+
 /// Who looks at data, and why.
 #[derive(clap::Args)]
 struct Why {
@@ -173,6 +188,8 @@ struct Why {
     /// The number of the case that it is for
     #[arg(long, value_name = "NUMBER")]
     case: Option<String>,
+    #[command(flatten)]
+    pin: PinFile,
 }
 
 /// Who takes data out, and why. Scripts that were written before there was a chain name nobody, which is on record as that.
@@ -187,22 +204,51 @@ struct Taken {
     /// The number of the case that it is for
     #[arg(long, value_name = "NUMBER")]
     case: Option<String>,
+    #[command(flatten)]
+    pin: PinFile,
+}
+
+/// Who does something that is no look at data.
+#[derive(clap::Args)]
+struct By {
+    /// Collar number of whoever does it, for the audit chain
+    #[arg(long, value_name = "NUMBER", default_value = NOBODY)]
+    who: String,
+    #[command(flatten)]
+    pin: PinFile,
 }
 
 impl Why {
-    fn deed(self, act: Act, detail: &str) -> Deed {
-        let Self { who, reason, case } = self;
-        Deed { act, who, reason, case, plate: None, detail: detail.into(), when: now() }
+    /// What goes on record, once whoever it is was let in.
+    fn deed(self, archive: &Archive, right: Right, act: Act, detail: &str) -> Result<Deed> {
+        let Self { who, reason, case, pin } = self;
+        let who = pin.admit(archive, Some(&who), right, command_of(act))?;
+        Ok(Deed { act, who, reason, case, plate: None, detail: detail.into(), when: now() })
     }
 }
 
 impl Taken {
-    fn deed(self, detail: &str) -> Deed {
-        let Self { who, reason, case } = self;
-        if who == NOBODY {
+    fn deed(self, archive: &Archive, detail: &str) -> Result<Deed> {
+        let Self { who, reason, case, pin } = self;
+        let deed = Why { who, reason, case, pin }.deed(archive, Right::Export, Act::Exported, detail)?;
+        if deed.who == NOBODY {
             eprintln!("Nobody is named with --who: that is on record.");
         }
-        Why { who, reason, case }.deed(Act::Exported, detail)
+        Ok(deed)
+    }
+}
+
+impl By {
+    fn admitted(&self, archive: &Archive, right: Right, command: &str) -> Result<String> {
+        self.pin.admit(archive, Some(&self.who), right, command)
+    }
+}
+
+/// What a sign-on is for, on record.
+fn command_of(act: Act) -> &'static str {
+    match act {
+        Act::Searched => "outrider journal search",
+        _ => "outrider journal export",
     }
 }
 
@@ -292,10 +338,12 @@ impl Journal {
         let archive = Archive::open_existing(&self.data, &self.unlock.key(&self.data)?)?;
         match self.command {
             Command::Token { .. } | Command::Erase { .. } => {}
-            Command::Lock { with } => {
+            Command::Lock { with, by } => {
+                let who = by.admitted(&archive, Right::Upkeep, "outrider journal lock")?;
                 archive.lock_with(&with.key()?)?;
                 let with = format!("with: {:?}", archive.protection()).to_lowercase();
-                archive.note(Deed::of_the_unit(Act::Locked, "outrider journal lock", with, now()))?;
+                let deed = Deed::of_the_unit(Act::Locked, "outrider journal lock", with, now());
+                archive.note(Deed { who, ..deed })?;
                 println!(
                     "locked {}; set `key` under [journal] in the configuration to match",
                     match archive.protection() {
@@ -327,17 +375,17 @@ impl Journal {
                 }
             }
             Command::Export { why, bundle: Some(folder), .. } => {
-                let lines = archive.export_bundle(&folder, &why.deed("an evidence bundle"))?;
+                let lines = archive.export_bundle(&folder, &why.deed(&archive, "an evidence bundle")?)?;
                 eprintln!("{lines} records and their pictures are in {}", folder.display());
                 eprintln!("signed by {}", archive.signer()?);
             }
             Command::Export { why, out: Some(folder), .. } => {
-                archive.note(why.deed("a folder with pictures"))?;
+                archive.note(why.deed(&archive, "a folder with pictures")?)?;
                 let lines = archive.export_folder(&folder)?;
                 eprintln!("{lines} lines and their pictures are in {}", folder.display());
             }
             Command::Export { why, csv, .. } => {
-                archive.note(why.deed(if csv { "CSV" } else { "JSON lines" }))?;
+                archive.note(why.deed(&archive, if csv { "CSV" } else { "JSON lines" })?)?;
                 let mut out = std::io::BufWriter::new(std::io::stdout().lock());
                 let exported = if csv { archive.export_csv(&mut out) } else { archive.export_jsonl(&mut out) };
                 match exported {
@@ -351,15 +399,25 @@ impl Journal {
                 let parsed = Mark::parse(&mark).map_err(|why| {
                     Fault::new(Kind::Usage, format!("{mark:?} is neither a VRM nor a pattern")).because(why)
                 })?;
-                let deed = Deed { plate: Some(parsed.to_string()), ..why.deed(Act::Searched, "the reads") };
+                let deed = why.deed(&archive, Right::Reads, Act::Searched, "the reads")?;
+                let deed = Deed { plate: Some(parsed.to_string()), ..deed };
                 if archive.note(deed)? {
-                    eprintln!("You have looked this up again and again without a case number; that is on record.");
+                    eprintln!("{AGAIN}");
                 }
                 for passed in archive.passed(parsed.fitting())? {
                     super::hotlist::print_passed(&passed, json);
                 }
             }
-            Command::Audit { json } => {
+            Command::Heads => {
+                let chain = archive.chain()?;
+                let (vault, signer) = (format!("{:016x}", chain.vault), hex::encode(&chain.signer));
+                println!("{}", serde_json::json!({"vault": vault, "signer": signer}));
+                for (number, hash) in (1_u64..).zip(&chain.hashes) {
+                    println!("{}", serde_json::json!({"number": number, "hash": hex::encode(hash)}));
+                }
+            }
+            Command::Audit { json, by } => {
+                by.admitted(&archive, Right::Audit, "outrider journal audit")?;
                 for deed in archive.deeds()? {
                     if json {
                         println!("{}", serde_json::to_string(&deed).unwrap_or_default());
@@ -383,9 +441,10 @@ impl Journal {
                 keep_events_h,
                 no_office,
                 keep_audit_h,
-                who,
+                by,
                 report,
             } => {
+                let who = by.admitted(&archive, Right::Upkeep, "outrider journal purge")?;
                 let utc = RealClock::shared().utc();
                 if !archive.believes(utc)? {
                     return Err(Fault::new(Kind::Unavailable, "this machine's clock is wrong, nothing was purged")

@@ -13,6 +13,8 @@ mod evaluate;
 mod film;
 mod hotlist;
 mod journal;
+mod people;
+mod person;
 mod read;
 mod replay;
 mod run;
@@ -41,6 +43,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Hotlist(hotlist::Hotlist),
     Journal(journal::Journal),
+    People(people::People),
     Doctor(doctor::Doctor),
     Sound(sound::Sound),
     Config(config::Config),
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(command) => command.run(),
         Command::Hotlist(command) => command.run(),
         Command::Journal(command) => command.run(),
+        Command::People(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Sound(command) => command.run(),
         Command::Config(command) => command.run(),

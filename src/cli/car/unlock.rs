@@ -68,9 +68,5 @@ fn ask(words: &str) -> Result<Passphrase> {
 }
 
 fn typed(words: &str) -> Result<Zeroizing<String>> {
-    rpassword::prompt_password(words).map(Zeroizing::new).map_err(|error| {
-        Fault::new(Kind::Unavailable, "cannot ask for the passphrase")
-            .because(error)
-            .remedy("Start the program on a terminal, or name a file or a descriptor with --passphrase-file")
-    })
+    crate::cli::people::hidden(words, "cannot ask for the passphrase", "--passphrase-file")
 }

@@ -10,7 +10,9 @@ use crate::clock::RealClock;
 use crate::fault::{Fault, Kind, Result};
 use crate::office;
 
+mod heads;
 mod lists;
+mod people;
 
 /// The back office of Outrider: takes in what cars read, hands them their lists.
 ///
@@ -112,6 +114,8 @@ enum Command {
     Amend(Box<lists::Amend>),
     Changes(lists::Changes),
     Crews(lists::Crews),
+    People(people::People),
+    Heads(heads::Heads),
     /// What each unit has sent, and when it was last heard of
     ///
     /// Example: outrider-office fleet --data office --json
@@ -161,6 +165,8 @@ fn run(command: Command) -> Result<()> {
         Command::Amend(command) => command.run(clock)?,
         Command::Changes(command) => command.run()?,
         Command::Crews(command) => command.run()?,
+        Command::People(command) => command.run(&*clock)?,
+        Command::Heads(command) => command.run()?,
         Command::Publish { data, list, name, settings, dry_run, by, json, file } => {
             let settings = settings.as_deref().map(super::list_settings).transpose()?;
             let size = std::fs::metadata(&file).map_or(0, |data| data.len());

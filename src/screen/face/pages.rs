@@ -4,12 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use slint::{Global, Image, ModelRc, Rgba8Pixel, SharedPixelBuffer, SharedString, VecModel};
+use zeroize::Zeroizing;
 
 use super::{number, renew, status_row};
 use crate::alert::Grade;
 use crate::fault::Fault;
 use crate::plate;
-use crate::screen::pages::{MapView, Page};
+use crate::screen::pages::{Found, MapView, Page};
 use crate::screen::tiles::{Tiles, Underlay};
 use crate::screen::view::View;
 use crate::screen::{map, ui};
@@ -39,8 +40,10 @@ pub(in crate::screen) const REASONS: [&str; 8] = [
 /// For how long an entry of the crew's may count, hours: none is for ever.
 pub(in crate::screen) const HOURS: [u32; 4] = [1, 4, 12, 24];
 
-/// The longest name that can be typed.
+/// The longest name, PIN and number of a case that can be typed.
 const LONGEST_NAME: usize = 16;
+const LONGEST_PIN: usize = 12;
+const LONGEST_CASE: usize = 16;
 
 /// What the pages hold beyond the view.
 pub(in crate::screen) struct Pages {
@@ -115,6 +118,12 @@ impl Pages {
         let shift = ui::ShiftData::get(app);
         shift.set_who(view.shift.who.as_str().into());
         shift.set_since(view.shift.since.as_str().into());
+        shift.set_role(view.shift.role.as_str().into());
+        shift.set_holds_alerts(view.shift.holds_alerts);
+        shift.set_asks_pin(view.shift.asks_pin);
+        shift.set_checking(view.shift.checking);
+        shift.set_refused(view.shift.refused.as_str().into());
+        shift.set_wait(i32::try_from(view.shift.wait_s).unwrap_or(i32::MAX));
         shift.set_drill_word(view.shift.drill.as_str().into());
         renew(&self.checks, view.shift.checks.iter().map(status_row).collect());
 
@@ -127,18 +136,19 @@ impl Pages {
         });
         sound.set_state(view.sound.state.as_str().into());
 
+        // What was found for somebody who has gone is taken off the page.
+        let nothing = Found::default();
+        let found = view.found.as_deref().unwrap_or(&nothing);
         let search = ui::SearchData::get(app);
-        if let Some(found) = &view.found {
-            search.set_title(plate::spaced(&found.text).into());
-            search.set_message(found.message.as_str().into());
-            let rows = found.rows.iter().map(|row| ui::FoundRow {
-                head: row.head.as_str().into(),
-                line: row.line.as_str().into(),
-                detail: row.detail.as_str().into(),
-                entry: row.entry,
-            });
-            renew(&self.rows, rows.collect());
-        }
+        search.set_title(plate::spaced(&found.text).into());
+        search.set_message(found.message.as_str().into());
+        let rows = found.rows.iter().map(|row| ui::FoundRow {
+            head: row.head.as_str().into(),
+            line: row.line.as_str().into(),
+            detail: row.detail.as_str().into(),
+            entry: row.entry,
+        });
+        renew(&self.rows, rows.collect());
         self.map(app, &view.map, night);
     }
 
@@ -216,6 +226,7 @@ impl super::Face {
         let search = ui::SearchData::get(&self.app);
         search.set_step(ui::Step::Keys);
         search.set_text(text.into());
+        search.set_case(SharedString::default());
         search.set_first(0);
         self.pages.typed(&self.app);
     }
@@ -232,6 +243,29 @@ impl super::Face {
     pub(in crate::screen) fn name_key(&self, key: Option<&str>) {
         let shift = ui::ShiftData::get(&self.app);
         shift.set_name(after(&shift.get_name(), key, LONGEST_NAME).into());
+    }
+
+    /// A key of the PIN's; none: the last digit goes.
+    pub(in crate::screen) fn pin_key(&self, key: Option<&str>) {
+        let mut pin = self.pin.borrow_mut();
+        match key {
+            Some(key) if pin.len() < LONGEST_PIN => pin.push_str(key),
+            Some(_) => {}
+            None => _ = pin.pop(),
+        }
+        ui::ShiftData::get(&self.app).set_stars("*".repeat(pin.len()).into());
+    }
+
+    /// The PIN that was typed; the page forgets it.
+    pub(in crate::screen) fn take_pin(&self) -> Zeroizing<String> {
+        ui::ShiftData::get(&self.app).set_stars(SharedString::default());
+        self.pin.take()
+    }
+
+    /// A key of the case's keyboard.
+    pub(in crate::screen) fn case_key(&self, key: Option<&str>) {
+        let search = ui::SearchData::get(&self.app);
+        search.set_case(after(&search.get_case(), key, LONGEST_CASE).into());
     }
 
     /// Lays map tiles under the map; of a file that cannot be used the page says why.

@@ -141,19 +141,27 @@ fn a_plate_is_typed_looked_up_with_a_reason_and_entered_with_an_end() {
         }
         hands.press("Look up");
         let text = "AB01?*".to_owned();
-        let search = Touch::Search { text: text.clone(), purpose: "Crime report".to_owned(), read: None };
+        // The number of the case is asked for beside the reason.
+        hands.press("Case number");
+        ["7", "7", "7", "Delete", "Slash", "2", "6", "Dash", "A"].iter().for_each(|key| _ = hands.press(key));
+        hands.press("Done");
+        let case = Some("77/26-A".to_owned());
+        let purpose = "Crime report".to_owned();
+        let search = Touch::Search { text: text.clone(), purpose, case: case.clone(), read: None };
         assert_eq!(hands.press("Crime report"), [search], "never without a reason");
         assert_eq!(hands.press("More"), [], "five rows on pages of four");
         hands.press("Add entry");
+        hands.press("Case 77/26-A");
+        hands.press("Back");
         hands.press("Failed to stop");
-        let add = Touch::Add { text, reason: "Failed to stop".to_owned(), hours: 4 };
+        let add = Touch::Add { text, reason: "Failed to stop".to_owned(), case, hours: 4 };
         assert_eq!(hands.press("4 hours"), [add]);
         hands.press("Back");
         hands.press("Back");
         // A read of the reel is looked up as that read.
         hands.press("Read XY50ZZT");
         hands.press("Look up");
-        let [Touch::Search { read: Some(_), text, .. }] = &hands.press("Check of a read")[..] else {
+        let [Touch::Search { read: Some(_), text, case: None, .. }] = &hands.press("Check of a read")[..] else {
             panic!("no search")
         };
         assert_eq!(text, "XY50ZZT");
@@ -170,7 +178,8 @@ fn shift_drill_volume_and_light_are_set_by_name() {
         hands.press("Sign on");
         assert_eq!(hands.press("Sign on"), [], "nobody has no name");
         ["4", "5", "1", "3", "Delete", "2"].iter().for_each(|key| _ = hands.press(key));
-        assert_eq!(hands.press("Sign on"), [Touch::SignOn("4512".to_owned())]);
+        let name = Touch::SignOn { number: "4512".to_owned(), pin: None };
+        assert_eq!(hands.press("Sign on"), [name]);
         hands.update(patrol(1, false));
         assert_eq!(hands.press("Sign off"), [Touch::SignOff]);
         hands.press("Back");
@@ -196,6 +205,49 @@ fn shift_drill_volume_and_light_are_set_by_name() {
     });
 }
 
+#[test]
+fn where_people_are_set_up_a_number_and_a_pin_are_typed_and_no_page_has_the_pin() {
+    with_hands(|hands| {
+        let nobody = |shift: Shift| View { shift: Shift { asks_pin: true, ..shift }, ..patrol(1, false) };
+        hands.update(nobody(Shift::default()));
+        hands.press("Menu");
+        hands.press("Shift and drill");
+        hands.press("Sign on");
+        assert_eq!(hands.press("Next"), [], "there is no number yet");
+        hands.press("Letters");
+        ["P", "S"].iter().for_each(|key| _ = hands.press(key));
+        hands.press("Back");
+        ["7", "7", "8", "Delete"].iter().for_each(|key| _ = hands.press(key));
+        hands.press("Next");
+        assert_eq!(hands.press("Sign on"), [], "there is no PIN yet");
+        // What was typed before somebody went back is forgotten.
+        ["1", "2"].iter().for_each(|key| _ = hands.press(key));
+        hands.press("Back");
+        hands.press("Next");
+        ["7", "1", "9", "3", "0", "2", "2", "Delete"].iter().for_each(|key| _ = hands.press(key));
+        assert_eq!(ui::ShiftData::get(&hands.app()).get_stars(), "******");
+        assert_eq!(ElementHandle::find_by_accessible_label(&hands.app(), "719302").count(), 0);
+        let pin = Some(crate::people::Pin::typed(zeroize::Zeroizing::new("719302".to_owned())));
+        assert_eq!(hands.press("Sign on"), [Touch::SignOn { number: "PS77".to_owned(), pin }]);
+        assert_eq!(ui::ShiftData::get(&hands.app()).get_stars(), "", "the page has forgotten it");
+        // The wait is told, and somebody else may sign on meanwhile.
+        let refused = "Number or PIN was wrong too often".to_owned();
+        hands.update(nobody(Shift { refused, wait_s: 28, ..Shift::default() }));
+        let app = hands.app();
+        let told = ElementHandle::find_by_accessible_label(&app, "Number or PIN was wrong too often. Wait 28 s");
+        assert_eq!(told.count(), 1);
+        hands.press("Sign on");
+        hands.press("Back");
+        hands.update(nobody(Shift { who: "PS77".to_owned(), role: "supervisor".to_owned(), ..Shift::default() }));
+        assert_eq!(hands.press("Sign off"), [Touch::SignOff]);
+        // What was found goes with whoever it was found for.
+        let rows = || slint::Model::row_count(&ui::SearchData::get(&hands.app()).get_rows());
+        assert_eq!(rows(), 5);
+        hands.update(View { found: None, ..nobody(Shift::default()) });
+        assert_eq!(rows(), 0);
+    });
+}
+
 /// 15 mm of a 7 inch panel that is 1024 pixels across; and nothing that is touched or read lies outside the window or over
 /// another button.
 #[test]
@@ -208,6 +260,7 @@ fn every_button_of_every_page_is_large_enough_and_in_the_window() {
         for (name, view, prepare) in pages {
             hands.face.borrow().open(Page::Patrol);
             ui::ShiftData::get(&hands.app()).set_typing(false);
+            ui::ShiftData::get(&hands.app()).set_step(ui::SignStep::Number);
             prepare(&hands.face.borrow());
             hands.update(view);
             let buttons = hands.buttons();

@@ -12,7 +12,7 @@ use crate::sync::wire::proto::{
 };
 use crate::sync::wire::{
     Breach, Decoder, Item, KEY_LIMIT, Kind, LIST_LIMIT, LISTS_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION,
-    PROGRAM, STATEMENTS_SINCE, encode,
+    PROGRAM, encode,
 };
 
 /// How long the office may take to answer Hello.
@@ -118,14 +118,14 @@ struct Partial {
 pub(crate) struct Session {
     unit: String,
     welcome: bool,
-    /// Whether the office understands what the crew makes known.
-    statements: bool,
+    /// The version that both speak.
+    version: u32,
     held: BTreeMap<String, u64>,
     control: Decoder,
     lists: Decoder,
     in_flight: HashMap<Vec<u8>, (Kind, usize)>,
     /// Items and bytes on their way, by kind.
-    load: [(usize, usize); 4],
+    load: [(usize, usize); Kind::ALL.len()],
     unfit: HashSet<Vec<u8>>,
     unfit_bytes: usize,
     downloads: Downloads,
@@ -144,12 +144,12 @@ impl Session {
         let mut session = Self {
             unit: unit.to_owned(),
             welcome: false,
-            statements: false,
+            version: OLDEST_VERSION,
             held: held.into_iter().collect(),
             control: Decoder::new(Lane::Control),
             lists: Decoder::new(Lane::Lists),
             in_flight: HashMap::new(),
-            load: [(0, 0); 4],
+            load: [(0, 0); Kind::ALL.len()],
             unfit: HashSet::new(),
             unfit_bytes: 0,
             downloads,
@@ -226,8 +226,8 @@ impl Session {
                 continue;
             }
             let (lane, size) = (item.kind.lane(), item.payload.len());
-            if item.kind == Kind::Statement && !self.statements {
-                // They wait for an office that understands them, and take nobody's place meanwhile.
+            if item.kind.since() > self.version {
+                // It waits for an office that understands it, and takes nobody's place meanwhile.
                 self.unfit_bytes += size;
                 self.unfit.insert(item.key);
                 continue;
@@ -240,7 +240,7 @@ impl Session {
             }
             let (items_now, bytes_now) = &mut self.load[item.kind as usize];
             let room = match item.kind {
-                Kind::Hit | Kind::Read | Kind::Statement => {
+                Kind::Hit | Kind::Read | Kind::Statement | Kind::Head => {
                     *items_now < WINDOW && *bytes_now + size <= WINDOW_BYTES.max(size)
                 }
                 Kind::Picture => *bytes_now == 0 || *bytes_now + size <= PICTURE_BYTES,
@@ -332,7 +332,7 @@ impl Session {
                     return Err(Breach::Version { oldest: welcome.version, newest: welcome.version });
                 }
                 self.welcome = true;
-                self.statements = welcome.version >= STATEMENTS_SINCE;
+                self.version = welcome.version;
                 self.deadline = None;
                 self.say_held();
                 self.events.push_back(Event::Welcome);
@@ -471,5 +471,6 @@ fn number(kind: Kind) -> i32 {
         Kind::Read => Wire::Read as i32,
         Kind::Picture => Wire::Picture as i32,
         Kind::Statement => Wire::Statement as i32,
+        Kind::Head => Wire::Head as i32,
     }
 }

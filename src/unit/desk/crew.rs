@@ -1,24 +1,22 @@
-//! What the crew does: answers, searches, entries, signing on and off.
+//! What the crew does: answers, searches, entries, settings.
 
 use std::sync::Arc;
 
+use super::shift::not_allowed;
 use super::{Worker, list_and_mark};
 use crate::alert::{AlertId, Verdict};
 use crate::hotlist::Mark;
-use crate::journal::Record;
+use crate::journal::{Act, Deed, Record};
+use crate::people::Right;
 use crate::recognise::ReadId;
-use crate::screen::{Answer, Found, Shift, Touch};
-use crate::unit::clerk::clock_time;
+use crate::screen::{Answer, Found, Touch};
 
 /// Answers whose reasons may still come.
 const ANSWERED: usize = 16;
 
-/// Who is on duty, and what they asked for.
+/// What the crew asked for and answered.
 #[derive(Default)]
 pub(super) struct Crew {
-    /// Collar number or name; empty: nobody is signed on.
-    who: String,
-    since: String,
     pub(super) found: Option<Arc<Found>>,
     /// The alerts answered last: which read and list, for a reason that comes later.
     answered: Vec<(AlertId, ReadId, String)>,
@@ -35,41 +33,30 @@ impl Worker {
                 self.latencies.reached(alert, at, |latency| &mut latency.to_screen);
                 self.proved_screen(alert, at);
             }
-            Touch::Search { text, purpose, read } => self.search(&text, &purpose, read),
-            Touch::Add { text, reason, hours } => self.add(&text, reason, hours),
-            Touch::SignOn(who) => {
-                let when = self.when();
-                self.remark(format!("{who} signed on"));
-                self.crew.since = format!("Since {}", clock_time(when.utc, when.utc));
-                self.crew.who = who;
+            Touch::Search { text, purpose, case, read } => self.search(&text, &purpose, case, read),
+            Touch::Add { text, reason, case, hours } => self.add(&text, reason, case, hours),
+            Touch::SignOn { number, pin } => self.sign_on(number, pin),
+            Touch::SignOff => self.sign_off("the crew"),
+            Touch::Drill if self.may(Right::Settings) => self.start_drill(),
+            Touch::Volume(level) if self.may(Right::Settings) => {
+                self.tools.speaker.volume().set(level);
+                self.deed(Act::Set, "the sound", format!("the volume is {:.0} %", level * 100.0));
             }
-            Touch::SignOff => {
-                let who = std::mem::take(&mut self.crew.who);
-                if !who.is_empty() {
-                    self.remark(format!("{who} signed off"));
-                    self.remark(self.latency_summary());
-                }
-            }
-            Touch::Drill => self.start_drill(),
-            Touch::Volume(level) => self.tools.speaker.volume().set(level),
-            Touch::Mute(grade) => {
+            Touch::Mute(grade) if self.may(Right::Settings) => {
                 self.tools.speaker.volume().mute(grade);
                 let heard = grade.map_or("every alert is heard".to_owned(), |grade| {
                     format!("alerts up to {} are mute", grade.word())
                 });
-                self.remark(self.by(heard));
+                self.deed(Act::Set, "the sound", heard);
             }
+            Touch::Drill | Touch::Volume(_) | Touch::Mute(_) => {}
         }
     }
 
-    /// Who is on duty, for the page.
-    pub(super) fn shift(&self) -> Shift {
-        let (drill, checks) = self.drill_told();
-        Shift { who: self.crew.who.clone(), since: self.crew.since.clone(), drill, checks }
-    }
-
     fn answered(&mut self, Answer { alert: id, verdict }: Answer) {
-        let Some(alert) = self.desk.answer(id, verdict) else { return };
+        // What is not on the screen cannot be answered.
+        let known = self.desk.queue().iter().any(|alert| alert.id == id && self.may_know(alert));
+        let Some(alert) = known.then(|| self.desk.answer(id, verdict)).flatten() else { return };
         tracing::info!("alert answered");
         self.tools.clerk.answered(Arc::clone(&alert), verdict, self.when().utc);
         if alert.drill && verdict != Verdict::Later {
@@ -93,29 +80,42 @@ impl Worker {
     }
 
     fn verdict(&self, read: ReadId, list: String, verdict: &str, reason: String) {
-        let (verdict, reason, by) = (verdict.to_owned(), reason.into(), self.crew.who.as_str().into());
+        let (verdict, reason, by) = (verdict.to_owned(), reason.into(), self.duty.who.as_str().into());
         self.record(Record::Verdict { read, list, verdict, reason, by, when: self.when() });
         if let Some(link) = &self.tools.link {
             link.nudge();
         }
     }
 
-    fn search(&mut self, text: &str, purpose: &str, read: Option<ReadId>) {
-        let Some(mark) = self.mark(text) else { return };
-        // Who looked for what, and why, is on record before anything is found.
+    fn search(&mut self, text: &str, purpose: &str, case: Option<String>, read: Option<ReadId>) {
+        let Some(mark) = self.allowed(Right::Reads, text) else { return };
         let of = read.map_or_else(String::new, |read| format!(", for read {read}"));
-        self.remark(self.by(format!("search for {mark}{of}: {purpose}")));
+        let deed = self.of_duty(Act::Searched, purpose, format!("lists and reads, on the screen{of}"));
+        let deed = Deed { case, plate: Some(mark.to_string()), ..deed };
         self.crew.found =
             Some(Arc::new(Found { text: mark.to_string(), message: "Looking".to_owned(), rows: Vec::new() }));
-        self.tools.clerk.search(mark, self.when().utc);
+        self.tools.clerk.search(mark, deed);
     }
 
-    fn add(&mut self, text: &str, reason: String, hours: u32) {
-        let Some(mark) = self.mark(text) else { return };
-        self.remark(self.by(format!("entry of {mark} for {hours} h: {reason}")));
+    fn add(&mut self, text: &str, reason: String, case: Option<String>, hours: u32) {
+        let Some(mark) = self.allowed(Right::Entries, text) else { return };
+        let detail = format!("an entry on the crew's list for {hours} h; the reads were looked through for it");
+        let deed = self.of_duty(Act::Entered, &reason, detail);
+        let deed = Deed { case, plate: Some(mark.to_string()), ..deed };
         self.crew.found =
             Some(Arc::new(Found { text: mark.to_string(), message: "Taking it up".to_owned(), rows: Vec::new() }));
-        self.tools.clerk.add(mark, reason, self.crew.who.clone(), hours, self.when().utc);
+        self.tools.clerk.add(mark, deed, self.duty.who.clone(), hours);
+    }
+
+    /// What was typed, if whoever is on board may do this with it; else the page says why not.
+    fn allowed(&mut self, right: Right, text: &str) -> Option<Mark> {
+        if self.may(right) {
+            return self.mark(text);
+        }
+        let who = Some(self.duty.who.as_str()).filter(|who| !who.is_empty());
+        let message = not_allowed(right, who);
+        self.crew.found = Some(Arc::new(Found { text: text.to_owned(), message, rows: Vec::new() }));
+        None
     }
 
     /// What was typed, as a VRM or pattern; the page says why it is neither.
@@ -132,11 +132,7 @@ impl Worker {
 
     /// `what`, and who did it.
     pub(super) fn by(&self, what: String) -> String {
-        if self.crew.who.is_empty() {
-            format!("{what}; nobody is signed on")
-        } else {
-            format!("{what}; by {}", self.crew.who)
-        }
+        format!("{what}; by {}", self.who())
     }
 
     /// Puts something worth knowing on record.
