@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use image::ExtendedColorType;
-use image::codecs::jpeg::JpegEncoder;
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use prost::Message;
 
 use super::chain::{Act, Deed};
@@ -361,6 +360,15 @@ pub(super) enum Which {
 impl Which {
     pub(super) const ALL: [Which; 2] = [Which::Patch, Which::Overview];
 
+    /// How finely its colours are kept: all of a plate's, whose text may stand against a coloured ground; half of a vehicle's,
+    /// which the eye does not miss, for two thirds of the time and the bytes.
+    fn sampling(self) -> SamplingFactor {
+        match self {
+            Which::Patch => SamplingFactor::F_1_1,
+            Which::Overview => SamplingFactor::F_2_2,
+        }
+    }
+
     /// The word in file names.
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -379,6 +387,14 @@ pub(super) enum Prepared {
 }
 
 impl Prepared {
+    /// What its pictures take.
+    pub(super) fn picture_bytes(&self) -> usize {
+        match self {
+            Self::Read { pictures, .. } => pictures.iter().map(|(_, jpeg)| jpeg.len()).sum(),
+            _ => 0,
+        }
+    }
+
     /// What of this goes into the audit chain.
     pub(super) fn deed(&self) -> Option<StoredDeed> {
         match self {
@@ -416,7 +432,7 @@ impl Prepared {
                 } else {
                     [(Which::Patch, &tagged.read.patch), (Which::Overview, &tagged.read.overview)]
                         .into_iter()
-                        .filter_map(|(which, picture)| Some((which, jpeg(picture)?)))
+                        .filter_map(|(which, picture)| Some((which, jpeg(picture, which.sampling())?)))
                         .collect()
                 };
                 Self::Read { read: stored_read(&tagged, journal), pictures }
@@ -529,14 +545,14 @@ fn alternatives(character: &Character) -> StoredCharacter {
 }
 
 /// `picture` as JPEG; `None` for one without pixels or of a shape that it has not.
-fn jpeg(picture: &Thumbnail) -> Option<Vec<u8>> {
-    let (width, height) = (u32::try_from(picture.width).ok()?, u32::try_from(picture.height).ok()?);
+fn jpeg(picture: &Thumbnail, sampling: SamplingFactor) -> Option<Vec<u8>> {
+    let (width, height) = (u16::try_from(picture.width).ok()?, u16::try_from(picture.height).ok()?);
     if picture.rgb.is_empty() || picture.rgb.len() != picture.width * picture.height * 3 {
         return None;
     }
     let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, QUALITY)
-        .encode(&picture.rgb, width, height, ExtendedColorType::Rgb8)
-        .ok()?;
+    let mut encoder = Encoder::new(&mut bytes, QUALITY);
+    encoder.set_sampling_factor(sampling);
+    encoder.encode(&picture.rgb, width, height, ColorType::Rgb).ok()?;
     Some(bytes)
 }
