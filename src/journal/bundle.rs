@@ -207,6 +207,13 @@ fn row(line: &Value) -> String {
         text(&line["camera"]),
         line["confidence"],
     );
+    if let Value::Object(time) = &line["reckoned"] {
+        let (utc, basis) = (text(&time["utc"]), text(&time["basis"]));
+        cells += &match time["uncertainty_s"].as_f64() {
+            Some(seconds) => format!("by {basis}: {utc}, within {seconds} s<br>"),
+            None => format!("by {basis}: {utc}, how far off is not known<br>"),
+        };
+    }
     match &line["place"] {
         Value::Null => cells += "no position",
         place => {

@@ -17,7 +17,7 @@ const WHAT: &str = "cannot export the journal";
 
 impl Archive {
     /// Writes the journal as JSON lines: `"kind":"read"` for each vehicle pass (its newest version, `versions` with the
-    /// earlier ones, its `hits`), then verdicts, faults and notes. Gives the number of lines.
+    /// earlier ones, its `hits`, and `reckoned`: its time as far as is known by now), then verdicts, faults and notes. Gives the number of lines.
     ///
     /// # Errors
     /// The output or the disk fails, or the journal is damaged.
@@ -92,9 +92,11 @@ impl Archive {
                 hits.entry(pass).or_default().push(hit_line(&hit));
             }
             let pictures = transaction.open_table(PICTURES)?;
+            let reckoning = self.reckoning(transaction)?;
             let mut finish = |mut versions: Vec<StoredRead>| -> Result<(), Trouble> {
                 let Some(newest) = versions.pop() else { return Ok(()) };
                 let mut line = read_line(&newest);
+                line.insert("reckoned".into(), reckoning.of(&newest).map_or(Value::Null, |found| found.value()));
                 line.insert("versions".into(), versions.iter().map(|read| Value::Object(read_line(read))).collect());
                 let pass = (newest.run, newest.pass);
                 line.insert("hits".into(), hits.remove(&pass).unwrap_or_default().into());
@@ -143,7 +145,7 @@ pub(super) fn time(us: i64) -> String {
 }
 
 /// The columns of the CSV.
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 19] = [
     "id",
     "utc",
     "utc_trusted",
@@ -160,6 +162,9 @@ const COLUMNS: [&str; 16] = [
     "versions",
     "hits",
     "reasons",
+    "reckoned_utc",
+    "reckoned_uncertainty_s",
+    "reckoned_by",
 ];
 
 /// A writer of CSV that has written the names of the columns.
@@ -170,7 +175,7 @@ pub(super) fn csv_writer<W: Write>(output: W) -> std::io::Result<csv::Writer<W>>
 }
 
 /// A read's line as a row.
-pub(super) fn csv_row(line: &Value) -> [String; 16] {
+pub(super) fn csv_row(line: &Value) -> [String; 19] {
     let list = |name: &str| {
         line["hits"].as_array().into_iter().flatten().map(|hit| words(&hit[name])).collect::<Vec<_>>().join("; ")
     };
@@ -192,6 +197,9 @@ pub(super) fn csv_row(line: &Value) -> [String; 16] {
         versions.to_string(),
         list("list"),
         list("reason"),
+        words(&line["reckoned"]["utc"]),
+        words(&line["reckoned"]["uncertainty_s"]),
+        words(&line["reckoned"]["basis"]),
     ]
 }
 
@@ -305,6 +313,22 @@ fn event_line(event: &StoredEvent) -> Value {
             put("to_desk_ms", json!(ms(timing.to_desk_us)));
             put("to_sound_ms", json!(timing.to_sound_us.map(ms)));
             put("to_screen_ms", json!(timing.to_screen_us.map(ms)));
+        }
+        Some(What::Clock(clock)) => {
+            put("kind", json!("clock"));
+            put("at", json!(clock.at_us as f64 / 1e6));
+            put("system", json!(time(clock.system_us)));
+            put(
+                "satellites",
+                clock.told.as_ref().map_or(Value::Null, |told| {
+                    json!({
+                        "utc": time(told.utc_us),
+                        "uncertainty_s": told.uncertainty_us as f64 / 1e6,
+                        "weeks_added": told.weeks_added,
+                        "jumps": told.jumps,
+                    })
+                }),
+            );
         }
         Some(What::Note(text)) => {
             put("kind", json!("note"));

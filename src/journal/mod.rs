@@ -13,7 +13,9 @@ mod keyfile;
 mod lock;
 mod purge;
 mod queue;
+mod reckon;
 mod record;
+mod room;
 mod search;
 mod takeover;
 mod vault;
@@ -24,6 +26,8 @@ mod writer;
 mod at_rest;
 #[cfg(test)]
 mod audit;
+#[cfg(test)]
+mod fills;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
@@ -38,6 +42,7 @@ pub use lock::{Key, Passphrase, Protection, make_token};
 pub use purge::{Keep, Purged, Report};
 pub use queue::{Item, ItemKind};
 pub use record::Record;
+pub use room::{Gone, Room, Space};
 pub use search::Passed;
 pub use verify::Verified;
 pub use writer::{Journal, Status};

@@ -10,10 +10,11 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use prost::Message;
 
 use super::chain::{Act, Deed};
+use crate::clock::Moment;
 use crate::hotlist::Hit;
 use crate::plate::ALPHABET;
 use crate::recognise::{Character, ReadId, Thumbnail};
-use crate::tag::{TaggedRead, When};
+use crate::tag::{TaggedRead, Told, When};
 
 /// One thing to be kept.
 #[derive(Debug, Clone)]
@@ -61,6 +62,17 @@ pub enum Record {
         part: String,
         /// The fault's sentence; empty: the part is back.
         text: String,
+        /// When.
+        when: When,
+    },
+    /// How the clocks stood to each other at one moment: by these marks the times of reads are corrected later.
+    Clock {
+        /// The moment, on the clock that never jumps.
+        at: Moment,
+        /// What the system took for UTC.
+        system: DateTime<Utc>,
+        /// What satellites told.
+        told: Option<Told>,
         /// When.
         when: When,
     },
@@ -145,6 +157,9 @@ pub(super) struct StoredRead {
     /// No camera saw it: it is part of a drill.
     #[prost(bool, tag = "18")]
     pub(super) drill: bool,
+    /// Capture of the last look on the clock that never jumps, microseconds since the run's start.
+    #[prost(uint64, optional, tag = "19")]
+    pub(super) captured_us: Option<u64>,
 }
 
 /// The alternatives of one character, likeliest first.
@@ -229,7 +244,7 @@ pub(super) struct StoredEvent {
     pub(super) utc_us: i64,
     #[prost(bool, tag = "2")]
     pub(super) utc_trusted: bool,
-    #[prost(oneof = "What", tags = "3, 4, 5, 7")]
+    #[prost(oneof = "What", tags = "3, 4, 5, 7, 8")]
     pub(super) what: Option<What>,
     #[prost(uint64, tag = "6")]
     pub(super) run: u64,
@@ -245,6 +260,8 @@ pub(super) enum What {
     Note(String),
     #[prost(message, tag = "7")]
     Timing(StoredTiming),
+    #[prost(message, tag = "8")]
+    Clock(StoredClock),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -276,6 +293,36 @@ pub(super) struct StoredTiming {
     pub(super) to_sound_us: Option<u64>,
     #[prost(uint64, optional, tag = "5")]
     pub(super) to_screen_us: Option<u64>,
+}
+
+/// How the clocks stood to each other at one moment.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StoredClock {
+    /// The clock that never jumps, microseconds since the run's start.
+    #[prost(uint64, tag = "1")]
+    pub(super) at_us: u64,
+    /// What the system took for UTC, microseconds since 1970.
+    #[prost(sint64, tag = "2")]
+    pub(super) system_us: i64,
+    /// What satellites told.
+    #[prost(message, optional, tag = "3")]
+    pub(super) told: Option<StoredTold>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StoredTold {
+    /// UTC, microseconds since 1970.
+    #[prost(sint64, tag = "1")]
+    pub(super) utc_us: i64,
+    /// By how much it may be off.
+    #[prost(uint64, tag = "2")]
+    pub(super) uncertainty_us: u64,
+    /// Weeks that were added to what the receiver said.
+    #[prost(sint64, tag = "3")]
+    pub(super) weeks_added: i64,
+    /// How often the receiver had changed its mind.
+    #[prost(uint32, tag = "4")]
+    pub(super) jumps: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -450,6 +497,16 @@ impl Prepared {
                     What::Timing(StoredTiming { run, pass, to_desk_us: us(to_desk), to_sound_us, to_screen_us }),
                 )
             }
+            Record::Clock { at, system, told, when } => {
+                let told = told.map(|told| StoredTold {
+                    utc_us: told.utc.timestamp_micros(),
+                    uncertainty_us: told.uncertainty.as_micros() as u64,
+                    weeks_added: told.weeks_added,
+                    jumps: told.jumps,
+                });
+                let at_us = at.since_start().as_micros() as u64;
+                event(when, What::Clock(StoredClock { at_us, system_us: system.timestamp_micros(), told }))
+            }
             Record::Fault { part, text, when } => event(when, What::Fault(StoredFault { part, text })),
             Record::Deed(deed) => Self::Deed(StoredDeed::of(*deed, run)),
             Record::Note { text, when } => event(when, What::Note(text)),
@@ -485,6 +542,7 @@ fn stored_read(tagged: &TaggedRead, journal: u64) -> StoredRead {
         corners: read.corners.iter().flatten().copied().collect(),
         journal,
         drill: tagged.drill,
+        captured_us: Some(read.last_at.since_start().as_micros() as u64),
     }
 }
 

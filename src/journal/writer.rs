@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use super::archive::Archive;
 use super::lock::{Key, Protection};
-use super::purge::{Keep, Purged};
+use super::purge::{Keep, Purged, Report};
 use super::queue::Item;
 use super::record::{Prepared, Record};
+use super::room::{Gone, Room, Space};
 use crate::clock;
+use crate::config;
 use crate::fault::{Fault, Kind, Result};
 use crate::recognise::Thumbnail;
 use crate::tag::When;
@@ -60,6 +62,10 @@ pub struct Status {
     pub unsent: u64,
     /// Nothing protects the journal's key: whoever has the disk can read it.
     pub unprotected: bool,
+    /// Whether there is room on the disk.
+    pub room: Room,
+    /// Pictures of reads without a hit that were taken away since the start, for want of room.
+    pub given_up: u64,
     /// Why nothing can be written now. Records are held in memory meanwhile, and written once it is over.
     pub fault: Option<Arc<Fault>>,
 }
@@ -87,6 +93,8 @@ struct Shared {
     unsent: AtomicU64,
     picture_bytes: AtomicUsize,
     closing: AtomicBool,
+    given_up: AtomicU64,
+    room: Mutex<Room>,
     fault: Mutex<Option<Arc<Fault>>>,
 }
 
@@ -215,6 +223,8 @@ impl Journal {
             without_pictures: shared.without_pictures.load(Ordering::Relaxed),
             unsent: shared.unsent.load(Ordering::Relaxed),
             unprotected: self.archive.protection() == Protection::None,
+            room: *shared.room.lock().unwrap_or_else(PoisonError::into_inner),
+            given_up: shared.given_up.load(Ordering::Relaxed),
             fault: shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -246,9 +256,31 @@ impl Journal {
     /// # Errors
     /// As there.
     pub fn purge(&self, now: When, keep: &Keep) -> Result<Purged> {
-        let purged = self.archive.purge(now, keep)?;
+        self.purge_and_tell(now, keep).map(|report| report.purged)
+    }
+
+    /// See [`Archive::purge_and_tell`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn purge_and_tell(&self, now: When, keep: &Keep) -> Result<Report> {
+        let report = self.archive.purge_and_tell(now, keep)?;
         self.shared.unsent.store(self.archive.unsent()?, Ordering::Relaxed);
-        Ok(purged)
+        Ok(report)
+    }
+
+    /// See [`Archive::mind_room`]; what comes of it is part of [`Self::status`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn mind_room(&self, space: Space, limits: &config::Journal, office: bool, now: When) -> Result<Gone> {
+        let (room, gone) = self.archive.mind_room(space, limits, office, now)?;
+        *self.shared.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
+        if gone.pictures > 0 {
+            self.shared.given_up.fetch_add(gone.pictures, Ordering::Relaxed);
+            self.shared.unsent.store(self.archive.unsent()?, Ordering::Relaxed);
+        }
+        Ok(gone)
     }
 }
 

@@ -424,6 +424,11 @@ impl Journal {
                         "  kept beyond {keep_reads_h} h: {} passes for a hit, {} for the office",
                         told.pinned, told.waiting
                     );
+                    let (pictures, unsent) = archive.given_up_for_room()?;
+                    println!(
+                        "  for want of room, since the journal began: {pictures} pictures of reads without a hit, {unsent} of \
+                         them never sent; see outrider journal audit"
+                    );
                     for (what, day) in &told.keys {
                         println!("  destroyed the key of the {what} of {day}");
                     }
