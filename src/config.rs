@@ -161,7 +161,7 @@ pub struct Journal {
     pub key: Key,
 }
 
-/// What unlocks the journal: `"passphrase"`, `{ file = "/media/token/outrider.key" }`, or `"unprotected"`.
+/// What unlocks the journal: `"passphrase"`, `{ file = "/media/token/outrider.key" }`, `"tpm"`, or `"unprotected"`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum Key {
@@ -172,6 +172,8 @@ pub enum Key {
     Passphrase,
     /// A key file on a token that is taken out of the car.
     File(PathBuf),
+    /// The computer's own security chip.
+    Tpm,
 }
 
 impl Default for Journal {
@@ -480,11 +482,12 @@ mod tests {
     }
 
     #[test]
-    fn the_journals_key_is_one_of_three() {
+    fn the_journals_key_is_one_of_four() {
         for (line, key) in [
             ("", Key::Unprotected),
             ("key = \"unprotected\"", Key::Unprotected),
             ("key = \"passphrase\"", Key::Passphrase),
+            ("key = \"tpm\"", Key::Tpm),
             ("key = { file = \"/media/token/key\" }", Key::File("/media/token/key".into())),
         ] {
             let config = Config::parse(&format!("{SMALLEST}[journal]\n{line}\n")).expect(line);

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::archive::{Archive, EVENTS, HITS, PICTURES, READS, Trouble};
 use super::record::{StoredEvent, StoredHit, StoredPlace, StoredRead, What, Which, utc};
+use super::sizes::Sizes;
 use super::vault::Row;
 use crate::fault::{Fault, Kind, Result};
 
@@ -46,12 +47,12 @@ impl Archive {
         Ok(rows)
     }
 
-    /// Writes `reads.jsonl` and each read's newest pictures, named by the read's id, into the folder `folder`, which is
+    /// Writes `reads.jsonl` and each read's newest pictures, named by the read's id and as large as `sizes` says, into the folder `folder`, which is
     /// made. Gives the number of lines.
     ///
     /// # Errors
     /// The folder holds an export already; else as [`Self::export_jsonl`].
-    pub fn export_folder(&self, folder: &Path) -> Result<u64> {
+    pub fn export_folder(&self, folder: &Path, sizes: Sizes) -> Result<u64> {
         std::fs::create_dir_all(folder).map_err(|error| Fault::io("cannot make the folder", folder, error))?;
         let path = folder.join("reads.jsonl");
         let file = File::create_new(&path).map_err(|error| match error.kind() {
@@ -63,9 +64,10 @@ impl Archive {
         let mut output = BufWriter::new(file);
         let lines = self.lines(
             |line| writeln!(output, "{line}"),
-            |(name, jpeg)| {
+            |(name, which, jpeg)| {
                 let path = folder.join(name);
-                std::fs::write(&path, jpeg).map_err(|error| Fault::io("cannot write a picture", &path, error))
+                std::fs::write(&path, sizes.of(which, jpeg)?)
+                    .map_err(|error| Fault::io("cannot write a picture", &path, error))
             },
         )?;
         output.flush().map_err(|error| Fault::io("cannot write the export", &path, error))?;
@@ -76,7 +78,7 @@ impl Archive {
     pub(super) fn lines(
         &self,
         mut output: impl FnMut(&Value) -> std::io::Result<()>,
-        mut picture: impl FnMut((&str, &[u8])) -> Result<()>,
+        mut picture: impl FnMut((&str, Which, &[u8])) -> Result<()>,
     ) -> Result<u64> {
         self.read(WHAT, |transaction| {
             let mut lines = 0;
@@ -107,7 +109,7 @@ impl Archive {
                         if let Some(sealed) = pictures.get((pass.0, pass.1, version, which as u8))? {
                             let Some(jpeg) = self.opened(row, sealed.value())? else { break };
                             let name = format!("{}-{}.jpg", newest.id(), which.word());
-                            picture((&name, &jpeg)).map_err(Trouble::Other)?;
+                            picture((&name, which, &jpeg)).map_err(Trouble::Other)?;
                             names.insert(which.word().into(), name.into());
                             break;
                         }

@@ -49,9 +49,9 @@ fn the_oldest_pictures_without_a_hit_go_first_and_what_went_is_on_record() {
         record_hit(&journal, grainy(pass, "AB12CDE"));
     }
     journal.flush().expect("on disk");
-    // The office has hits, texts, and the pictures of the first twelve passes.
+    // The office has hits, texts, and the pictures of the first six passes.
     let first: Vec<_> =
-        journal.pending(2 + 60 + 24, usize::MAX).expect("read").into_iter().map(|item| item.key).collect();
+        journal.pending(2 + 60 + 12, usize::MAX).expect("read").into_iter().map(|item| item.key).collect();
     journal.acknowledge(&first).expect("noted");
     let unsent = journal.status().unsent;
     let limits = limits(32, 16);
@@ -68,7 +68,7 @@ fn the_oldest_pictures_without_a_hit_go_first_and_what_went_is_on_record() {
     assert!(matches!(room, Room::Low(left) if left >= 16 * MIB), "{room:?}");
     let (all, left): (Vec<u64>, _) = ((1..=60).collect(), pictured(journal.archive()));
     let went: Vec<u64> = all.iter().filter(|pass| !left.contains(pass)).copied().collect();
-    assert!(went.len() > 11 && left.contains(&2) && left.contains(&50) && left.contains(&60), "{went:?}");
+    assert!(went.len() > 6 && left.contains(&2) && left.contains(&50) && left.contains(&60), "{went:?}");
     assert_eq!(went, [&[1][..], &(3..=went.len() as u64 + 1).collect::<Vec<_>>()].concat(), "the oldest first");
     assert!(gone.bytes >= MIB / 2 && gone.bytes < MIB, "{gone:?}");
     assert_eq!(gone.unsent, unsent - journal.status().unsent);
@@ -128,20 +128,25 @@ fn child_on_a_small_disk() {
     let status = journal.status();
     assert!(status.committed < status.seen && status.refused == 0, "kept in memory: {status:?}");
     // Now somebody does.
-    let start = clock.now();
     let mut gone = 0;
-    while journal.status().committed < journal.status().seen {
-        assert!(clock.now().since(start) < Duration::from_secs(60), "it goes on: {:?}", journal.status());
-        gone += look().expect("room is made").pictures;
-        clock.sleep(Duration::from_millis(50));
-    }
-    assert!(gone > 0 && journal.status().fault.is_none());
-    for _ in 0..200 {
+    let mut until_kept = |journal: &Journal| {
+        let start = clock.now();
+        while journal.status().committed < journal.status().seen {
+            assert!(clock.now().since(start) < Duration::from_secs(60), "it goes on: {:?}", journal.status());
+            gone += look().map_or(0, |gone| gone.pictures);
+            clock.sleep(Duration::from_millis(50));
+        }
+        gone
+    };
+    assert!(until_kept(&journal) > 0 && journal.status().fault.is_none());
+    // From now on there is never more room than is made.
+    for _ in 0..100 {
         pass(&journal);
-        look().expect("and made again");
-        clock.sleep(Duration::from_millis(2));
+        // A commit that the disk has just refused is tried again, and so is this.
+        let _ = look();
+        clock.sleep(Duration::from_millis(20));
     }
-    journal.flush().expect("on disk");
+    until_kept(&journal);
     drop(journal);
     let archive = Archive::open_existing(folder, &Key::Beside).expect("opens");
     assert_eq!(archive.verify().expect("whole").reads, passes);

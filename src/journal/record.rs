@@ -479,7 +479,7 @@ impl Prepared {
                 } else {
                     [(Which::Patch, &tagged.read.patch), (Which::Overview, &tagged.read.overview)]
                         .into_iter()
-                        .filter_map(|(which, picture)| Some((which, jpeg(picture, which.sampling())?)))
+                        .filter_map(|(which, picture)| Some((which, jpeg(picture, QUALITY, which.sampling())?)))
                         .collect()
                 };
                 Self::Read { read: stored_read(&tagged, journal), pictures }
@@ -603,13 +603,13 @@ fn alternatives(character: &Character) -> StoredCharacter {
 }
 
 /// `picture` as JPEG; `None` for one without pixels or of a shape that it has not.
-fn jpeg(picture: &Thumbnail, sampling: SamplingFactor) -> Option<Vec<u8>> {
+pub(super) fn jpeg(picture: &Thumbnail, quality: u8, sampling: SamplingFactor) -> Option<Vec<u8>> {
     let (width, height) = (u16::try_from(picture.width).ok()?, u16::try_from(picture.height).ok()?);
     if picture.rgb.is_empty() || picture.rgb.len() != picture.width * picture.height * 3 {
         return None;
     }
     let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, QUALITY);
+    let mut encoder = Encoder::new(&mut bytes, quality);
     encoder.set_sampling_factor(sampling);
     encoder.encode(&picture.rgb, width, height, ColorType::Rgb).ok()?;
     Some(bytes)

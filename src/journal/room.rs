@@ -77,32 +77,40 @@ const CANNOT: &str = "cannot make room on the disk";
 
 impl Archive {
     /// Sees to it that there is room, `space` being what the disk has: takes pictures away where it is less than
-    /// [`config::Journal::keep_free_mb`].
+    /// [`config::Journal::keep_free_mb`], or where the disk has `refused` to take a commit for want of it.
     ///
     /// # Errors
     /// The disk fails, or the journal is damaged.
-    pub fn mind_room(&self, space: Space, limits: &config::Journal, office: bool, now: When) -> Result<(Room, Gone)> {
+    pub fn mind_room(
+        &self,
+        space: Space,
+        limits: &config::Journal,
+        office: bool,
+        refused: bool,
+        now: When,
+    ) -> Result<(Room, Gone)> {
         let (announced, wanted) = (mib(limits.announce_free_mb), mib(limits.keep_free_mb));
         let within = self.room_within();
         let left = space.free.saturating_add(*within.as_ref().unwrap_or(&0));
-        if left >= wanted {
+        if left >= wanted && !refused {
             if space.free >= wanted {
                 // Without it a full disk is no worse than it would have been.
                 let _ = self.lay_reserve();
             }
             return Ok((if left < announced { Room::Low(left) } else { Room::Enough }, Gone::default()));
         }
-        // It goes on writing in whatever room there is; the first that fails gives up the reserve.
-        let made = within.and_then(|_| self.make_room(wanted - left + wanted / AHEAD, office, now));
-        let gone = match made {
-            Err(_) if self.give_up_reserve() => {
+        let missing = wanted.saturating_sub(left) + wanted / AHEAD;
+        let gone = match within.and_then(|_| self.make_room(missing, office, now)) {
+            Ok(gone) => gone,
+            // There was no room to note it in, or a commit before has failed for the same; the file has to be opened anew.
+            Err(_) => {
+                self.give_up_reserve();
                 self.reopen()?;
-                self.make_room(wanted - left + wanted / AHEAD, office, now)?
+                self.make_room(missing, office, now)?
             }
-            made => made?,
         };
         let left = left.saturating_add(gone.bytes);
-        Ok((if left < wanted { Room::Out(left) } else { Room::Low(left) }, gone))
+        Ok((if left < wanted || gone.pictures == 0 { Room::Out(left) } else { Room::Low(left) }, gone))
     }
 
     /// Takes pictures of reads without a hit away until `bytes` more are free: those that the office has first, and
@@ -249,9 +257,9 @@ impl Archive {
         laid
     }
 
-    /// Whether there was one.
-    fn give_up_reserve(&self) -> bool {
-        std::fs::remove_file(self.reserve()).is_ok()
+    fn give_up_reserve(&self) {
+        // There may be none.
+        let _ = std::fs::remove_file(self.reserve());
     }
 }
 

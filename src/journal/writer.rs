@@ -274,7 +274,8 @@ impl Journal {
     /// # Errors
     /// As there.
     pub fn mind_room(&self, space: Space, limits: &config::Journal, office: bool, now: When) -> Result<Gone> {
-        let (room, gone) = self.archive.mind_room(space, limits, office, now)?;
+        let refused = self.status().fault.is_some_and(|fault| fault.kind() == Kind::Full);
+        let (room, gone) = self.archive.mind_room(space, limits, office, refused, now)?;
         *self.shared.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
         if gone.pictures > 0 {
             self.shared.given_up.fetch_add(gone.pictures, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use crate::clock::RealClock;
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Mark;
-use crate::journal::{Act, Archive, Deed, Keep, Key, Passphrase, Protection, make_token, verify_bundle};
+use crate::journal::{Act, Archive, Deed, Keep, Key, Passphrase, Protection, Sizes, Tpm, make_token, verify_bundle};
 use crate::tag::When;
 
 /// Verify, search, export, purge, lock and erase the journal.
@@ -67,6 +67,10 @@ enum Command {
         /// The folder of an evidence bundle, made; it must not be there yet
         #[arg(long, value_name = "FOLDER")]
         bundle: Option<PathBuf>,
+        /// Pictures no larger than the national ANPR service takes them: plates 120 x 60 pixels and 3 KB, overviews 25 KB.
+        /// Left out: as they were cut from the frame
+        #[arg(long)]
+        national: bool,
     },
     /// Look the reads through for a VRM or a pattern; who did so, and why, goes into the audit chain first
     ///
@@ -133,7 +137,7 @@ enum Command {
         /// The file, made; it must not be there yet
         file: PathBuf,
     },
-    /// Lock the journal otherwise: with a passphrase, with a key file, or not at all
+    /// Lock the journal otherwise: with a passphrase, a key file, the computer's TPM, or not at all
     ///
     /// Example: outrider journal lock --data /var/lib/outrider --with-key-file /media/token/outrider.key
     ///
@@ -144,6 +148,10 @@ enum Command {
     Lock {
         #[command(flatten)]
         with: With,
+        /// Bind the TPM's lock to how the computer starts, as PCRs of the TPM: sha256:7 is its secure boot. Where that changes,
+        /// nobody can read the journal any more: lock it otherwise before firmware is updated
+        #[arg(long, value_name = "PCRS", requires = "with_tpm")]
+        pcrs: Option<String>,
     },
     /// Destroy the keys of the journal, then the journal: nobody can read it any more
     ///
@@ -206,6 +214,15 @@ impl Taken {
     }
 }
 
+/// How large pictures are handed out, and what the audit chain is told of it.
+fn sizes(national: bool) -> Sizes {
+    if national { Sizes::National } else { Sizes::Native }
+}
+
+fn told(national: bool) -> &'static str {
+    if national { ", as small as the national service takes them" } else { "" }
+}
+
 /// This machine's time, which no satellite has told.
 fn now() -> When {
     When { utc: RealClock::shared().utc(), trusted: false }
@@ -223,14 +240,18 @@ struct With {
     /// A key file that outrider journal token made
     #[arg(long, value_name = "FILE")]
     with_key_file: Option<PathBuf>,
+    /// The computer's security chip, a TPM 2.0: the disk alone is of no use. Needs the Debian package tpm2-tools
+    #[arg(long)]
+    with_tpm: bool,
     /// Leave the key beside the journal: whoever has the disk can read it
     #[arg(long)]
     unprotected: bool,
 }
 
 impl With {
-    fn key(self) -> Result<Key> {
+    fn key(self, pcrs: Option<String>) -> Result<Key> {
         match self {
+            Self { with_tpm: true, .. } => Ok(Key::Tpm(Tpm { pcrs, ..Tpm::default() })),
             Self { with_passphrase_file: Some(file), .. } => Passphrase::from_file(&file).map(Key::Passphrase),
             Self { with_key_file: Some(file), .. } => Ok(Key::Token(file)),
             Self { with_passphrase: true, .. } => unlock::ask_twice().map(Key::Passphrase),
@@ -292,8 +313,8 @@ impl Journal {
         let archive = Archive::open_existing(&self.data, &self.unlock.key(&self.data)?)?;
         match self.command {
             Command::Token { .. } | Command::Erase { .. } => {}
-            Command::Lock { with } => {
-                archive.lock_with(&with.key()?)?;
+            Command::Lock { with, pcrs } => {
+                archive.lock_with(&with.key(pcrs)?)?;
                 let with = format!("with: {:?}", archive.protection()).to_lowercase();
                 archive.note(Deed::of_the_unit(Act::Locked, "outrider journal lock", with, now()))?;
                 println!(
@@ -302,6 +323,7 @@ impl Journal {
                         Protection::None => "with nothing: the key lies beside the journal",
                         Protection::Passphrase => "with the passphrase",
                         Protection::Token => "with the key file",
+                        Protection::Tpm => "with this computer's TPM: on no other one can it be read",
                     }
                 );
             }
@@ -326,14 +348,15 @@ impl Journal {
                     println!("this unit signs with {}", archive.signer()?);
                 }
             }
-            Command::Export { why, bundle: Some(folder), .. } => {
-                let lines = archive.export_bundle(&folder, &why.deed("an evidence bundle"))?;
+            Command::Export { why, bundle: Some(folder), national, .. } => {
+                let deed = why.deed(&format!("an evidence bundle{}", told(national)));
+                let lines = archive.export_bundle(&folder, &deed, sizes(national))?;
                 eprintln!("{lines} records and their pictures are in {}", folder.display());
                 eprintln!("signed by {}", archive.signer()?);
             }
-            Command::Export { why, out: Some(folder), .. } => {
-                archive.note(why.deed("a folder with pictures"))?;
-                let lines = archive.export_folder(&folder)?;
+            Command::Export { why, out: Some(folder), national, .. } => {
+                archive.note(why.deed(&format!("a folder with pictures{}", told(national))))?;
+                let lines = archive.export_folder(&folder, sizes(national))?;
                 eprintln!("{lines} lines and their pictures are in {}", folder.display());
             }
             Command::Export { why, csv, .. } => {
