@@ -180,11 +180,15 @@ pub struct Journal {
     pub keep_events_h: u32,
     /// Who did what with the journal, hours; then only the hashes of the audit chain are left.
     pub keep_audit_h: u32,
+    /// Less than this free on the disk is said, megabytes.
+    pub announce_free_mb: u32,
+    /// With less than this pictures of reads without a hit go, the oldest first, megabytes.
+    pub keep_free_mb: u32,
     /// What unlocks it.
     pub key: Key,
 }
 
-/// What unlocks the journal: `"passphrase"`, `{ file = "/media/token/outrider.key" }`, or `"unprotected"`.
+/// What unlocks the journal: `"passphrase"`, `{ file = "/media/token/outrider.key" }`, `"tpm"`, or `"unprotected"`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum Key {
@@ -195,6 +199,8 @@ pub enum Key {
     Passphrase,
     /// A key file on a token that is taken out of the car.
     File(PathBuf),
+    /// The computer's own security chip.
+    Tpm,
 }
 
 impl Default for Journal {
@@ -206,6 +212,8 @@ impl Default for Journal {
             keep_unsent_h: 720,
             keep_events_h: 2160,
             keep_audit_h: 17_520,
+            announce_free_mb: 2048,
+            keep_free_mb: 1024,
             key: Key::Unprotected,
         }
     }
@@ -358,6 +366,12 @@ impl Config {
         if keep.keep_unsent_h < keep.keep_reads_h.max(keep.longest_hits_h.unwrap_or(keep.keep_hits_h)) {
             return Err("keep_unsent_h must not be less than keep_reads_h, keep_hits_h and longest_hits_h".into());
         }
+        if !(LEAST_FREE_MB..=keep.announce_free_mb).contains(&keep.keep_free_mb) {
+            return Err(format!(
+                "keep_free_mb is {}, must be {LEAST_FREE_MB} to announce_free_mb ({})",
+                keep.keep_free_mb, keep.announce_free_mb
+            ));
+        }
         if self.crew.roles.iter().any(|role| role.trim().is_empty() || role.len() > LONGEST_ROLE) {
             return Err(format!("a role of the crew must have 1 to {LONGEST_ROLE} characters"));
         }
@@ -437,6 +451,8 @@ const BAUD: std::ops::RangeInclusive<u32> = 300..=4_000_000;
 const LONGEST_ROLE: usize = 64;
 /// The longest shift, hours.
 const LONGEST_SHIFT_H: u32 = 24;
+/// The least that is to stay free on the disk, megabytes: what the journal needs to take anything away.
+const LEAST_FREE_MB: u32 = 16;
 /// The longest that anything is kept, hours.
 const LONGEST_H: u32 = 87_600;
 
@@ -525,6 +541,8 @@ mod tests {
             ("[journal]\nkeep_reads_h = 721\n", "keep_unsent_h"),
             ("[journal]\nlongest_hits_h = 100\n", "longest_hits_h is 100, must be keep_hits_h (168)"),
             ("[journal]\nlongest_hits_h = 721\n", "keep_unsent_h"),
+            ("[journal]\nkeep_free_mb = 8\n", "keep_free_mb is 8"),
+            ("[journal]\nkeep_free_mb = 4096\n", "must be 16 to announce_free_mb (2048)"),
             ("[crew]\nroles = [\" \"]\n", "a role of the crew"),
             ("[journal]\nkey = \"hunter2 hunter2\"\n", "unknown variant"),
             ("[receiver]\nsource = { serial = \"/dev/ttyUSB0\" }\nstale_s = 9.0\nabsent_s = 1.0\n", "absent_s"),
@@ -535,11 +553,12 @@ mod tests {
     }
 
     #[test]
-    fn the_journals_key_is_one_of_three() {
+    fn the_journals_key_is_one_of_four() {
         for (line, key) in [
             ("", Key::Unprotected),
             ("key = \"unprotected\"", Key::Unprotected),
             ("key = \"passphrase\"", Key::Passphrase),
+            ("key = \"tpm\"", Key::Tpm),
             ("key = { file = \"/media/token/key\" }", Key::File("/media/token/key".into())),
         ] {
             let config = Config::parse(&format!("{SMALLEST}[journal]\n{line}\n")).expect(line);

@@ -40,6 +40,10 @@ pub mod cli;
 #[cfg(feature = "vehicle")]
 pub mod unit;
 
+// Every decoder of bytes from outside, for the fuzzers and the test of their seeds.
+#[cfg(any(test, feature = "fuzz"))]
+pub mod outside;
+
 // The made-up drive that the demo and the tests play.
 #[cfg(feature = "vehicle")]
 pub mod drive;

@@ -15,9 +15,11 @@ mod latency;
 mod outbox;
 #[cfg(test)]
 mod tests;
+mod timekeeper;
 mod trail;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -29,10 +31,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::alert::{Change, Chart, DeviceSounder, Sounder, Speaker};
 use crate::capture::{self, Counters, Pace};
 use crate::clock::{Clock, Moment, Shared};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::{Hit, Hotlist};
-use crate::journal::{Journal, Keep, Record};
+use crate::journal::{Journal, Keep, Record, Space};
 use crate::recognise::{Models, Passes, Read, Recogniser, Timings};
 use crate::screen::{Handle, Touch};
 use crate::sync::{Link, LinkState};
@@ -248,6 +250,9 @@ impl Unit {
                 journal,
                 hotlist: lists,
                 keep: Keep::new(config.journal.clone(), config.office.is_some()),
+                data: config.data.clone(),
+                limits: config.journal.clone(),
+                office: config.office.is_some(),
                 // Without an office there is nobody to tell what the crew makes known.
                 statements_h: config.office.as_ref().map_or(0, |_| config.journal.keep_unsent_h),
                 tagger,
@@ -409,6 +414,8 @@ fn given_up(unsent: u64) -> Fault {
 
 /// How often retention is enforced.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
+/// How often the disk is looked at: the journal writes some 20 MB in that time at the most.
+const ROOM_EVERY: Duration = Duration::from_secs(5);
 /// How often the keeper looks whether the unit is to end.
 const LOOK_UP: Duration = Duration::from_millis(200);
 /// How often the end of the unit looks whether the keeper has ended, and for how long.
@@ -420,6 +427,10 @@ struct House {
     journal: Arc<Journal>,
     hotlist: Option<Arc<Hotlist>>,
     keep: Keep,
+    /// The folder on the disk that may fill up, when it counts as full, and whether an office has what is taken away.
+    data: PathBuf,
+    limits: config::Journal,
+    office: bool,
     /// How long what the crew makes known waits for the office, hours.
     statements_h: u32,
     tagger: Arc<Tagger>,
@@ -430,36 +441,65 @@ struct House {
 impl House {
     fn keep(self) {
         let mut due = self.clock.now();
+        let mut room_due = due;
         while !self.stop.load(Ordering::Relaxed) {
             let now = self.clock.now();
+            let when = || self.tagger.when(now, now.since_start());
+            // Retention first: what goes anyway makes room.
             if now >= due {
                 due = now.plus(PURGE_EVERY);
-                let when = self.tagger.when(now, now.since_start());
-                self.tidy(when);
+                self.tidy(when());
+            }
+            if now >= room_due {
+                room_due = now.plus(ROOM_EVERY);
+                self.mind_room(when());
             }
             self.clock.sleep(LOOK_UP);
         }
     }
 
+    fn fault(&self, part: &str, text: String, when: When) {
+        tracing::error!("{text}");
+        // A journal that refuses says so on the status strip.
+        let _ = self.journal.record(Record::Fault { part: part.to_owned(), text, when });
+    }
+
     fn tidy(&self, when: When) {
-        let fault = |part: &str, text: String| {
-            tracing::error!("{text}");
-            // A journal that refuses says so on the status strip.
-            let _ = self.journal.record(Record::Fault { part: part.to_owned(), text, when });
+        let believed = match self.journal.purge_and_tell(when, &self.keep) {
+            Ok(report) => {
+                if report.purged.unsent > 0 {
+                    self.fault("retention", given_up(report.purged.unsent).to_string(), when);
+                }
+                report.believed
+            }
+            Err(why) => {
+                self.fault("journal", why.to_string(), when);
+                when.trusted
+            }
         };
-        match self.journal.purge(when, &self.keep) {
-            Ok(purged) if purged.unsent == 0 => {}
-            Ok(purged) => fault("retention", given_up(purged.unsent).to_string()),
-            Err(why) => fault("journal", why.to_string()),
-        }
         // As for the journal: a wrong clock must take nothing away.
-        let believed = when.trusted || self.journal.archive().believes(when.utc).unwrap_or(false);
         if let Some(hotlist) = self.hotlist.as_ref().filter(|_| believed) {
             match hotlist.tidy_statements(when.utc - TimeDelta::hours(self.statements_h.into())) {
                 Ok(forgotten) if forgotten == 0 || self.statements_h == 0 => {}
-                Ok(forgotten) => fault("retention", given_up(forgotten).to_string()),
-                Err(why) => fault("lists", why.to_string()),
+                Ok(forgotten) => self.fault("retention", given_up(forgotten).to_string(), when),
+                Err(why) => self.fault("lists", why.to_string(), when),
             }
+        }
+    }
+
+    /// Sees to it that the disk does not fill up. What becomes of it the status strip says, and with it the journal; what went is
+    /// in the audit chain.
+    fn mind_room(&self, when: When) {
+        let Some(space) = Space::of(&self.data) else { return };
+        match self.journal.mind_room(space, &self.limits, self.office, when) {
+            Ok(gone) if gone.pictures == 0 => {}
+            Ok(gone) => tracing::warn!(
+                "the disk is nearly full: {} pictures of reads without a hit were taken away, {} of them never sent",
+                gone.pictures,
+                gone.unsent
+            ),
+            // A disk that takes nothing is the journal's own fault, and said there.
+            Err(why) => tracing::error!("{why}"),
         }
     }
 }

@@ -17,6 +17,8 @@ mod judge;
 mod likely;
 mod mark;
 mod matching;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod outside;
 mod own;
 mod patterns;
 mod revision;

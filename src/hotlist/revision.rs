@@ -248,7 +248,19 @@ fn exactly(reader: &mut impl Read, length: u64, part: &str) -> Result<Vec<u8>, R
 
 /// The manifest of a revision, its signature checked, and its chunks, which are read and checked one by one.
 pub(super) fn open<R: Read>(mut reader: R, trusted: &[VerifyingKey]) -> Result<(Manifest, Body<R>), Refusal> {
-    let head = exactly(&mut reader, HEAD as u64, "head").ok().filter(|head| head.starts_with(MAGIC));
+    let (manifest, signature) = front(&mut reader)?;
+    if trusted.is_empty() {
+        return Err(Refusal::Untrusted("this car has no key of an office to check its signature with".into()));
+    }
+    if !trusted.iter().any(|key| key.verifies(&manifest, &signature)) {
+        return Err(Refusal::Untrusted("its signature is not that of an office that this car trusts".into()));
+    }
+    behind(&manifest, reader)
+}
+
+/// The bytes of the manifest, and its signature, unchecked.
+fn front(reader: &mut impl Read) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+    let head = exactly(reader, HEAD as u64, "head").ok().filter(|head| head.starts_with(MAGIC));
     let head = head.ok_or_else(|| damaged("these are not the bytes of a list's revision"))?;
     let version = u16::from_be_bytes([head[MAGIC.len()], head[MAGIC.len() + 1]]);
     if version != VERSION {
@@ -256,7 +268,7 @@ pub(super) fn open<R: Read>(mut reader: R, trusted: &[VerifyingKey]) -> Result<(
     }
     let mut length = Vec::new();
     while length.last().is_none_or(|byte| byte & 0x80 != 0) {
-        length.extend(exactly(&mut reader, 1, "head")?);
+        length.extend(exactly(reader, 1, "head")?);
         if length.len() > 5 {
             return Err(damaged("its manifest has no length"));
         }
@@ -265,18 +277,35 @@ pub(super) fn open<R: Read>(mut reader: R, trusted: &[VerifyingKey]) -> Result<(
     if length > MANIFEST_LIMIT {
         return Err(damaged(format!("its manifest has {length} bytes, more than {MANIFEST_LIMIT}")));
     }
-    let manifest = exactly(&mut reader, length, "manifest")?;
-    let signature = exactly(&mut reader, SIGNATURE as u64, "signature")?;
-    if trusted.is_empty() {
-        return Err(Refusal::Untrusted("this car has no key of an office to check its signature with".into()));
-    }
-    if !trusted.iter().any(|key| key.verifies(&manifest, &signature)) {
-        return Err(Refusal::Untrusted("its signature is not that of an office that this car trusts".into()));
-    }
-    let mut manifest = StoredManifest::decode(&manifest[..]).map_err(|error| damaged(error.to_string()))?;
+    Ok((exactly(reader, length, "manifest")?, exactly(reader, SIGNATURE as u64, "signature")?))
+}
+
+/// What the manifest says, and what comes behind it.
+fn behind<R: Read>(manifest: &[u8], reader: R) -> Result<(Manifest, Body<R>), Refusal> {
+    let mut manifest = StoredManifest::decode(manifest).map_err(|error| damaged(error.to_string()))?;
     let chunks = std::mem::take(&mut manifest.chunks);
     let manifest = Manifest::try_from(manifest).map_err(damaged)?;
     Ok((manifest, Body { reader, chunks: chunks.into_iter(), number: 0, chunk: Vec::new(), at: 0 }))
+}
+
+/// Decodes a revision as if its signature and the sums of its chunks were right; whether it is one.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn unsigned(mut bytes: &[u8]) -> bool {
+    let Ok((_, mut body)) = front(&mut bytes).and_then(|(manifest, _)| behind(&manifest, bytes)) else { return false };
+    let mut rest = body.reader;
+    while !rest.is_empty() {
+        match record(&mut rest) {
+            Ok(Record::Entry(entry)) => _ = super::Entry::decode(entry),
+            Ok(Record::Removal { mark, .. }) => _ = super::Mark::parse(&mark),
+            Err(_) => break,
+        }
+    }
+    loop {
+        match body.next() {
+            Ok(Some(_)) => {}
+            whole => return whole.is_ok(),
+        }
+    }
 }
 
 /// The chunks of a revision as they are read: no more than one of them is held.
@@ -392,7 +421,7 @@ pub(super) mod tests {
         bytes
     }
 
-    fn revision(key: &SigningKey) -> Vec<u8> {
+    pub(crate) fn revision(key: &SigningKey) -> Vec<u8> {
         let mut chunks = Chunks::in_folder(Path::new("."));
         chunks.push(&Record::Entry(&entry("AB12CDE", "stolen").encode())).expect("taken");
         chunks.push(&Record::Removal { mark: "CD34EFG".into(), why: "recovered".into() }).expect("taken");

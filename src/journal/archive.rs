@@ -1,5 +1,6 @@
 //! What lies on disk: one redb file, and the tables in it.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,6 +13,7 @@ use super::lock::{Key, Protection};
 use super::people::{self, People};
 use super::queue::{self, Waiting};
 use super::record::{Prepared, StoredDeed, StoredHit, StoredRead, Which, decode, encode};
+use super::room::{RESERVE_FILE, WITHIN};
 use super::takeover;
 use super::vault::{self, Row, Vault, day_of, key_of};
 use crate::fault::{Fault, Kind, Result};
@@ -168,7 +170,7 @@ impl Archive {
             keyfile::wipe(&keys).map_err(|error| cannot(&keys, error))?;
         }
         drop(held);
-        for path in [path, takeover::plain(folder), takeover::sealed(folder)] {
+        for path in [path, takeover::plain(folder), takeover::sealed(folder), folder.join(RESERVE_FILE)] {
             if path.exists() {
                 keyfile::wipe(&path).map_err(|error| cannot(&path, error))?;
             }
@@ -447,6 +449,8 @@ struct Tables<'t> {
     outbox: Table<'t, (u8, u64), &'static [u8]>,
     sequence: u64,
     added: [(&'static str, u64); 5],
+    /// What was written into the tables.
+    bytes: Cell<u64>,
 }
 
 const READ: usize = 0;
@@ -469,6 +473,7 @@ impl<'t> Tables<'t> {
             outbox: transaction.open_table(OUTBOX)?,
             sequence,
             added: [("reads.in", 0), ("pictures.in", 0), ("hits.in", 0), ("events.in", 0), ("outbox.in", 0)],
+            bytes: Cell::new(0),
         })
     }
 
@@ -537,7 +542,9 @@ impl<'t> Tables<'t> {
     }
 
     fn seal(&self, purpose: Use, day: i32, row: Row, plain: &[u8]) -> Result<Vec<u8>, Trouble> {
-        self.vault.seal(purpose, day, row, plain).map_err(Trouble::Other)
+        let sealed = self.vault.seal(purpose, day, row, plain).map_err(Trouble::Other)?;
+        self.bytes.set(self.bytes.get() + sealed.len() as u64);
+        Ok(sealed)
     }
 
     /// Keeps a read as the next version of its id. What is stored never changes, so that what the office acknowledges is
@@ -589,6 +596,10 @@ impl<'t> Tables<'t> {
     /// Writes the numbers; gives how many things wait for the office.
     fn finish(mut self) -> Result<u64, redb::Error> {
         self.meta.insert("sequence", self.sequence)?;
+        let within = get(&self.meta, WITHIN)?;
+        if within > 0 {
+            self.meta.insert(WITHIN, within.saturating_sub(self.bytes.get()))?;
+        }
         for (name, added) in self.added {
             let before = get(&self.meta, name)?;
             self.meta.insert(name, before + added)?;

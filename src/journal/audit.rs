@@ -220,11 +220,11 @@ fn a_bundle_is_checked_without_the_unit_and_whatever_was_done_to_it_is_named() {
         detail: "an evidence bundle".into(),
         when: hour(1),
     };
-    assert_eq!(journal.archive().export_bundle(&out, &who).expect("exported"), 2);
+    assert_eq!(journal.archive().export_bundle(&out, &who, Sizes::Native).expect("exported"), 2);
     let signer = journal.archive().signer().expect("a key");
     let last = journal.archive().deeds().expect("read").pop().expect("a record");
     assert_eq!((last.act.as_str(), last.who.as_str(), last.case.as_str()), ("exported", "1234", "77/26"));
-    assert!(journal.archive().export_bundle(&out, &who).is_err(), "it is there");
+    assert!(journal.archive().export_bundle(&out, &who, Sizes::Native).is_err(), "it is there");
     drop(journal);
 
     let checked = verify_bundle(&out, Some(&signer)).expect("as it was made");

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use super::archive::Archive;
 use super::chain::Deed;
 use super::export::{csv_row, csv_writer};
+use super::sizes::Sizes;
 use crate::fault::{Fault, Kind, Result};
 
 const MANIFEST: &str = "manifest.json";
@@ -48,7 +49,7 @@ pub struct Checked {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Manifest {
+pub(super) struct Manifest {
     made: String,
     made_trusted: bool,
     who: String,
@@ -67,12 +68,12 @@ struct Listed {
 }
 
 impl Archive {
-    /// Writes a signed bundle into `folder`, which is made; `deed`, by whom and why, is in the audit chain before anything is
+    /// Writes a signed bundle into `folder`, which is made, with pictures as large as `sizes` says; `deed`, by whom and why, is in the audit chain before anything is
     /// written. Gives the number of records.
     ///
     /// # Errors
     /// The folder is there already, or cannot be written; the journal is damaged.
-    pub fn export_bundle(&self, folder: &Path, deed: &Deed) -> Result<u64> {
+    pub fn export_bundle(&self, folder: &Path, deed: &Deed, sizes: Sizes) -> Result<u64> {
         std::fs::create_dir(folder).map_err(|error| {
             let fault = Fault::io("cannot make the folder of the bundle", folder, error);
             if folder.exists() { fault.remedy("Name a folder that is not there yet") } else { fault }
@@ -101,7 +102,9 @@ impl Archive {
                 }
                 Ok(())
             },
-            |(name, jpeg)| std::fs::write(folder.join(name), jpeg).map_err(|error| cannot(name, error)),
+            |(name, which, jpeg)| {
+                std::fs::write(folder.join(name), sizes.of(which, jpeg)?).map_err(|error| cannot(name, error))
+            },
         )?;
         report.write_all(b"</table>\n").map_err(|error| cannot("report.html", error))?;
         let csv = csv.into_inner().map_err(|error| cannot("reads.csv", error.into_error()))?;
@@ -127,6 +130,11 @@ impl Archive {
         std::fs::write(folder.join(SIGNATURE), signature).map_err(|error| cannot(SIGNATURE, error))?;
         Ok(lines)
     }
+}
+
+/// The manifest in `text`, if it is one.
+pub(super) fn parsed(text: &[u8]) -> Option<Manifest> {
+    serde_json::from_slice(text).ok()
 }
 
 /// Every file of a folder but the manifest and its signature.
@@ -169,7 +177,7 @@ pub fn verify_bundle(folder: &Path, signer: Option<&str>) -> Result<Checked> {
         std::fs::read(&path).map_err(cannot)
     };
     let text = read(MANIFEST, LONGEST)?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|_| wrong(format!("{MANIFEST} makes no sense")))?;
+    let manifest = parsed(&text).ok_or_else(|| wrong(format!("{MANIFEST} makes no sense")))?;
     let signature = hex::decode(String::from_utf8_lossy(&read(SIGNATURE, 1024)?).trim()).unwrap_or_default();
     let key = hex::decode(&manifest.signer).unwrap_or_default();
     UnparsedPublicKey::new(&ED25519, key)
@@ -207,6 +215,13 @@ fn row(line: &Value) -> String {
         text(&line["camera"]),
         line["confidence"],
     );
+    if let Value::Object(time) = &line["reckoned"] {
+        let (utc, basis) = (text(&time["utc"]), text(&time["basis"]));
+        cells += &match time["uncertainty_s"].as_f64() {
+            Some(seconds) => format!("by {basis}: {utc}, within {seconds} s<br>"),
+            None => format!("by {basis}: {utc}, how far off is not known<br>"),
+        };
+    }
     match &line["place"] {
         Value::Null => cells += "no position",
         place => {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::archive::{Archive, EVENTS, HITS, PICTURES, READS, Trouble};
 use super::record::{StoredEvent, StoredHit, StoredPlace, StoredRead, What, Which, utc};
+use super::sizes::Sizes;
 use super::vault::Row;
 use crate::fault::{Fault, Kind, Result};
 
@@ -17,7 +18,7 @@ const WHAT: &str = "cannot export the journal";
 
 impl Archive {
     /// Writes the journal as JSON lines: `"kind":"read"` for each vehicle pass (its newest version, `versions` with the
-    /// earlier ones, its `hits`), then verdicts, faults and notes. Gives the number of lines.
+    /// earlier ones, its `hits`, and `reckoned`: its time as far as is known by now), then verdicts, faults and notes. Gives the number of lines.
     ///
     /// # Errors
     /// The output or the disk fails, or the journal is damaged.
@@ -46,12 +47,12 @@ impl Archive {
         Ok(rows)
     }
 
-    /// Writes `reads.jsonl` and each read's newest pictures, named by the read's id, into the folder `folder`, which is
+    /// Writes `reads.jsonl` and each read's newest pictures, named by the read's id and as large as `sizes` says, into the folder `folder`, which is
     /// made. Gives the number of lines.
     ///
     /// # Errors
     /// The folder holds an export already; else as [`Self::export_jsonl`].
-    pub fn export_folder(&self, folder: &Path) -> Result<u64> {
+    pub fn export_folder(&self, folder: &Path, sizes: Sizes) -> Result<u64> {
         std::fs::create_dir_all(folder).map_err(|error| Fault::io("cannot make the folder", folder, error))?;
         let path = folder.join("reads.jsonl");
         let file = File::create_new(&path).map_err(|error| match error.kind() {
@@ -63,9 +64,10 @@ impl Archive {
         let mut output = BufWriter::new(file);
         let lines = self.lines(
             |line| writeln!(output, "{line}"),
-            |(name, jpeg)| {
+            |(name, which, jpeg)| {
                 let path = folder.join(name);
-                std::fs::write(&path, jpeg).map_err(|error| Fault::io("cannot write a picture", &path, error))
+                std::fs::write(&path, sizes.of(which, jpeg)?)
+                    .map_err(|error| Fault::io("cannot write a picture", &path, error))
             },
         )?;
         output.flush().map_err(|error| Fault::io("cannot write the export", &path, error))?;
@@ -76,7 +78,7 @@ impl Archive {
     pub(super) fn lines(
         &self,
         mut output: impl FnMut(&Value) -> std::io::Result<()>,
-        mut picture: impl FnMut((&str, &[u8])) -> Result<()>,
+        mut picture: impl FnMut((&str, Which, &[u8])) -> Result<()>,
     ) -> Result<u64> {
         self.read(WHAT, |transaction| {
             let mut lines = 0;
@@ -92,9 +94,11 @@ impl Archive {
                 hits.entry(pass).or_default().push(hit_line(&hit));
             }
             let pictures = transaction.open_table(PICTURES)?;
+            let reckoning = self.reckoning(transaction)?;
             let mut finish = |mut versions: Vec<StoredRead>| -> Result<(), Trouble> {
                 let Some(newest) = versions.pop() else { return Ok(()) };
                 let mut line = read_line(&newest);
+                line.insert("reckoned".into(), reckoning.of(&newest).map_or(Value::Null, |found| found.value()));
                 line.insert("versions".into(), versions.iter().map(|read| Value::Object(read_line(read))).collect());
                 let pass = (newest.run, newest.pass);
                 line.insert("hits".into(), hits.remove(&pass).unwrap_or_default().into());
@@ -105,7 +109,7 @@ impl Archive {
                         if let Some(sealed) = pictures.get((pass.0, pass.1, version, which as u8))? {
                             let Some(jpeg) = self.opened(row, sealed.value())? else { break };
                             let name = format!("{}-{}.jpg", newest.id(), which.word());
-                            picture((&name, &jpeg)).map_err(Trouble::Other)?;
+                            picture((&name, which, &jpeg)).map_err(Trouble::Other)?;
                             names.insert(which.word().into(), name.into());
                             break;
                         }
@@ -143,7 +147,7 @@ pub(super) fn time(us: i64) -> String {
 }
 
 /// The columns of the CSV.
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 19] = [
     "id",
     "utc",
     "utc_trusted",
@@ -160,6 +164,9 @@ const COLUMNS: [&str; 16] = [
     "versions",
     "hits",
     "reasons",
+    "reckoned_utc",
+    "reckoned_uncertainty_s",
+    "reckoned_by",
 ];
 
 /// A writer of CSV that has written the names of the columns.
@@ -170,7 +177,7 @@ pub(super) fn csv_writer<W: Write>(output: W) -> std::io::Result<csv::Writer<W>>
 }
 
 /// A read's line as a row.
-pub(super) fn csv_row(line: &Value) -> [String; 16] {
+pub(super) fn csv_row(line: &Value) -> [String; 19] {
     let list = |name: &str| {
         line["hits"].as_array().into_iter().flatten().map(|hit| words(&hit[name])).collect::<Vec<_>>().join("; ")
     };
@@ -192,6 +199,9 @@ pub(super) fn csv_row(line: &Value) -> [String; 16] {
         versions.to_string(),
         list("list"),
         list("reason"),
+        words(&line["reckoned"]["utc"]),
+        words(&line["reckoned"]["uncertainty_s"]),
+        words(&line["reckoned"]["basis"]),
     ]
 }
 
@@ -305,6 +315,22 @@ fn event_line(event: &StoredEvent) -> Value {
             put("to_desk_ms", json!(ms(timing.to_desk_us)));
             put("to_sound_ms", json!(timing.to_sound_us.map(ms)));
             put("to_screen_ms", json!(timing.to_screen_us.map(ms)));
+        }
+        Some(What::Clock(clock)) => {
+            put("kind", json!("clock"));
+            put("at", json!(clock.at_us as f64 / 1e6));
+            put("system", json!(time(clock.system_us)));
+            put(
+                "satellites",
+                clock.told.as_ref().map_or(Value::Null, |told| {
+                    json!({
+                        "utc": time(told.utc_us),
+                        "uncertainty_s": told.uncertainty_us as f64 / 1e6,
+                        "weeks_added": told.weeks_added,
+                        "jumps": told.jumps,
+                    })
+                }),
+            );
         }
         Some(What::Note(text)) => {
             put("kind", json!("note"));

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! 0      lock, first copy      4096   lock, second copy      8192   slots of 128 bytes
+//! 512    of a TPM's lock: what the TPM sealed, the same at 4608
 //! ```
 
 use std::fs::{File, OpenOptions};
@@ -25,6 +26,8 @@ const SLOTS: u64 = 8192;
 /// A divisor of the smallest sector: no slot lies across two.
 const SLOT: usize = 128;
 const LOCK: usize = 180;
+/// Where behind the begin of a copy lies what a TPM made.
+const SEALED: u64 = 512;
 /// A file with more than this is none of ours: thirty years of days, three keys each.
 const MOST: u64 = SLOTS + (1 << 16) * SLOT as u64;
 const CANNOT_READ: &str = "cannot read the journal's keys";
@@ -43,6 +46,8 @@ pub(super) struct Lock {
     pub(super) nonce: [u8; 12],
     /// The master key and its tag.
     pub(super) wrapped: [u8; 48],
+    /// What a TPM needs to give its secret again, where one locks the master key; else empty. Lies behind each copy of the lock.
+    pub(super) sealed: Vec<u8>,
 }
 
 impl Lock {
@@ -68,13 +73,14 @@ impl Lock {
         bytes
     }
 
-    fn decode(bytes: &[u8; LOCK]) -> Option<Self> {
+    fn decode(bytes: &[u8; LOCK], sealed: Vec<u8>) -> Option<Self> {
         let whole =
             bytes.starts_with(MAGIC) && bytes[8] == VERSION && bytes[148..] == Sha256::digest(&bytes[..148])[..];
         let protection = match bytes[9] {
             0 => Protection::None,
             1 => Protection::Passphrase,
             2 => Protection::Token,
+            3 => Protection::Tpm,
             _ => return None,
         };
         whole.then(|| Self {
@@ -85,8 +91,26 @@ impl Lock {
             beside: part(bytes, 56),
             nonce: part(bytes, 88),
             wrapped: part(bytes, 100),
+            sealed,
         })
     }
+
+    /// What lies behind a copy of the lock: a length, the bytes, and their sum.
+    fn encode_sealed(&self) -> Vec<u8> {
+        if self.sealed.is_empty() {
+            return Vec::new();
+        }
+        let bytes = [&(self.sealed.len() as u16).to_be_bytes()[..], &self.sealed].concat();
+        let sum = Sha256::digest(&bytes);
+        [&bytes[..], &sum].concat()
+    }
+}
+
+/// What a TPM made, from the bytes behind a copy of the lock; empty where nothing whole is there.
+fn sealed(bytes: &[u8]) -> Option<Vec<u8>> {
+    let length = usize::from(u16::from_be_bytes(*bytes.first_chunk()?));
+    let (sealed, rest) = bytes.split_at_checked(2 + length)?;
+    (length > 0 && rest.first_chunk::<32>()?[..] == Sha256::digest(sealed)[..]).then(|| sealed[2..].to_vec())
 }
 
 /// `N` bytes from `at`; a caller names a place within `bytes`.
@@ -192,6 +216,8 @@ pub(super) fn make(path: &Path, lock: &Lock, slots: &[Option<Slot>]) -> Result<(
         for at in COPIES {
             file.seek(SeekFrom::Start(at))?;
             file.write_all(&lock.encode())?;
+            file.seek(SeekFrom::Start(at + SEALED))?;
+            file.write_all(&lock.encode_sealed())?;
         }
         file.set_len(SLOTS)?;
         file.seek(SeekFrom::Start(SLOTS))?;
@@ -212,17 +238,41 @@ pub(super) fn read(path: &Path) -> Result<(Lock, Vec<Option<Slot>>)> {
     File::open(path)
         .and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes))
         .map_err(|error| Fault::io(CANNOT_READ, path, error))?;
-    let lock =
-        COPIES.into_iter().find_map(|at| Lock::decode(bytes.get(at as usize..at as usize + LOCK)?.try_into().ok()?));
-    let Some(lock) = lock.filter(|_| bytes.len() as u64 <= MOST) else {
+    let Some(found) = (bytes.len() as u64 <= MOST).then(|| parse(&bytes)).flatten() else {
         return Err(Fault::new(Kind::Damaged, CANNOT_READ)
             .at(path.display())
             .because("no copy of its lock is whole")
             .remedy("Without its keys a journal cannot be read by anybody: restore the file, or move both away"));
     };
+    Ok(found)
+}
+
+/// The same, from the file's bytes; `None` where no copy of the lock is whole.
+pub(super) fn parse(bytes: &[u8]) -> Option<(Lock, Vec<Option<Slot>>)> {
+    let lock = COPIES.into_iter().find_map(|at| {
+        let block = bytes.get(at as usize..)?;
+        let behind = block.get(SEALED as usize..SLOTS as usize / 2);
+        let lock = Lock::decode(block.first_chunk()?, behind.and_then(sealed).unwrap_or_default())?;
+        // A copy that lacks what the TPM needs is not whole.
+        (lock.protection != Protection::Tpm || !lock.sealed.is_empty()).then_some(lock)
+    })?;
     let slots = bytes.get(SLOTS as usize..).unwrap_or_default();
-    let slots = slots.chunks_exact(SLOT).map(|slot| Slot::decode(slot.try_into().ok()?)).collect();
-    Ok((lock, slots))
+    Some((lock, slots.chunks_exact(SLOT).map(|slot| Slot::decode(slot.try_into().ok()?)).collect()))
+}
+
+/// Makes the sums of a lock and of every slot right, so that whatever else is wrong is looked at.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn with_right_sums(bytes: &mut [u8]) {
+    for at in COPIES {
+        if let Some(lock) = bytes.get_mut(at as usize..at as usize + LOCK) {
+            let sum = Sha256::digest(&lock[..148]);
+            lock[148..].copy_from_slice(&sum);
+        }
+    }
+    for slot in bytes.get_mut(SLOTS as usize..).unwrap_or_default().chunks_exact_mut(SLOT) {
+        let sum = Sha256::digest(&slot[..72]);
+        slot[72..104].copy_from_slice(&sum);
+    }
 }
 
 /// Overwrites slots where they lie, and syncs. The file must still be that of `vault`.

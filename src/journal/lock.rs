@@ -1,4 +1,4 @@
-//! What the master key is locked with: a passphrase, or a token that is taken out of the car.
+//! What the master key is locked with: a passphrase, a token that is taken out of the car, or the computer's security chip.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -11,6 +11,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::{hkdf, hkdf::KeyType};
 use zeroize::Zeroizing;
 
+use super::tpm::Tpm;
 use crate::fault::{Fault, Kind, Result};
 
 /// A key of 256 bits that is overwritten when it is dropped.
@@ -25,6 +26,8 @@ pub enum Key {
     Passphrase(Passphrase),
     /// A file on a token that is taken out of the car, made by [`make_token`].
     Token(PathBuf),
+    /// The computer's own security chip.
+    Tpm(Tpm),
 }
 
 /// What a journal is locked with.
@@ -36,6 +39,8 @@ pub enum Protection {
     Passphrase = 1,
     /// A key file.
     Token = 2,
+    /// The computer's security chip.
+    Tpm = 3,
 }
 
 impl Key {
@@ -45,6 +50,7 @@ impl Key {
             Self::Beside => Protection::None,
             Self::Passphrase(_) => Protection::Passphrase,
             Self::Token(_) => Protection::Token,
+            Self::Tpm(_) => Protection::Tpm,
         }
     }
 }
@@ -116,9 +122,10 @@ impl Cost {
     const MOST: Self = Self { memory: 1 << 20, passes: 64 };
 }
 
-/// The key that locks the master key.
-pub(super) fn locking_key(key: &Key, salt: &[u8; 16], cost: Cost, beside: &[u8; 32]) -> Result<Secret> {
+/// The key that locks the master key. `sealed` is what a TPM made, where one locks it.
+pub(super) fn locking_key(key: &Key, salt: &[u8; 16], cost: Cost, beside: &[u8; 32], sealed: &[u8]) -> Result<Secret> {
     match key {
+        Key::Tpm(tpm) => Ok(derived(&*tpm.unseal(sealed)?, salt, TPM)),
         Key::Beside => Ok(Zeroizing::new(*beside)),
         Key::Passphrase(passphrase) => {
             let wrong = || Fault::new(Kind::Damaged, "the journal's lock makes no sense");
@@ -135,6 +142,9 @@ pub(super) fn locking_key(key: &Key, salt: &[u8; 16], cost: Cost, beside: &[u8; 
         Key::Token(path) => Ok(derived(&*read_token(path)?, salt, b"outrider token")),
     }
 }
+
+/// What the key is made for that a TPM's secret is made into.
+pub(super) const TPM: &[u8] = b"outrider tpm";
 
 /// A key made of another one, for one purpose.
 pub(super) fn derived(secret: &[u8], salt: &[u8], purpose: &[u8]) -> Secret {
@@ -264,7 +274,7 @@ mod tests {
         let passphrase = Passphrase::new(Zeroizing::new("correct horse battery".into())).expect("long enough");
         for cost in [Cost { memory: u32::MAX, passes: 1 }, Cost { memory: 64, passes: u32::MAX }] {
             let key = Key::Passphrase(passphrase.clone());
-            assert_eq!(locking_key(&key, &[0; 16], cost, &[0; 32]).expect_err("refused").kind(), Kind::Damaged);
+            assert_eq!(locking_key(&key, &[0; 16], cost, &[0; 32], &[]).expect_err("refused").kind(), Kind::Damaged);
         }
     }
 }

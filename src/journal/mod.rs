@@ -11,12 +11,18 @@ mod chain;
 mod export;
 mod keyfile;
 mod lock;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod outside;
 mod people;
 mod purge;
 mod queue;
+mod reckon;
 mod record;
+mod room;
 mod search;
+mod sizes;
 mod takeover;
+mod tpm;
 mod vault;
 mod verify;
 mod writer;
@@ -25,6 +31,8 @@ mod writer;
 mod at_rest;
 #[cfg(test)]
 mod audit;
+#[cfg(test)]
+mod fills;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
@@ -40,6 +48,9 @@ pub use people::{KeptRoll, Refusal, SetUp, SignedOn};
 pub use purge::{Keep, Purged, Report};
 pub use queue::{Item, ItemKind};
 pub use record::Record;
+pub use room::{Gone, Room, Space};
 pub use search::Passed;
+pub use sizes::Sizes;
+pub use tpm::Tpm;
 pub use verify::Verified;
 pub use writer::{Journal, Status};

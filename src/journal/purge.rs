@@ -11,6 +11,7 @@ use super::chain::{Act, Deed};
 use super::keyfile::Use;
 use super::queue::Waiting;
 use super::record::{StoredEvent, StoredHit, StoredRead, utc};
+use super::room::WITHIN;
 use super::vault::{Row, Used, day_of, key_of};
 use crate::clock;
 use crate::config;
@@ -43,6 +44,8 @@ pub struct Report {
     pub pinned: u64,
     /// Passes that stay since the office does not have them in full.
     pub waiting: u64,
+    /// Whether the time was believed; if not, nothing was done.
+    pub believed: bool,
 }
 
 /// How long things are kept.
@@ -86,69 +89,46 @@ impl Archive {
         if !now.trusted && !self.believes(now.utc)? {
             return Ok(report);
         }
+        report.believed = true;
         let runs = self.see_runs(now.utc)?;
-        let destroyed = self.destroy_keys(now.utc, keep, &runs)?;
+        // Within a transaction: whatever was sealed by then is committed, so that the look below sees it.
+        let uses = self.write("cannot look through the journal", |_| Ok(self.vault.uses()))?;
+        let due = self.due(now.utc, keep, &runs)?;
+        (report.pinned, report.waiting) = (due.pinned, due.kept_waiting);
+        let destroyed = self.destroy_keys(&due, &uses, now.utc, keep)?;
         report.keys = destroyed.into_iter().map(|(purpose, day)| (purpose.words(), date(day))).collect();
-        loop {
-            let due = self.due(now.utc, keep, &runs, AT_ONCE)?;
-            if due.hits.is_empty() && due.reads.is_empty() && due.events.is_empty() {
-                (report.pinned, report.waiting) = (due.pinned, due.kept_waiting);
-                if report.purged != Purged::default() {
-                    let Purged { reads, hits, events, unsent } = report.purged;
-                    let detail = format!("{reads} passes, {hits} hits and {events} events; {unsent} were never sent");
-                    self.note(Deed::of_the_unit(Act::Purged, "their time was over", detail, now))?;
-                }
-                self.vault.swept();
-                return Ok(report);
-            }
-            report.pictures += self.take_away(&due)?;
+        for few in due.in_pieces() {
+            let gone = self.take_away(&few)?;
+            report.pictures += gone.pictures;
             let purged = &mut report.purged;
-            purged.hits += due.hits.len() as u64;
-            purged.reads += due.reads.len() as u64;
-            purged.events += due.events.len() as u64;
-            purged.unsent += due.unsent();
+            purged.hits += few.hits.len() as u64;
+            purged.reads += gone.passes;
+            purged.events += few.events.len() as u64;
+            purged.unsent += gone.unsent;
         }
+        if report.purged != Purged::default() {
+            let Purged { reads, hits, events, unsent } = report.purged;
+            let detail = format!("{reads} passes, {hits} hits and {events} events; {unsent} were never sent");
+            self.note(Deed::of_the_unit(Act::Purged, "their time was over", detail, now))?;
+        }
+        self.vault.swept();
+        Ok(report)
     }
 
     /// Destroys the day keys of which everything is to go now: first the key, then the data. Should the unit die in between,
     /// the rows cannot be read any more, and the next pass takes them away.
     fn destroy_keys(
         &self,
+        due: &Due,
+        uses: &HashMap<u32, Used>,
         now: DateTime<Utc>,
         keep: &Keep,
-        runs: &HashMap<u64, DateTime<Utc>>,
     ) -> Result<Vec<(Use, i32)>> {
-        // Within a transaction: whatever was sealed by then is committed, so that the look below sees it.
-        let uses = self.write("cannot look through the journal", |_| Ok(self.vault.uses()))?;
-        let due = self.due(now, keep, runs, usize::MAX)?;
-        let (passes, hits): (HashSet<_>, HashSet<_>) =
-            (due.reads.iter().copied().collect(), due.hits.iter().copied().collect());
-        let events: HashSet<_> = due.events.iter().copied().collect();
-        let mut wanted = HashSet::new();
-        self.read("cannot look through the journal", |transaction| {
-            // A picture has the key of the version of the read that it came with.
-            for row in transaction.open_table(READS)?.iter()? {
-                let (key, sealed) = row?;
-                let (run, pass, _) = key.value();
-                if !passes.contains(&(run, pass)) {
-                    wanted.extend(key_of(sealed.value()));
-                }
-            }
-            for (table, goes) in [(HITS, &hits), (EVENTS, &events)] {
-                for row in transaction.open_table(table)?.iter()? {
-                    let (sequence, sealed) = row?;
-                    if !goes.contains(&sequence.value()) {
-                        wanted.extend(key_of(sealed.value()));
-                    }
-                }
-            }
-            Ok(())
-        })?;
         // Records of the audit chain stay, as hashes that nobody can read any more.
         let deeds_before = now.checked_sub_signed(TimeDelta::hours(keep.hours.keep_audit_h.into()));
         let deeds_before = deeds_before.map_or(i32::MIN, |before| day_of(before.timestamp_micros()));
         let over = |id: &u32, used: &Used| match used.purpose {
-            Use::Reads | Use::Hits | Use::Events => !wanted.contains(id),
+            Use::Reads | Use::Hits | Use::Events => !due.wanted.contains(id),
             // One that was written by a clock that had not been set stays.
             Use::Deeds => used.day < deeds_before && clock::plausible_day(used.day),
             Use::Chain => false,
@@ -159,7 +139,7 @@ impl Archive {
         }
         // Within a transaction, so that nobody is sealing with one of them meanwhile.
         self.write("cannot destroy the keys of what is to go", |_| {
-            self.vault.destroy(&dead, &uses).map_err(Trouble::Other)
+            self.vault.destroy(&dead, uses).map_err(Trouble::Other)
         })
     }
 
@@ -221,8 +201,8 @@ impl Archive {
         })
     }
 
-    /// What is to go now, at most `most` of each kind; first of all what no key opens any more.
-    fn due(&self, now: DateTime<Utc>, keep: &Keep, runs: &HashMap<u64, DateTime<Utc>>, most: usize) -> Result<Due> {
+    /// What is to go now, with what no key opens any more, and the keys of what stays.
+    fn due(&self, now: DateTime<Utc>, keep: &Keep, runs: &HashMap<u64, DateTime<Utc>>) -> Result<Due> {
         // Longer than time itself: nothing is that old.
         let before =
             |hours: u32| now.checked_sub_signed(TimeDelta::hours(hours.into())).unwrap_or(DateTime::<Utc>::MIN_UTC);
@@ -236,7 +216,7 @@ impl Archive {
         // Whether something of that time may go though the office does not have it.
         let given_up = |time: DateTime<Utc>| !keep.office || time < unsent_before;
         self.read("cannot look through the journal", |transaction| {
-            let mut due = Due::default();
+            let mut due = Due { looked: get(&transaction.open_table(META)?, "sequence")?, ..Due::default() };
             for row in transaction.open_table(OUTBOX)?.iter()? {
                 match Waiting::decode(row?.1.value()) {
                     Some(Waiting::Hit { sequence }) => _ = due.waiting_hits.insert(sequence),
@@ -246,63 +226,66 @@ impl Archive {
                     None => return Err(Trouble::Damaged("a row of the outbox makes no sense".into())),
                 }
             }
-            let mut wanted = HashSet::new();
+            let mut pinned = HashSet::new();
             for row in transaction.open_table(HITS)?.iter()? {
-                let (sequence, hit) = row?;
+                let (sequence, sealed) = row?;
                 let sequence = sequence.value();
-                let Some(hit) = self.decoded::<StoredHit>(Row::Hit(sequence), hit.value())? else {
-                    if due.hits.len() < most {
-                        due.hits.push(sequence);
-                    }
+                let Some(hit) = self.decoded::<StoredHit>(Row::Hit(sequence), sealed.value())? else {
+                    due.hits.push(sequence);
                     continue;
                 };
-                let Some(read) = &hit.read else { continue };
+                let Some(read) = &hit.read else {
+                    due.wanted.extend(key_of(sealed.value()));
+                    continue;
+                };
                 let pass = (read.run, read.pass);
                 let at = time(read);
                 let sent = !due.waiting_hits.contains(&sequence) && !due.waiting.contains(&pass);
-                if at < before(hours.hits_h(hit.keep_h)) && (sent || given_up(at)) && due.hits.len() < most {
+                if at < before(hours.hits_h(hit.keep_h)) && (sent || given_up(at)) {
                     due.hits.push(sequence);
                 } else {
-                    wanted.insert(pass);
+                    due.wanted.extend(key_of(sealed.value()));
+                    pinned.insert(pass);
                 }
             }
-            let reads = transaction.open_table(READS)?;
-            for row in reads.iter()? {
-                if due.reads.len() >= most {
-                    break;
+            // Whether the pass goes of which the versions come now, by its first one; all of them go or stay together, and a
+            // picture has the key of the version that it came with.
+            let (mut pass, mut goes) = (None, false);
+            for row in transaction.open_table(READS)?.iter()? {
+                let (key, sealed) = row?;
+                let (run, number, version) = key.value();
+                if pass.replace((run, number)) != Some((run, number)) {
+                    let read = self.decoded::<StoredRead>(Row::Read(run, number, version), sealed.value())?;
+                    goes = match read.map(|read| time(&read)) {
+                        None => true,
+                        Some(at) if at >= reads_before => false,
+                        Some(_) if pinned.contains(&(run, number)) => {
+                            due.pinned += 1;
+                            false
+                        }
+                        Some(at) if due.waiting.contains(&(run, number)) && !given_up(at) => {
+                            due.kept_waiting += 1;
+                            false
+                        }
+                        Some(_) => true,
+                    };
+                    if goes {
+                        due.reads.push((run, number));
+                    }
                 }
-                let (key, value) = row?;
-                let (run, pass, version) = key.value();
-                if version > 0 {
-                    continue;
-                }
-                let Some(read) = self.decoded::<StoredRead>(Row::Read(run, pass, version), value.value())? else {
-                    due.reads.push((run, pass));
-                    continue;
-                };
-                let at = time(&read);
-                if at >= reads_before {
-                    continue;
-                }
-                if wanted.contains(&(run, pass)) {
-                    due.pinned += 1;
-                } else if due.waiting.contains(&(run, pass)) && !given_up(at) {
-                    due.kept_waiting += 1;
-                } else {
-                    due.reads.push((run, pass));
+                if !goes {
+                    due.wanted.extend(key_of(sealed.value()));
                 }
             }
             for row in transaction.open_table(EVENTS)?.iter()? {
-                if due.events.len() >= most {
-                    break;
-                }
-                let (sequence, value) = row?;
+                let (sequence, sealed) = row?;
                 let row = Row::Event(sequence.value());
-                let Some(event) = self.decoded::<StoredEvent>(row, value.value())? else {
-                    due.events.push(sequence.value());
-                    continue;
-                };
-                if of_run(event.utc_trusted, utc(event.utc_us), event.run) < events_before {
+                let event = self.decoded::<StoredEvent>(row, sealed.value())?;
+                let stays =
+                    event.is_some_and(|event| of_run(event.utc_trusted, utc(event.utc_us), event.run) >= events_before);
+                if stays {
+                    due.wanted.extend(key_of(sealed.value()));
+                } else {
                     due.events.push(sequence.value());
                 }
             }
@@ -310,14 +293,21 @@ impl Archive {
         })
     }
 
-    /// Gives how many pictures went.
-    fn take_away(&self, due: &Due) -> Result<u64> {
+    /// Takes `due` away, but for passes that a hit has come on since it was looked for.
+    fn take_away(&self, due: &Due) -> Result<Taken> {
         self.write("cannot take old records away", |transaction| {
+            let mut hits = transaction.open_table(HITS)?;
+            let mut hit_since = HashSet::new();
+            for row in hits.range(due.looked + 1..)? {
+                let (sequence, sealed) = row?;
+                let hit = self.decoded::<StoredHit>(Row::Hit(sequence.value()), sealed.value())?;
+                hit_since.extend(hit.and_then(|hit| hit.read).map(|read| (read.run, read.pass)));
+            }
             let mut reads = transaction.open_table(READS)?;
             let mut pictures = transaction.open_table(PICTURES)?;
-            let mut hits = transaction.open_table(HITS)?;
             let mut outbox = transaction.open_table(OUTBOX)?;
-            let [mut reads_out, mut pictures_out, mut outbox_out] = [0; 3];
+            let [mut reads_out, mut outbox_out, mut bytes] = [0; 3];
+            let mut taken = Taken::default();
             for sequence in &due.hits {
                 hits.remove(sequence)?;
             }
@@ -325,25 +315,29 @@ impl Archive {
             for sequence in &due.events {
                 events.remove(sequence)?;
             }
-            for (run, pass) in &due.reads {
+            let passes: HashSet<_> = due.reads.iter().filter(|pass| !hit_since.contains(*pass)).copied().collect();
+            taken.passes = passes.len() as u64;
+            for (run, pass) in &passes {
                 let first = (*run, *pass, 0);
-                reads.retain_in(first..=(*run, *pass, u32::MAX), |_, _| {
-                    reads_out += 1;
+                reads.retain_in(first..=(*run, *pass, u32::MAX), |_, sealed| {
+                    (reads_out, bytes) = (reads_out + 1, bytes + sealed.len() as u64);
                     false
                 })?;
-                pictures.retain_in((*run, *pass, 0, 0)..=(*run, *pass, u32::MAX, u8::MAX), |_, _| {
-                    pictures_out += 1;
+                pictures.retain_in((*run, *pass, 0, 0)..=(*run, *pass, u32::MAX, u8::MAX), |_, sealed| {
+                    (taken.pictures, bytes) = (taken.pictures + 1, bytes + sealed.len() as u64);
                     false
                 })?;
             }
-            if due.unsent() > 0 {
-                let reads: HashSet<_> = due.reads.iter().copied().collect();
+            let unsent_passes = passes.iter().filter(|pass| due.waiting.contains(pass)).count();
+            let unsent_hits = due.hits.iter().filter(|sequence| due.waiting_hits.contains(sequence)).count();
+            taken.unsent = (unsent_passes + unsent_hits) as u64;
+            if taken.unsent > 0 {
                 let hits: HashSet<_> = due.hits.iter().copied().collect();
                 outbox.retain(|_, value| {
                     let goes = match Waiting::decode(value) {
                         Some(Waiting::Hit { sequence }) => hits.contains(&sequence),
                         Some(Waiting::Read { run, pass, .. } | Waiting::Picture { run, pass, .. }) => {
-                            reads.contains(&(run, pass))
+                            passes.contains(&(run, pass))
                         }
                         None => false,
                     };
@@ -354,21 +348,32 @@ impl Archive {
             let mut meta = transaction.open_table(META)?;
             for (name, out) in [
                 ("reads.out", reads_out),
-                ("pictures.out", pictures_out),
+                ("pictures.out", taken.pictures),
                 ("hits.out", due.hits.len() as u64),
                 ("events.out", due.events.len() as u64),
                 ("outbox.out", outbox_out),
+                (WITHIN, bytes),
             ] {
                 let before = get(&meta, name)?;
                 meta.insert(name, before + out)?;
             }
-            Ok(pictures_out)
+            Ok(taken)
         })
     }
 }
 
+/// What one transaction took away.
+#[derive(Default)]
+struct Taken {
+    passes: u64,
+    pictures: u64,
+    unsent: u64,
+}
+
 #[derive(Default)]
 struct Due {
+    /// The last sequence that was given when this was looked for.
+    looked: u64,
     hits: Vec<u64>,
     reads: Vec<(u64, u64)>,
     events: Vec<u64>,
@@ -379,6 +384,8 @@ struct Due {
     /// Passes beyond the time of reads that a hit keeps, and that the office is still to get.
     pinned: u64,
     kept_waiting: u64,
+    /// The keys of what stays.
+    wanted: HashSet<u32>,
 }
 
 /// A day as people write it.
@@ -387,10 +394,18 @@ fn date(day: i32) -> NaiveDate {
 }
 
 impl Due {
-    /// How many of these passes and hits the office has not had in full.
-    fn unsent(&self) -> u64 {
-        let reads = self.reads.iter().filter(|pass| self.waiting.contains(pass)).count();
-        let hits = self.hits.iter().filter(|sequence| self.waiting_hits.contains(sequence)).count();
-        (reads + hits) as u64
+    /// The same, [`AT_ONCE`] of each kind at a time.
+    fn in_pieces(&self) -> impl Iterator<Item = Due> {
+        let most = self.hits.len().max(self.reads.len()).max(self.events.len());
+        (0..most).step_by(AT_ONCE).map(|from| {
+            let (hits, reads, events) = (piece(&self.hits, from), piece(&self.reads, from), piece(&self.events, from));
+            let waiting = reads.iter().filter(|pass| self.waiting.contains(pass)).copied().collect();
+            let waiting_hits = hits.iter().filter(|hit| self.waiting_hits.contains(hit)).copied().collect();
+            Due { looked: self.looked, hits, reads, events, waiting, waiting_hits, ..Due::default() }
+        })
     }
+}
+
+fn piece<T: Copy>(all: &[T], from: usize) -> Vec<T> {
+    all.iter().skip(from).take(AT_ONCE).copied().collect()
 }

@@ -50,12 +50,15 @@ pub(super) enum Waiting {
 }
 
 impl Waiting {
+    /// The urgency of pictures.
+    pub(super) const PICTURES: u8 = 2;
+
     /// The first part of its key: hits go before reads before pictures.
     pub(super) fn urgency(self) -> u8 {
         match self {
             Self::Hit { .. } => 0,
             Self::Read { .. } => 1,
-            Self::Picture { .. } => 2,
+            Self::Picture { .. } => Self::PICTURES,
         }
     }
 

@@ -172,7 +172,7 @@ fn what_was_recorded_is_exported_with_its_pictures() {
     assert_eq!((&lines[1]["text"], &lines[1]["versions"][0]["text"]), (&"".into(), &"CD34EFG".into()));
 
     let exported = folder.path().join("export");
-    assert_eq!(journal.archive().export_folder(&exported).expect("exported"), 7);
+    assert_eq!(journal.archive().export_folder(&exported, Sizes::Native).expect("exported"), 7);
     let mut names: Vec<_> = std::fs::read_dir(&exported)
         .expect("a folder")
         .map(|file| file.expect("a file").file_name().into_string().expect("a name"))
@@ -182,7 +182,12 @@ fn what_was_recorded_is_exported_with_its_pictures() {
     let patch = image::open(exported.join("1-1-patch.jpg")).expect("a JPEG").to_rgb8();
     assert_eq!(patch.dimensions(), (120, 28));
     assert!(patch.get_pixel(60, 14).0.iter().all(|v| v.abs_diff(180) < 4));
-    assert_eq!(journal.archive().export_folder(&exported).expect_err("twice").kind(), Kind::Usage);
+    assert_eq!(journal.archive().export_folder(&exported, Sizes::Native).expect_err("twice").kind(), Kind::Usage);
+
+    let small = folder.path().join("small");
+    journal.archive().export_folder(&small, Sizes::National).expect("exported");
+    let patch = image::open(small.join("1-1-patch.jpg")).expect("a JPEG");
+    assert!(patch.width() <= 120 && patch.height() <= 60);
 
     let verified = journal.archive().verify().expect("whole");
     assert_eq!((verified.reads, verified.hits, verified.events, verified.pictures), (4, 1, 5, 5));

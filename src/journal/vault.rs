@@ -404,9 +404,17 @@ fn new_lock(vault: u64, key: &Key) -> Result<(Lock, Secret)> {
         beside,
         nonce: lock::random()?,
         wrapped: [0; 48],
+        sealed: Vec::new(),
     };
     let master = Zeroizing::new(lock::random()?);
-    let locking = lock::locking_key(key, &lock.salt, lock.cost, &lock.beside)?;
+    let locking = match key {
+        Key::Tpm(tpm) => {
+            let (secret, sealed) = tpm.seal()?;
+            lock.sealed = sealed;
+            lock::derived(&*secret, &lock.salt, lock::TPM)
+        }
+        _ => lock::locking_key(key, &lock.salt, lock.cost, &lock.beside, &[])?,
+    };
     let locking = aead(&locking);
     lock.wrapped = wrap(&locking, lock.nonce, lock.associated(), &master);
     Ok((lock, master))
@@ -418,17 +426,19 @@ fn unlock(lock: &Lock, key: &Key) -> Result<Secret> {
             Protection::None => "it is not protected: its key lies beside it",
             Protection::Passphrase => "it is locked with a passphrase",
             Protection::Token => "it is locked with a key file",
+            Protection::Tpm => "it is locked with the computer's TPM",
         };
         return Err(Fault::new(Kind::Config, "the journal is locked otherwise").because(has).remedy(match key {
             Key::Beside => "Set `key` under [journal] in the configuration, or give --passphrase-file or --key-file",
-            Key::Passphrase(_) | Key::Token(_) if lock.protection == Protection::None => {
+            Key::Passphrase(_) | Key::Token(_) | Key::Tpm(_) if lock.protection == Protection::None => {
                 "Lock it first: see outrider journal lock --help"
             }
-            Key::Passphrase(_) => "Use the key file, or see outrider journal lock --help",
-            Key::Token(_) => "Use the passphrase, or see outrider journal lock --help",
+            Key::Passphrase(_) | Key::Token(_) | Key::Tpm(_) => {
+                "Unlock it with what it is locked with, or see outrider journal lock --help"
+            }
         }));
     }
-    let locking = lock::locking_key(key, &lock.salt, lock.cost, &lock.beside)?;
+    let locking = lock::locking_key(key, &lock.salt, lock.cost, &lock.beside, &lock.sealed)?;
     let locking = aead(&locking);
     unwrap(&locking, lock.nonce, lock.associated(), lock.wrapped).ok_or_else(|| match key {
         Key::Beside => Fault::new(Kind::Damaged, "the journal's lock makes no sense"),
@@ -438,6 +448,7 @@ fn unlock(lock: &Lock, key: &Key) -> Result<Secret> {
         Key::Token(token) => Fault::new(Kind::Denied, "the key file does not unlock the journal")
             .because(format!("{} is another one", token.display()))
             .remedy("Put the token in that this journal was locked with"),
+        Key::Tpm(_) => Fault::new(Kind::Damaged, "what the TPM gives does not unlock the journal"),
     })
 }
 

@@ -1,4 +1,10 @@
-//! The one thread that writes, and the handle that feeds it.
+//! The one thread that writes, the one that compresses pictures for it, and the handle that feeds both.
+//!
+//! ```text
+//! record ─► queue ─► press: compresses ─► a few that are ready ─► writer: one commit of what is ready
+//! ```
+//! Compressing takes a hundred times the time of everything else that is done to a read, and needs no disk; so it goes on
+//! while the commit before is on its way, and no commit waits for hundreds of pictures to be made.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -9,10 +15,12 @@ use std::time::Duration;
 
 use super::archive::Archive;
 use super::lock::{Key, Protection};
-use super::purge::{Keep, Purged};
+use super::purge::{Keep, Purged, Report};
 use super::queue::Item;
 use super::record::{Prepared, Record};
+use super::room::{Gone, Room, Space};
 use crate::clock;
+use crate::config;
 use crate::fault::{Fault, Kind, Result};
 use crate::recognise::Thumbnail;
 use crate::tag::When;
@@ -21,8 +29,14 @@ use crate::tag::When;
 const QUEUE: usize = 4096;
 /// Bytes of pictures that may wait for the disk. Beyond it reads are kept without theirs: text is never lost for a picture.
 const PICTURES: usize = 128 << 20;
-/// Records of one commit.
+/// Records that are compressed and may wait for the commit before.
+const READY: usize = 64;
+/// A commit takes no more than this: records, and bytes of their pictures. Both are far beyond what comes in the time of one.
 const BATCH: usize = 256;
+const BATCH_BYTES: usize = 4 << 20;
+/// How long a commit waits for more to go with it. A commit costs as much for one read as for ten, and flash wears with each;
+/// whoever flushes waits for nothing.
+const GATHER: Duration = Duration::from_millis(20);
 /// The wait before a failed commit is tried again; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -48,6 +62,10 @@ pub struct Status {
     pub unsent: u64,
     /// Nothing protects the journal's key: whoever has the disk can read it.
     pub unprotected: bool,
+    /// Whether there is room on the disk.
+    pub room: Room,
+    /// Pictures of reads without a hit that were taken away since the start, for want of room.
+    pub given_up: u64,
     /// Why nothing can be written now. Records are held in memory meanwhile, and written once it is over.
     pub fault: Option<Arc<Fault>>,
 }
@@ -57,11 +75,11 @@ pub struct Status {
 pub struct Journal {
     archive: Arc<Archive>,
     run: u64,
-    // Dropped before the thread is joined: that is how the thread learns of the end.
+    // Dropped before the threads are joined: that is how they learn of the end.
     queue: Option<SyncSender<Command>>,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-    /// Hears of the thread's end, by its sender being gone.
+    threads: Vec<JoinHandle<()>>,
+    /// Hears of the threads' end, by their senders being gone.
     ended: Mutex<Receiver<()>>,
 }
 
@@ -75,11 +93,19 @@ struct Shared {
     unsent: AtomicU64,
     picture_bytes: AtomicUsize,
     closing: AtomicBool,
+    given_up: AtomicU64,
+    room: Mutex<Room>,
     fault: Mutex<Option<Arc<Fault>>>,
 }
 
 enum Command {
     Record(Record),
+    Flush(SyncSender<Result<()>>),
+}
+
+/// What the writer gets: in the order of the commands.
+enum Ready {
+    Record(Box<Prepared>),
     Flush(SyncSender<Result<()>>),
 }
 
@@ -103,16 +129,15 @@ impl Journal {
         let shared = Arc::new(Shared::default());
         shared.unsent.store(archive.unsent()?, Ordering::Relaxed);
         let (queue, commands) = mpsc::sync_channel(QUEUE);
-        let writer = Writer { archive: archive.clone(), run, commands, shared: shared.clone(), clock };
+        let (give, ready) = mpsc::sync_channel(READY);
         let (alive, ended) = mpsc::sync_channel(0);
-        let thread = std::thread::Builder::new()
-            .name("journal".into())
-            .spawn(move || {
-                let _alive = alive;
-                writer.run();
-            })
-            .map_err(|error| Fault::new(Kind::Internal, "cannot start the journal's thread").because(error))?;
-        Ok(Self { archive, run, queue: Some(queue), shared, thread: Some(thread), ended: Mutex::new(ended) })
+        let press = Press { journal: archive.id(), run, commands, ready: give, shared: shared.clone() };
+        let writer = Writer { archive: archive.clone(), ready, shared: shared.clone(), clock };
+        let threads = vec![
+            thread("journal-press", alive.clone(), move || press.run())?,
+            thread("journal", alive, move || writer.run())?,
+        ];
+        Ok(Self { archive, run, queue: Some(queue), shared, threads, ended: Mutex::new(ended) })
     }
 
     /// The number of this run: the first part of a [`crate::recognise::ReadId`].
@@ -125,9 +150,8 @@ impl Journal {
     /// # Errors
     /// The queue is full since nothing can be written for long; the record is lost, and counted.
     pub fn record(&self, mut record: Record) -> Result<()> {
-        let mut bytes = 0;
+        let mut bytes = picture_bytes(&record);
         if let Record::Read(tagged) = &mut record {
-            bytes = tagged.read.patch.rgb.len() + tagged.read.overview.rgb.len();
             if self.shared.picture_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > PICTURES {
                 self.shared.picture_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 self.shared.without_pictures.fetch_add(1, Ordering::Relaxed);
@@ -141,7 +165,7 @@ impl Journal {
                 return Ok(());
             }
             Some(Err(TrySendError::Full(_))) => "its queue is full since nothing can be written",
-            Some(Err(TrySendError::Disconnected(_))) | None => "its thread has ended",
+            Some(Err(TrySendError::Disconnected(_))) | None => "its threads have ended",
         };
         self.shared.picture_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.shared.refused.fetch_add(1, Ordering::Relaxed);
@@ -155,7 +179,7 @@ impl Journal {
     /// # Errors
     /// It cannot be written now, or the disk does not answer in time; it is tried again nevertheless.
     pub fn flush(&self) -> Result<()> {
-        let ended = || Fault::new(Kind::Internal, "the journal's thread has ended");
+        let ended = || Fault::new(Kind::Internal, "the journal's threads have ended");
         let mut waited = Duration::ZERO;
         let (done, answer) = mpsc::sync_channel(1);
         let queue = self.queue.as_ref().ok_or_else(ended)?;
@@ -199,6 +223,8 @@ impl Journal {
             without_pictures: shared.without_pictures.load(Ordering::Relaxed),
             unsent: shared.unsent.load(Ordering::Relaxed),
             unprotected: self.archive.protection() == Protection::None,
+            room: *shared.room.lock().unwrap_or_else(PoisonError::into_inner),
+            given_up: shared.given_up.load(Ordering::Relaxed),
             fault: shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -230,9 +256,32 @@ impl Journal {
     /// # Errors
     /// As there.
     pub fn purge(&self, now: When, keep: &Keep) -> Result<Purged> {
-        let purged = self.archive.purge(now, keep)?;
+        self.purge_and_tell(now, keep).map(|report| report.purged)
+    }
+
+    /// See [`Archive::purge_and_tell`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn purge_and_tell(&self, now: When, keep: &Keep) -> Result<Report> {
+        let report = self.archive.purge_and_tell(now, keep)?;
         self.shared.unsent.store(self.archive.unsent()?, Ordering::Relaxed);
-        Ok(purged)
+        Ok(report)
+    }
+
+    /// See [`Archive::mind_room`]; what comes of it is part of [`Self::status`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn mind_room(&self, space: Space, limits: &config::Journal, office: bool, now: When) -> Result<Gone> {
+        let refused = self.status().fault.is_some_and(|fault| fault.kind() == Kind::Full);
+        let (room, gone) = self.archive.mind_room(space, limits, office, refused, now)?;
+        *self.shared.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
+        if gone.pictures > 0 {
+            self.shared.given_up.fetch_add(gone.pictures, Ordering::Relaxed);
+            self.shared.unsent.store(self.archive.unsent()?, Ordering::Relaxed);
+        }
+        Ok(gone)
     }
 }
 
@@ -240,17 +289,17 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            let mut waited = Duration::ZERO;
-            let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-            while ended.recv_timeout(LOOK_UP) == Err(RecvTimeoutError::Timeout) {
-                // A call into a disk that hangs cannot be ended; the process can.
-                waited += LOOK_UP;
-                if waited >= PATIENCE {
-                    tracing::error!("{}", silent_disk());
-                    return;
-                }
+        let mut waited = Duration::ZERO;
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        while ended.recv_timeout(LOOK_UP) == Err(RecvTimeoutError::Timeout) {
+            // A call into a disk that hangs cannot be ended; the process can.
+            waited += LOOK_UP;
+            if waited >= PATIENCE {
+                tracing::error!("{}", silent_disk());
+                return;
             }
+        }
+        for thread in self.threads.drain(..) {
             // A panic of that thread has been reported where it happened.
             let _ = thread.join();
         }
@@ -265,34 +314,79 @@ fn silent_disk() -> Fault {
     Fault::new(Kind::Unavailable, "the journal's disk does not answer").remedy("Check the disk and its cable")
 }
 
-struct Writer {
-    archive: Arc<Archive>,
+/// A thread that holds on to `alive` until its end.
+fn thread(name: &str, alive: SyncSender<()>, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || {
+            let _alive = alive;
+            work();
+        })
+        .map_err(|error| Fault::new(Kind::Internal, "cannot start the journal's threads").because(error))
+}
+
+/// What the pictures of a record take in memory until they are compressed.
+fn picture_bytes(record: &Record) -> usize {
+    match record {
+        Record::Read(tagged) => tagged.read.patch.rgb.len() + tagged.read.overview.rgb.len(),
+        _ => 0,
+    }
+}
+
+/// Compresses the pictures of records, one after the other. While nothing can be written it holds no more than is ready; what
+/// comes meanwhile stays in the queue.
+struct Press {
+    journal: u64,
     run: u64,
     commands: Receiver<Command>,
+    ready: SyncSender<Ready>,
+    shared: Arc<Shared>,
+}
+
+impl Press {
+    fn run(self) {
+        while let Ok(command) = self.commands.recv() {
+            let ready = match command {
+                Command::Record(record) => {
+                    let bytes = picture_bytes(&record);
+                    let prepared = Prepared::new(record, self.journal, self.run);
+                    self.shared.picture_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                    Ready::Record(Box::new(prepared))
+                }
+                Command::Flush(done) => Ready::Flush(done),
+            };
+            // The writer gives up only at the end of the unit, with a disk that takes nothing; what is lost then is counted.
+            if self.ready.send(ready).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+struct Writer {
+    archive: Arc<Archive>,
+    ready: Receiver<Ready>,
     shared: Arc<Shared>,
     clock: clock::Shared,
 }
 
 impl Writer {
     fn run(self) {
-        // Blocks until something is there; what has come meanwhile goes into the same commit.
-        while let Ok(first) = self.commands.recv() {
-            let (mut batch, mut waiting) = (Vec::new(), Vec::new());
+        // Blocks until something is there; what gets ready soon after goes into the same commit.
+        while let Ok(first) = self.ready.recv() {
+            let (mut batch, mut bytes, mut waiting) = (Vec::new(), 0, Vec::new());
+            let until = self.clock.now().plus(GATHER);
             let mut next = Some(first);
-            while let Some(command) = next.take() {
-                match command {
-                    Command::Record(record) => {
-                        let bytes = match &record {
-                            Record::Read(tagged) => tagged.read.patch.rgb.len() + tagged.read.overview.rgb.len(),
-                            _ => 0,
-                        };
-                        batch.push(Prepared::new(record, self.archive.id(), self.run));
-                        self.shared.picture_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            while let Some(ready) = next.take() {
+                match ready {
+                    Ready::Record(record) => {
+                        bytes += record.picture_bytes();
+                        batch.push(*record);
                     }
-                    Command::Flush(done) => waiting.push(done),
+                    Ready::Flush(done) => waiting.push(done),
                 }
-                if batch.len() < BATCH && waiting.is_empty() {
-                    next = self.commands.try_recv().ok();
+                if batch.len() < BATCH && bytes < BATCH_BYTES && waiting.is_empty() {
+                    next = self.ready.recv_timeout(until.since(self.clock.now())).ok();
                 }
             }
             if !self.write(&batch, &mut waiting) {

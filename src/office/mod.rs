@@ -35,5 +35,7 @@ pub use people::{PeopleChange, change_people, people, people_changes};
 pub use publish::{Publication, publish};
 pub use service::{Service, serve, signalled};
 pub use session::ListInfo;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use session::converse;
 pub use status::{Fleet, UnitStatus, fleet};
 pub use store::{Outcome, Received, RedbStore, Store, Stored, UnitCounts};

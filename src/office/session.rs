@@ -302,6 +302,35 @@ fn kind_of(kind: WireKind) -> Option<Kind> {
     }
 }
 
+/// A conversation with a car that says anything: pieces of it as [`wire::said`](crate::sync::wire::said) cuts them. Whether the
+/// rules were kept to the end.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn converse(bytes: &[u8]) -> bool {
+    let info = |base| ListInfo { list: "pnc".into(), revision: 7, base, size: 64, sha256: [7; 32] };
+    let mut session = Session::open("EX-01", Moment::default());
+    for (lane, said) in crate::sync::wire::said(bytes) {
+        if session.receive(lane, said).is_err() {
+            return false;
+        }
+        session.lists(&[info(0), info(6)]);
+        while let Some(event) = session.event() {
+            match event {
+                Event::Store(items) => session.stored(items.into_iter().map(|item| item.key).collect()),
+                Event::Piece(wanted) => {
+                    let bytes = (wanted.offset < 64).then(|| vec![9; (64 - wanted.offset).min(40) as usize]);
+                    session.piece(wanted, bytes);
+                }
+                Event::Greeted(_) | Event::Holding(_) => {}
+            }
+        }
+        while session.transmit().is_some() {
+            session.list_lane_free();
+        }
+    }
+    let _ = session.tick(Moment::at(Duration::from_secs(1 << 20)));
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,10 @@ pub use pages::{Found, FoundLine, Here, ListLine, MapMark, MapView, Page, Shift,
 pub use paint::{paint, paint_page};
 pub use plate::as_seen as drawn_plate;
 pub use tiles::check as check_map;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use tiles::outside as tiles_outside;
+#[cfg(test)]
+pub(crate) use tiles::samples as tile_samples;
 pub use touch::{Answer, Touch};
 pub use view::{CameraTile, ReadLine, State, StatusItem, View};
 pub use window::{Handle, Screen};

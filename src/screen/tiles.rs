@@ -7,11 +7,14 @@ mod pmtiles;
 use std::collections::HashMap;
 use std::f64::consts::PI;
 use std::io::{Cursor, Read};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use image::{ImageReader, Limits};
+#[cfg(test)]
+use rusqlite::Connection;
 use tiny_skia::{FilterQuality, Pixmap, PixmapPaint, PremultipliedColorU8, Transform};
 
 use self::mbtiles::MbTiles;
@@ -24,8 +27,15 @@ const SIDE: f64 = 256.0;
 const WHOLE_EARTH: f64 = 156_543.033_928;
 /// An underlay is this much larger than the page, so that the car can move on it.
 const MARGIN: f64 = 1.5;
-/// A picture that is larger is no tile, pixels.
+/// The deepest zoom of any map: a tile of it is as wide as a hand.
+const DEEPEST: u32 = 30;
+/// Tiles side by side of one picture: of the zoom that fits there are some eight. A file that only has far finer ones shows bare
+/// ground, since they would be drawn for minutes.
+const ABREAST: u32 = 64;
+/// The largest side of a tile, pixels.
 const LARGEST: u32 = 2048;
+/// The most memory that decoding one takes, bytes.
+const MOST_BYTES: u64 = 64 << 20;
 /// Decoded tiles that are kept.
 const KEPT: usize = 128;
 
@@ -149,6 +159,10 @@ impl File {
             true => Box::new(PmTiles::open(path).map_err(bad)?),
             false => Box::new(MbTiles::open(path).map_err(bad)?),
         };
+        let (_, most) = archive.zooms();
+        if most > DEEPEST {
+            return Err(bad(format!("it has tiles of zoom {most}, and none is deeper than {DEEPEST}")));
+        }
         Ok(Self(archive))
     }
 
@@ -182,12 +196,17 @@ impl File {
             let last = ((at + half) / SIDE).floor().clamp(0.0, count - 1.0) as u32;
             first..=last
         };
+        let (rows, columns) = (span(y, height), span(x, width));
+        let many = |span: &RangeInclusive<u32>| span.end().saturating_sub(*span.start()) >= ABREAST;
+        if many(&rows) || many(&columns) {
+            return Some(Underlay { pixmap, middle, metres });
+        }
         if tiles.len() > KEPT {
             tiles.clear();
         }
         let paint = PixmapPaint { quality: FilterQuality::Bilinear, ..PixmapPaint::default() };
-        for row in span(y, height) {
-            for column in span(x, width) {
+        for row in rows {
+            for column in columns.clone() {
                 let tile = tiles.entry((zoom, column, row)).or_insert_with(|| self.tile(zoom, column, row));
                 if let Some(tile) = tile {
                     let left = (f64::from(column) * SIDE - x) * scale + f64::from(width) / 2.0;
@@ -203,20 +222,64 @@ impl File {
 
     /// `None` where the file has no tile, or one that cannot be decoded: the ground stays bare there.
     fn tile(&mut self, zoom: u32, column: u32, row: u32) -> Option<Pixmap> {
-        let bytes = self.0.tile(zoom, column, row)?;
-        let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
-        let mut limits = Limits::default();
-        (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));
-        reader.limits(limits);
-        let picture = reader.decode().ok()?.to_rgba8();
-        let mut pixmap = Pixmap::new(picture.width(), picture.height())?;
-        for (pixel, from) in pixmap.pixels_mut().iter_mut().zip(picture.pixels()) {
-            let [red, green, blue, alpha] = from.0;
-            let through = |c: u8| (u16::from(c) * u16::from(alpha) / 255) as u8;
-            *pixel = PremultipliedColorU8::from_rgba(through(red), through(green), through(blue), alpha)?;
-        }
-        Some(pixmap)
+        picture(&self.0.tile(zoom, column, row)?)
     }
+}
+
+/// The picture of a tile, if it is one.
+fn picture(bytes: &[u8]) -> Option<Pixmap> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));
+    limits.max_alloc = Some(MOST_BYTES);
+    reader.limits(limits);
+    let picture = reader.decode().ok()?.to_rgba8();
+    let mut pixmap = Pixmap::new(picture.width(), picture.height())?;
+    for (pixel, from) in pixmap.pixels_mut().iter_mut().zip(picture.pixels()) {
+        let [red, green, blue, alpha] = from.0;
+        let through = |c: u8| (u16::from(c) * u16::from(alpha) / 255) as u8;
+        *pixel = PremultipliedColorU8::from_rgba(through(red), through(green), through(blue), alpha)?;
+    }
+    Some(pixmap)
+}
+
+/// A file of tiles, or the picture of one; whether anything can be drawn with it.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn outside(bytes: &[u8]) -> bool {
+    if !bytes.starts_with(b"SQLite format 3") && !bytes.starts_with(MAGIC) {
+        return picture(bytes).is_some();
+    }
+    let Ok(file) = tempfile::NamedTempFile::new() else { return false };
+    if std::fs::write(file.path(), bytes).is_err() {
+        return false;
+    }
+    let request = Request { middle: (51.5073, -0.1276), metres: 2.0, size: (64, 64) };
+    File::open(file.path()).is_ok_and(|mut file| file.compose(request, &mut HashMap::new()).is_some())
+}
+
+/// Files as technicians supply them, for the corpus: a name, the decoder's name and the bytes.
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let picture = |format| {
+        let mut bytes = Cursor::new(Vec::new());
+        image::RgbImage::from_pixel(16, 16, image::Rgb([9, 99, 199])).write_to(&mut bytes, format).expect("encoded");
+        bytes.into_inner()
+    };
+    let (png, jpeg) = (picture(image::ImageFormat::Png), picture(image::ImageFormat::Jpeg));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("small.mbtiles");
+    let database = Connection::open(&path).expect("made");
+    database
+        .execute_batch(
+            "PRAGMA page_size = 512;
+             CREATE TABLE metadata (name TEXT, value TEXT);
+             CREATE TABLE tiles (zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, tile_data BLOB);",
+        )
+        .expect("made");
+    let south = (1 << 14) - 1 - 5448;
+    database.execute("INSERT INTO tiles VALUES (14, 8186, ?1, ?2)", (south, &png)).expect("written");
+    drop(database);
+    vec![("png", "tiles", png), ("jpeg", "tiles", jpeg), ("file", "tiles", std::fs::read(&path).expect("read"))]
 }
 
 /// Where a place is on the square map of the earth, in pixels of a zoom with so many tiles a side.
@@ -228,8 +291,6 @@ fn mercator((lat, lon): (f64, f64), count: f64) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
-
     use super::*;
 
     /// Every tile of zoom 14 around London, each in a colour of its own: columns in red, rows in green.

@@ -313,6 +313,73 @@ fn length(bytes: &[u8]) -> Result<Option<(u64, usize)>, ()> {
     Ok(Some((length, last + 1)))
 }
 
+/// Cuts bytes of a fuzzer into what arrives on lanes: a byte that names the lane, one that says how much comes, and that much.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn said(mut bytes: &[u8]) -> impl Iterator<Item = (Lane, &[u8])> {
+    std::iter::from_fn(move || {
+        let ([lane, length], rest) = bytes.split_first_chunk()?;
+        let (said, after) = rest.split_at(usize::from(*length).min(rest.len()));
+        bytes = after;
+        Some((Lane::ALL[usize::from(*lane) % Lane::ALL.len()], said))
+    })
+}
+
+/// What two peers say to each other today, for the corpus: a name, the decoder's name and the bytes.
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    use proto::{
+        Ack, FromCar, FromOffice, Held, Hello, Holding, ListOffer, ListPiece, ListWanted, Upload, Welcome, from_car,
+        from_office,
+    };
+    use sha2::{Digest, Sha256};
+
+    fn on<M: Message>(lane: Lane, message: &M, out: &mut Vec<u8>) {
+        let mut frame = Vec::new();
+        encode(message, &mut frame);
+        out.extend([Lane::ALL.iter().position(|known| *known == lane).unwrap_or(0) as u8, frame.len() as u8]);
+        out.extend(frame);
+    }
+    let bytes = vec![9; 64];
+    let mut office = Vec::new();
+    for message in [
+        from_office::Message::Welcome(Welcome { version: NEWEST_VERSION, program: PROGRAM.into() }),
+        from_office::Message::ListOffer(ListOffer {
+            list: "pnc".into(),
+            revision: 7,
+            size: bytes.len() as u64,
+            sha256: Sha256::digest(&bytes).to_vec(),
+            base: 6,
+        }),
+        from_office::Message::Ack(Ack { keys: vec![vec![1, 0], vec![1, 1]] }),
+    ] {
+        on(Lane::Control, &FromOffice { message: Some(message) }, &mut office);
+    }
+    for offset in [0, 32] {
+        let bytes = bytes[..32].to_vec();
+        on(Lane::Lists, &ListPiece { list: "pnc".into(), revision: 7, offset, bytes, base: 6 }, &mut office);
+    }
+    let mut car = Vec::new();
+    for message in [
+        from_car::Message::Hello(Hello {
+            oldest: OLDEST_VERSION,
+            newest: NEWEST_VERSION,
+            unit: "EX-01".into(),
+            program: PROGRAM.into(),
+        }),
+        from_car::Message::Holding(Holding {
+            lists: vec![Held { list: "pnc".into(), revision: 6, whole: false }],
+            changes: true,
+        }),
+        from_car::Message::ListWanted(ListWanted { list: "pnc".into(), revision: 7, offset: 0, base: 6 }),
+    ] {
+        on(Lane::Control, &FromCar { message: Some(message) }, &mut car);
+    }
+    for (kind, lane) in [(1, Lane::Hits), (4, Lane::Hits), (2, Lane::Reads), (3, Lane::Pictures)] {
+        on(lane, &Upload { kind, key: vec![kind as u8; 9], payload: vec![7; 40] }, &mut car);
+    }
+    vec![("office", "office", office), ("car", "car", car)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::proto::{Ack, FromCar, FromOffice, ListPiece, Upload, from_car, from_office};

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::fixes::{Counts, Fixes, Limits, Place};
-use super::time::When;
+use super::time::{Told, When};
 use crate::clock::{Moment, Shared};
 use crate::fault::{Fault, Kind, Result};
 
@@ -108,6 +108,11 @@ impl SerialReceiver {
     /// UTC at `moment`.
     pub fn when(&self, moment: Moment) -> When {
         lock(&self.fixes).time().when(moment, &*self.clock.0)
+    }
+
+    /// What the satellites tell of `moment`, and how well.
+    pub fn told(&self, moment: Moment) -> Option<Told> {
+        lock(&self.fixes).time().told(moment)
     }
 
     /// What has come in so far.

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::fixes::{Limits, Place};
 use super::log::NmeaLog;
 use super::serial::{Event, SerialReceiver};
-use super::time::{When, system_time};
+use super::time::{Told, When, system_time};
 use crate::capture::Turns;
 use crate::clock::{Moment, Shared};
 use crate::config::{self, ReceiverSource};
@@ -104,6 +104,15 @@ impl Tagger {
                 .utc_at(source_time)
                 .map_or_else(|| system_time(moment, &*self.clock), |utc| When { utc, trusted: true }),
             Source::Serial(receiver) => receiver.when(moment),
+        }
+    }
+
+    /// What satellites tell of `moment`, and how well. What a log of an earlier drive tells is nothing of this computer's
+    /// clock.
+    pub fn told(&self, moment: Moment) -> Option<Told> {
+        match &self.source {
+            Source::Serial(receiver) => receiver.told(moment),
+            Source::None | Source::Log(..) => None,
         }
     }
 

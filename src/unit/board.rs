@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::desk::Tools;
 use super::figures::LIST_OLD;
+use super::timekeeper::{self, Timekeeper};
 use crate::alert::{Alert, SoundState, ago};
 use crate::clock::Moment;
-use crate::journal::Status;
+use crate::journal::{Room, Status};
 use crate::screen::{CameraTile, Found, ListLine, MapView, ReadLine, Shift, SoundSetting, State, StatusItem, View};
 use crate::sync::LinkState;
 
@@ -32,6 +33,8 @@ pub(super) struct Board {
     display: Option<String>,
     /// Why there is no driver's window, though there should be.
     driver: Option<String>,
+    /// How time is known.
+    clock: StatusItem,
     reads: u64,
     hits: u64,
 }
@@ -45,7 +48,9 @@ struct Camera {
 impl Board {
     pub(super) fn new(cameras: &[String], has_receiver: bool) -> Self {
         let cameras = cameras.iter().map(|name| Camera { name: name.clone(), lost: None, ended: false }).collect();
-        Self { cameras, receiver: has_receiver.then_some(Ok(())), display: None, driver: None, reads: 0, hits: 0 }
+        let clock = Timekeeper::default().status(Moment::default());
+        let receiver = has_receiver.then_some(Ok(()));
+        Self { cameras, receiver, display: None, driver: None, clock, reads: 0, hits: 0 }
     }
 
     pub(super) fn camera_lost(&mut self, index: usize, why: String) {
@@ -74,6 +79,10 @@ impl Board {
 
     pub(super) fn driver_lost(&mut self, why: String) {
         self.driver = Some(why);
+    }
+
+    pub(super) fn clock_is(&mut self, clock: StatusItem) {
+        self.clock = clock;
     }
 
     /// Counts a version of a read: the first of a pass, and whether it is a hit.
@@ -106,9 +115,11 @@ impl Board {
             })
             .collect();
         status.push(self.position(tools, now));
-        // A journal that writes is what everybody takes for granted: its place on the strip is for what waits in it.
+        // A journal that writes and a clock that is right are what everybody takes for granted.
         let parts = self.parts(tools, now).into_iter().map(|(item, _)| item);
-        status.extend(parts.filter(|item| item.name != JOURNAL || item.state != State::Ok));
+        status.extend(
+            parts.filter(|item| ![JOURNAL, timekeeper::NAME].contains(&&*item.name) || item.state != State::Ok),
+        );
         status.extend(unsent(tools));
         status.push(crew(&shift));
         let summary = format!("{} reads, {} hits", self.reads, self.hits);
@@ -152,6 +163,7 @@ impl Board {
         if let Some(journal) = &tools.journal {
             parts.push(well(kept(&journal.status())));
         }
+        parts.push(well(self.clock.clone()));
         if let Some(why) = &self.display {
             parts.push(broken(StatusItem::fault("Display", "none", why)));
         }
@@ -202,24 +214,46 @@ const JOURNAL: &str = "Journal";
 /// How the journal is. What is lost stays lost, so it is shown until the unit is started again.
 pub(super) fn kept(status: &Status) -> StatusItem {
     let name = JOURNAL;
-    match (&status.fault, status.refused, status.without_pictures) {
+    let pictures = match status.given_up {
+        0 => String::new(),
+        gone => format!("; {gone} pictures of reads without a hit went for it"),
+    };
+    let left = |left: u64| format!("{:.1} GB are left on the disk{pictures}", left as f64 / 1e9);
+    match (&status.fault, status.refused, status.without_pictures, status.room) {
         (Some(fault), ..) => StatusItem::fault(name, "fault", fault.to_string()),
-        (None, 0, 0) if status.unprotected => StatusItem::fault(
-            name,
-            "unprotected",
-            "the journal's key lies beside it: whoever has the disk can read it. Set `key` under [journal]",
-        ),
-        (None, 0, 0) => StatusItem::ok(name, "writing", format!("{} records committed", status.committed)),
-        (None, 0, reads) => StatusItem::warn(
-            name,
-            "pictures lost",
-            format!("{reads} reads were kept without their pictures: the disk was too slow. Check it"),
-        ),
-        (None, lost, _) => StatusItem::fault(
+        (None, lost @ 1.., ..) => StatusItem::fault(
             name,
             format!("{lost} lost"),
             format!("{lost} records could not be kept: nothing could be written for too long. Check the disk"),
         ),
+        (None, 0, _, Room::Out(bytes)) => StatusItem::fault(
+            name,
+            "disk full",
+            format!("{}. None is left that may go: make room on the disk", left(bytes)),
+        ),
+        (None, 0, reads @ 1.., _) => StatusItem::warn(
+            name,
+            "pictures lost",
+            format!("{reads} reads were kept without their pictures: the disk was too slow. Check it"),
+        ),
+        (None, 0, 0, Room::Low(bytes)) if status.given_up > 0 => StatusItem::fault(
+            name,
+            "disk full",
+            format!("{}. Make room on it, or bring the car to where it can send", left(bytes)),
+        ),
+        (None, 0, 0, Room::Low(bytes)) => StatusItem::warn(
+            name,
+            "filling up",
+            format!("{}. Make room on it before pictures of reads must go", left(bytes)),
+        ),
+        (None, 0, 0, Room::Enough) if status.unprotected => StatusItem::fault(
+            name,
+            "unprotected",
+            "the journal's key lies beside it: whoever has the disk can read it. Set `key` under [journal]",
+        ),
+        (None, 0, 0, Room::Enough) => {
+            StatusItem::ok(name, "writing", format!("{} records committed", status.committed))
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::alert::{Alert, Verdict, ago, vehicle};
 use crate::clock::Moment;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::{Entry, Hotlist, Judgement, ListHead, Mark, OWN, Precision, Priority};
-use crate::journal::{Deed, Journal, Refusal, SignedOn};
+use crate::journal::{Deed, Journal, Refusal, SignedOn, Space};
 use crate::people::Pin;
 use crate::plate;
 use crate::screen::{Found, FoundLine};
@@ -59,8 +59,8 @@ pub(super) enum Brought {
 /// What only the disk knows.
 #[derive(Debug, Default)]
 pub(super) struct Measured {
-    /// Bytes free and in all, of the disk with the unit's data.
-    pub(super) disk: Option<(u64, u64)>,
+    /// What the disk with the unit's data has.
+    pub(super) disk: Option<Space>,
     /// Of the hottest part that says, degrees Celsius.
     pub(super) temperature: Option<f32>,
     /// When what has waited longest for the office happened.
@@ -285,9 +285,6 @@ impl Desk {
     }
 
     fn measure(&self) -> Measured {
-        let disk = rustix::fs::statvfs(&self.data)
-            .ok()
-            .map(|disk| (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize));
         let precision = self.hotlist.iter().flat_map(|hotlist| {
             hotlist
                 .status()
@@ -295,7 +292,7 @@ impl Desk {
                 .filter_map(|list| Some((list.id.clone(), hotlist.precision(&list.id, list.produced).ok()?)))
         });
         Measured {
-            disk,
+            disk: Space::of(&self.data),
             temperature: hottest(),
             oldest: self.journal.as_ref().and_then(|journal| journal.archive().oldest_unsent().ok().flatten()),
             precision: precision.collect(),

@@ -17,6 +17,7 @@ use super::board::{Board, Pages};
 use super::clerk::{Brought, Clerk, DRILL, clock_time};
 use super::figures::Gauges;
 use super::latency::Latencies;
+use super::timekeeper::{Reading, Timekeeper};
 use super::trail::Trail;
 use super::{News, Observer, Outcome, Told};
 use crate::alert::{Alert, AlertId, Change, Chart, Desk, Grade, How, Policy, Sighting, Speaker};
@@ -82,6 +83,7 @@ pub(super) struct Worker {
     latencies: Latencies,
     trail: Trail,
     gauges: Gauges,
+    timekeeper: Timekeeper,
     crew: Crew,
     duty: Duty,
     /// The drill that is going on, or the last one; and how many there were.
@@ -120,6 +122,7 @@ impl Worker {
             latencies: Latencies::default(),
             trail: Trail::default(),
             gauges: Gauges::new(tools.cameras.len()),
+            timekeeper: Timekeeper::default(),
             crew: Crew::default(),
             duty: Duty::default(),
             drill: None,
@@ -261,6 +264,7 @@ impl Worker {
             return;
         }
         self.looked = Some(now);
+        self.look_at_clocks(now);
         for (item, failed) in self.board.parts(&self.tools, now) {
             let part = item.name.to_lowercase();
             if failed && self.failed.insert(part.clone()) {
@@ -280,6 +284,15 @@ impl Worker {
         self.look_at_drill();
         self.look_at_shift();
         self.time_alerts(false);
+    }
+
+    /// Puts on record what has become of the clocks.
+    fn look_at_clocks(&mut self, now: Moment) {
+        let tagger = &self.tools.tagger;
+        if let Some(Reading { at, system, told }) = self.timekeeper.look(&*self.tools.clock, |at| tagger.told(at)) {
+            self.record(Record::Clock { at, system, told, when: self.when() });
+        }
+        self.board.clock_is(self.timekeeper.status(now));
     }
 
     /// Night and day by the sun where the car is; what they were, where that is not known.

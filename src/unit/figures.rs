@@ -10,7 +10,7 @@ use super::desk::Tools;
 use super::latency::{Latencies, Latency};
 use crate::alert::ago;
 use crate::clock::Moment;
-use crate::journal::SetUp;
+use crate::journal::{Room, SetUp, Space};
 use crate::screen::{ListLine, State, StatusItem};
 
 /// An alert that reaches the crew later than this, 95 of 100, is too late.
@@ -21,8 +21,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const BLIND: Duration = Duration::from_secs(600);
 /// A car that is faster than this is driving, metres a second.
 const DRIVING: f32 = 5.0;
-/// Less than this of the disk free is too little; less than twice that is worth a look. Bytes.
-const FULL: u64 = 1 << 30;
 /// Hotter than this is worth a look, and too hot, degrees Celsius.
 const WARM: f32 = 80.0;
 const HOT: f32 = 95.0;
@@ -74,7 +72,7 @@ impl Gauges {
             StatusItem::ok("Reads in the last minute", self.told.len().to_string(), ""),
             frames(tools),
             unsent(tools, &self.measured, utc),
-            disk(self.measured.disk),
+            disk(self.measured.disk, tools.journal.as_ref().map_or(Room::Enough, |journal| journal.status().room)),
             temperature(self.measured.temperature),
         ];
         figures.extend(tools.journal.as_ref().map(|journal| people(&journal.archive().set_up(), utc)));
@@ -144,18 +142,18 @@ fn unsent(tools: &Tools, measured: &Measured, utc: DateTime<Utc>) -> StatusItem 
     }
 }
 
-fn disk(disk: Option<(u64, u64)>) -> StatusItem {
-    let Some((free, whole)) = disk.filter(|(_, whole)| *whole > 0) else {
+fn disk(disk: Option<Space>, room: Room) -> StatusItem {
+    let Some(Space { free, whole }) = disk.filter(|disk| disk.whole > 0) else {
         return StatusItem::ok("Disk", "unknown", "");
     };
     StatusItem {
         name: "Disk".to_owned(),
         word: format!("{:.0} GB free", free as f64 / 1e9),
-        detail: format!("{} % of it", free * 100 / whole),
-        state: match free {
-            free if free < FULL => State::Fault,
-            free if free < 2 * FULL => State::Warn,
-            _ => State::Ok,
+        detail: format!("{} % of it", u128::from(free) * 100 / u128::from(whole)),
+        state: match room {
+            Room::Out(_) => State::Fault,
+            Room::Low(_) => State::Warn,
+            Room::Enough => State::Ok,
         },
     }
 }
@@ -268,9 +266,10 @@ mod tests {
 
     #[test]
     fn what_runs_out_is_a_fault_before_it_has() {
-        assert_eq!(disk(Some((500 << 20, 100 << 30))).state, State::Fault);
-        assert_eq!(disk(Some((3 << 29, 100 << 30))).state, State::Warn);
-        assert_eq!((disk(Some((50 << 30, 100 << 30))).state, disk(None).state), (State::Ok, State::Ok));
+        let space = Some(Space { free: 500 << 20, whole: 100 << 30 });
+        for (room, state) in [(Room::Out(9), State::Fault), (Room::Low(9), State::Warn), (Room::Enough, State::Ok)] {
+            assert_eq!((disk(space, room).state, disk(None, room).state), (state, State::Ok));
+        }
         assert_eq!([40.0, 85.0, 99.0].map(|t| temperature(Some(t)).state), [State::Ok, State::Warn, State::Fault]);
     }
 }

@@ -592,7 +592,7 @@ fn a_long_run_does_not_grow() {
 
 #[test]
 fn records_that_are_lost_show_on_the_strip() {
-    use crate::journal::Status;
+    use crate::journal::{Room, Status};
     use crate::screen::State;
     let well = board::kept(&Status { committed: 3, ..Status::default() });
     assert_eq!(well.state, State::Ok);
@@ -602,6 +602,14 @@ fn records_that_are_lost_show_on_the_strip() {
     assert!(lost.state == State::Fault && lost.word == "7 lost" && lost.detail.contains("disk"));
     let open = board::kept(&Status { committed: 3, unprotected: true, ..Status::default() });
     assert!(open.state == State::Fault && open.word == "unprotected" && open.detail.contains("`key`"));
+    let room = |room, given_up| board::kept(&Status { room, given_up, ..Status::default() });
+    let low = room(Room::Low(1_900_000_000), 0);
+    assert!(low.state == State::Warn && low.word == "filling up" && low.detail.starts_with("1.9 GB"), "{low:?}");
+    let full = room(Room::Low(1_900_000_000), 7);
+    assert!(full.state == State::Fault && full.detail.contains("; 7 pictures of reads without a hit went"), "{full:?}");
+    let out = room(Room::Out(4096), 7);
+    assert!(out.state == State::Fault && out.detail.contains("None is left"), "{out:?}");
+    assert_eq!(room(Room::Enough, 7).state, State::Ok, "there is room again");
 }
 
 // ---- an eye ----

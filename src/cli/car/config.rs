@@ -103,6 +103,10 @@ impl Config {
                 Some(_) => format!("; what the office does not have yet {} h", config.journal.keep_unsent_h),
             }
         );
+        println!(
+            "  a disk with less than {} MB free is said; below {} MB pictures of reads without a hit go",
+            config.journal.announce_free_mb, config.journal.keep_free_mb
+        );
         match &config.crew.roles[..] {
             [] => println!("  no roles on board: lists that name an audience are covert"),
             roles => println!("  on board: {}", roles.join(", ")),
@@ -114,6 +118,7 @@ impl Config {
             ),
             config::Key::Passphrase => println!("  the journal is locked with a passphrase, asked for at the start"),
             config::Key::File(path) => println!("  the journal is locked with the key file {}", path.display()),
+            config::Key::Tpm => println!("  the journal is locked with this computer's TPM"),
         }
         match &config.office {
             None => println!("  no back office: the unit works alone"),

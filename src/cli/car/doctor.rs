@@ -10,7 +10,7 @@ use crate::clock::{Clock, RealClock};
 use crate::config::{self, Config, ReceiverSource};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Hotlist;
-use crate::journal::{Archive, Protection};
+use crate::journal::{Archive, Protection, Tpm};
 use crate::recognise::{Models, Stills};
 use crate::screen::check_map;
 use crate::sync::identity::Identity;
@@ -66,6 +66,7 @@ fn protection(config: &Config) -> Result<String> {
                 .map_err(|error| Fault::io("cannot read the key file", path, error).remedy("Put the token in"))?;
             (Protection::Token, format!("the key file {}", path.display()))
         }
+        config::Key::Tpm => (Protection::Tpm, Tpm::default().found()?),
     };
     if there.is_some_and(|there| there != wanted) {
         return Err(Fault::new(Kind::Config, "the journal is not locked as the configuration says")
@@ -76,7 +77,7 @@ fn protection(config: &Config) -> Result<String> {
         return Err(Fault::new(Kind::Config, "the journal is unprotected")
             .because("its key lies beside it: whoever has the disk can read it")
             .remedy(
-                "Set `key` under [journal] to \"passphrase\" or to a key file, and see outrider journal lock --help",
+                "Set `key` under [journal] to \"passphrase\", \"tpm\" or a key file, and see outrider journal lock --help",
             ));
     }
     Ok(words)

@@ -9,7 +9,7 @@ use crate::clock::RealClock;
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Mark;
-use crate::journal::{Act, Archive, Deed, Keep, Key, Passphrase, Protection, make_token, verify_bundle};
+use crate::journal::{Act, Archive, Deed, Keep, Key, Passphrase, Protection, Sizes, Tpm, make_token, verify_bundle};
 use crate::people::Right;
 use crate::tag::When;
 
@@ -69,6 +69,10 @@ enum Command {
         /// The folder of an evidence bundle, made; it must not be there yet
         #[arg(long, value_name = "FOLDER")]
         bundle: Option<PathBuf>,
+        /// Pictures no larger than the national ANPR service takes them: plates 120 x 60 pixels and 3 KB, overviews 25 KB.
+        /// Left out: as they were cut from the frame
+        #[arg(long)]
+        national: bool,
     },
     /// Look the reads through for a VRM or a pattern; who did so, and why, goes into the audit chain first
     ///
@@ -136,7 +140,7 @@ enum Command {
         /// The file, made; it must not be there yet
         file: PathBuf,
     },
-    /// Lock the journal otherwise: with a passphrase, with a key file, or not at all
+    /// Lock the journal otherwise: with a passphrase, a key file, the computer's TPM, or not at all
     ///
     /// Example: outrider journal lock --data /var/lib/outrider --with-key-file /media/token/outrider.key
     ///
@@ -147,6 +151,10 @@ enum Command {
     Lock {
         #[command(flatten)]
         with: With,
+        /// Bind the TPM's lock to how the computer starts, as PCRs of the TPM: sha256:7 is its secure boot. Where that changes,
+        /// nobody can read the journal any more: lock it otherwise before firmware is updated
+        #[arg(long, value_name = "PCRS", requires = "with_tpm")]
+        pcrs: Option<String>,
         #[command(flatten)]
         by: By,
     },
@@ -252,6 +260,15 @@ fn command_of(act: Act) -> &'static str {
     }
 }
 
+/// How large pictures are handed out, and what the audit chain is told of it.
+fn sizes(national: bool) -> Sizes {
+    if national { Sizes::National } else { Sizes::Native }
+}
+
+fn told(national: bool) -> &'static str {
+    if national { ", as small as the national service takes them" } else { "" }
+}
+
 /// This machine's time, which no satellite has told.
 fn now() -> When {
     When { utc: RealClock::shared().utc(), trusted: false }
@@ -269,14 +286,18 @@ struct With {
     /// A key file that outrider journal token made
     #[arg(long, value_name = "FILE")]
     with_key_file: Option<PathBuf>,
+    /// The computer's security chip, a TPM 2.0: the disk alone is of no use. Needs the Debian package tpm2-tools
+    #[arg(long)]
+    with_tpm: bool,
     /// Leave the key beside the journal: whoever has the disk can read it
     #[arg(long)]
     unprotected: bool,
 }
 
 impl With {
-    fn key(self) -> Result<Key> {
+    fn key(self, pcrs: Option<String>) -> Result<Key> {
         match self {
+            Self { with_tpm: true, .. } => Ok(Key::Tpm(Tpm { pcrs, ..Tpm::default() })),
             Self { with_passphrase_file: Some(file), .. } => Passphrase::from_file(&file).map(Key::Passphrase),
             Self { with_key_file: Some(file), .. } => Ok(Key::Token(file)),
             Self { with_passphrase: true, .. } => unlock::ask_twice().map(Key::Passphrase),
@@ -338,9 +359,9 @@ impl Journal {
         let archive = Archive::open_existing(&self.data, &self.unlock.key(&self.data)?)?;
         match self.command {
             Command::Token { .. } | Command::Erase { .. } => {}
-            Command::Lock { with, by } => {
+            Command::Lock { with, pcrs, by } => {
                 let who = by.admitted(&archive, Right::Upkeep, "outrider journal lock")?;
-                archive.lock_with(&with.key()?)?;
+                archive.lock_with(&with.key(pcrs)?)?;
                 let with = format!("with: {:?}", archive.protection()).to_lowercase();
                 let deed = Deed::of_the_unit(Act::Locked, "outrider journal lock", with, now());
                 archive.note(Deed { who, ..deed })?;
@@ -350,6 +371,7 @@ impl Journal {
                         Protection::None => "with nothing: the key lies beside the journal",
                         Protection::Passphrase => "with the passphrase",
                         Protection::Token => "with the key file",
+                        Protection::Tpm => "with this computer's TPM: on no other one can it be read",
                     }
                 );
             }
@@ -374,14 +396,15 @@ impl Journal {
                     println!("this unit signs with {}", archive.signer()?);
                 }
             }
-            Command::Export { why, bundle: Some(folder), .. } => {
-                let lines = archive.export_bundle(&folder, &why.deed(&archive, "an evidence bundle")?)?;
+            Command::Export { why, bundle: Some(folder), national, .. } => {
+                let deed = why.deed(&archive, &format!("an evidence bundle{}", told(national)))?;
+                let lines = archive.export_bundle(&folder, &deed, sizes(national))?;
                 eprintln!("{lines} records and their pictures are in {}", folder.display());
                 eprintln!("signed by {}", archive.signer()?);
             }
-            Command::Export { why, out: Some(folder), .. } => {
-                archive.note(why.deed(&archive, "a folder with pictures")?)?;
-                let lines = archive.export_folder(&folder)?;
+            Command::Export { why, out: Some(folder), national, .. } => {
+                archive.note(why.deed(&archive, &format!("a folder with pictures{}", told(national)))?)?;
+                let lines = archive.export_folder(&folder, sizes(national))?;
                 eprintln!("{lines} lines and their pictures are in {}", folder.display());
             }
             Command::Export { why, csv, .. } => {
@@ -482,6 +505,11 @@ impl Journal {
                     println!(
                         "  kept beyond {keep_reads_h} h: {} passes for a hit, {} for the office",
                         told.pinned, told.waiting
+                    );
+                    let (pictures, unsent) = archive.given_up_for_room()?;
+                    println!(
+                        "  for want of room, since the journal began: {pictures} pictures of reads without a hit, {unsent} of \
+                         them never sent; see outrider journal audit"
                     );
                     for (what, day) in &told.keys {
                         println!("  destroyed the key of the {what} of {day}");

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
-use crate::journal::{Archive, Key, Passphrase, Protection};
+use crate::journal::{Archive, Key, Passphrase, Protection, Tpm};
 
 /// What unlocks the journal that a command works on.
 #[derive(Debug, clap::Args)]
@@ -31,6 +31,7 @@ impl Unlock {
                 Some(Protection::Token) => Err(Fault::new(Kind::Usage, "the journal is locked with a key file")
                     .at(data.display())
                     .remedy("Name it with --key-file")),
+                Some(Protection::Tpm) => Ok(Key::Tpm(Tpm::default())),
             },
         }
     }
@@ -50,6 +51,7 @@ pub(super) fn key_of_unit(config: &config::Config, passphrase_file: Option<&Path
                 .remedy("Set `key = \"passphrase\"` under [journal], or leave --passphrase-file out"))
         }
         (config::Key::File(file), None) => Ok(Key::Token(file.clone())),
+        (config::Key::Tpm, None) => Ok(Key::Tpm(Tpm::default())),
         (config::Key::Unprotected, None) => Ok(Key::Beside),
     }
 }

@@ -15,6 +15,8 @@ use crate::config;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::wire::Item;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use session::converse;
 pub use session::{Budget, Piece, Revision};
 #[cfg(all(test, feature = "office"))]
 pub(crate) use session::{Downloads, Event, Session};

@@ -474,3 +474,30 @@ fn number(kind: Kind) -> i32 {
         Kind::Head => Wire::Head as i32,
     }
 }
+
+/// A conversation with an office that says anything: pieces of it as [`wire::said`](crate::sync::wire::said) cuts them. Whether
+/// the rules were kept to the end.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn converse(bytes: &[u8]) -> bool {
+    let mut session = Session::open("EX-01", vec![("pnc".into(), 6)], Downloads::default(), Moment::default());
+    for (step, (lane, said)) in crate::sync::wire::said(bytes).enumerate() {
+        let now = Moment::at(Duration::from_secs(step as u64));
+        if session.receive(lane, said, now).is_err() {
+            return false;
+        }
+        if session.budget().is_some() {
+            session.offer(vec![Item { kind: Kind::Read, key: vec![1, step as u8], payload: vec![7; 9] }], now);
+        }
+        while session.transmit().is_some() {}
+        while let Some(event) = session.event() {
+            match event {
+                Event::Acknowledged(keys) => session.settled(&keys),
+                Event::List(revision) => session.list_done(step % 2 == 0, vec![(revision.list, revision.revision)]),
+                Event::Welcome | Event::Unfit(_) | Event::Piece(_) | Event::Dropped(_) => {}
+            }
+        }
+    }
+    let _ = session.tick(0, Moment::at(Duration::from_secs(1 << 20)));
+    let _ = session.into_downloads();
+    true
+}
