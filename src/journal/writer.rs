@@ -151,13 +151,13 @@ impl Journal {
     /// The queue is full since nothing can be written for long; the record is lost, and counted.
     pub fn record(&self, mut record: Record) -> Result<()> {
         let mut bytes = picture_bytes(&record);
-        if let Record::Read(tagged) = &mut record {
-            if self.shared.picture_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > PICTURES {
-                self.shared.picture_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                self.shared.without_pictures.fetch_add(1, Ordering::Relaxed);
-                let nothing = Arc::new(Thumbnail { width: 0, height: 0, rgb: Vec::new() });
-                (tagged.read.patch, tagged.read.overview, bytes) = (nothing.clone(), nothing, 0);
-            }
+        if let Record::Read(tagged) = &mut record
+            && self.shared.picture_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > PICTURES
+        {
+            self.shared.picture_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.shared.without_pictures.fetch_add(1, Ordering::Relaxed);
+            let nothing = Arc::new(Thumbnail { width: 0, height: 0, rgb: Vec::new() });
+            (tagged.read.patch, tagged.read.overview, bytes) = (nothing.clone(), nothing, 0);
         }
         let why = match self.queue.as_ref().map(|queue| queue.try_send(Command::Record(record))) {
             Some(Ok(())) => {

@@ -37,7 +37,7 @@ pub struct Tagger {
 enum Source {
     None,
     /// A log, and the turns of the video that it belongs to: it begins anew with each.
-    Log(NmeaLog, Arc<Turns>),
+    Log(Box<NmeaLog>, Arc<Turns>),
     Serial(SerialReceiver),
 }
 
@@ -56,7 +56,7 @@ impl Tagger {
         let source = match config {
             None => Source::None,
             Some(config) => match &config.source {
-                ReceiverSource::File(path) => Source::Log(NmeaLog::open(path, Limits::from(config))?, turns),
+                ReceiverSource::File(path) => Source::Log(Box::new(NmeaLog::open(path, Limits::from(config))?), turns),
                 ReceiverSource::Serial(path) => Source::Serial(SerialReceiver::start(
                     path,
                     config.baud,
@@ -76,7 +76,7 @@ impl Tagger {
 
     /// A tagger on a log.
     pub fn with_log(log: NmeaLog, clock: Shared) -> Self {
-        Self { source: Source::Log(log, Arc::default()), clock }
+        Self { source: Source::Log(Box::new(log), Arc::default()), clock }
     }
 
     /// The read with its place and time.
