@@ -164,10 +164,11 @@ fn an_alert_in_a_real_window_is_answered_by_a_real_pointer_and_the_verdict_is_ke
 
     // An alert may be corrected or withdrawn while the pointer is on its way, and a newer one takes the place of the question
     // for a reason, as on the road; then the next one is answered.
+    // Where a touch comes to nothing, an alert is still there or follows.
+    wait_for(&lines, "alert drawn", PATIENCE);
     let start = Instant::now();
     loop {
         assert!(start.elapsed() < PATIENCE, "no alert was answered within {PATIENCE:?}");
-        wait_for(&lines, "alert drawn", PATIENCE);
         // A touch at once would be taken for one that was meant for what was there before.
         std::thread::sleep(Duration::from_millis(800));
         // "Misread", the second of six.
