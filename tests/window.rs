@@ -51,9 +51,10 @@ fn display() -> (Running, String) {
     (server, format!(":{}", number.trim()))
 }
 
-fn outrider(arguments: &[&str]) {
+fn outrider(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_outrider")).args(arguments).output().expect("the program starts");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }
 
 /// Presses the left button at a place of the display.
@@ -297,7 +298,10 @@ fn a_drill_proves_every_step_from_the_camera_to_the_office_and_is_marked_at_both
     let lines = exported(&path("data"), &path("export"));
     let notes: Vec<&str> =
         lines.iter().filter(|line| line["kind"] == "note").filter_map(|line| line["text"].as_str()).collect();
-    assert!(notes.contains(&"4512 signed on") && notes.contains(&"drill started; by 4512"), "{notes:?}");
+    assert!(notes.contains(&"drill started; by 4512"), "{notes:?}");
+    let audit = outrider(&["journal", "audit", "--data", &path("data"), "--who", "77", "--json"]);
+    let signed_on = audit.lines().filter(|line| line.contains("signed on") && line.contains("\"4512\"")).count();
+    assert_eq!(signed_on, 1, "{audit}");
     let drill = notes.iter().find(|note| note.starts_with("drill: ")).expect("the drill is on record");
     for step in ["camera", "matching", "speaker", "screen", "uplink"] {
         assert!(drill.contains(&format!("{step} proved (")), "{drill}");
