@@ -312,13 +312,11 @@ pub(super) mod tests {
         out.finish().expect("packed")
     }
 
+    /// Zoom, column and row of a tile, and its picture.
+    type Tile = ((u32, u32, u32), Vec<u8>);
+
     /// A file of these tiles, as the specification wants it: a root of leaves with so many entries each, packed.
-    pub(in crate::screen::tiles) fn file(
-        path: &Path,
-        tiles: &[((u32, u32, u32), Vec<u8>)],
-        in_leaf: usize,
-        zooms: (u8, u8),
-    ) {
+    pub(in crate::screen::tiles) fn file(path: &Path, tiles: &[Tile], in_leaf: usize, zooms: (u8, u8)) {
         let mut numbered: Vec<(u64, &Vec<u8>)> = tiles
             .iter()
             .map(|((zoom, column, row), data)| (number(*zoom, *column, *row).expect("a tile"), data))
