@@ -145,7 +145,7 @@ enum Command {
     /// Example: outrider journal lock --data /var/lib/outrider --with-key-file /media/token/outrider.key
     ///
     /// The master key is made anew. What was stored while the journal was unprotected was as open as the disk; where that
-    /// matters, erase the journal instead, once the office has everything. Then set `key` under [journal] in the
+    /// matters, erase the journal instead, once the office has everything. Then set `key` under `[journal]` in the
     /// configuration.
     #[command(verbatim_doc_comment)]
     Lock {

@@ -1,5 +1,5 @@
 //! Map tiles in an SQLite database, as the MBTiles specification has it
-//! (https://github.com/mapbox/mbtiles-spec/blob/master/1.3/spec.md).
+//! (<https://github.com/mapbox/mbtiles-spec/blob/master/1.3/spec.md>).
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
 //! Map tiles in one file with directories of its own, as version 3 of the PMTiles specification has it
-//! (https://github.com/protomaps/PMTiles/blob/main/spec/v3/spec.md). Read from a disk only, a piece at a time. What the file
+//! (<https://github.com/protomaps/PMTiles/blob/main/spec/v3/spec.md>). Read from a disk only, a piece at a time. What the file
 //! says of lengths is believed only up to bounds.
 
 use std::fs::File;
