@@ -57,6 +57,22 @@ fn outrider(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// A unit with its window on `display`, and what it says.
+fn running(config: &str, display: &str, environment: &[(&str, String)]) -> (Running, Receiver<String>) {
+    let unit = Command::new(env!("CARGO_BIN_EXE_outrider"))
+        .args(["run", "--config", config])
+        .env("DISPLAY", display)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .env_remove("WAYLAND_DISPLAY")
+        .env("OUTRIDER_LOG", "outrider=info")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut unit = Running(unit);
+    let lines = lines_of(unit.0.stderr.take().expect("piped"));
+    (unit, lines)
+}
+
 /// Presses the left button at a place of the display.
 fn touch(display: &str, x: u32, y: u32) {
     let (x, y) = (x.to_string(), y.to_string());
@@ -152,16 +168,7 @@ fn an_alert_in_a_real_window_is_answered_by_a_real_pointer_and_the_verdict_is_ke
     outrider(&["hotlist", "import", "--data", &path("data"), "--list", "demo", hotlist]);
 
     let (_server, display) = display();
-    let unit = Command::new(env!("CARGO_BIN_EXE_outrider"))
-        .args(["run", "--config", &path("car.toml")])
-        .env("DISPLAY", &display)
-        .env_remove("WAYLAND_DISPLAY")
-        .env("OUTRIDER_LOG", "outrider=info")
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut unit = Running(unit);
-    let lines = lines_of(unit.0.stderr.take().expect("piped"));
+    let (mut unit, lines) = running(&path("car.toml"), &display, &[]);
 
     // An alert may be corrected or withdrawn while the pointer is on its way, and a newer one takes the place of the question
     // for a reason, as on the road; then the next one is answered.
@@ -253,17 +260,8 @@ fn a_drill_proves_every_step_from_the_camera_to_the_office_and_is_marked_at_both
     // A sound device that takes everything and plays nothing.
     std::fs::write(path("sound.conf"), "pcm.!default { type null }\nctl.!default { type null }\n").expect("written");
     let (_server, display) = display();
-    let unit = Command::new(env!("CARGO_BIN_EXE_outrider"))
-        .args(["run", "--config", &path("car.toml")])
-        .env("DISPLAY", &display)
-        .env("ALSA_CONFIG_PATH", path("sound.conf"))
-        .env_remove("WAYLAND_DISPLAY")
-        .env("OUTRIDER_LOG", "outrider=info")
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut unit = Running(unit);
-    let lines = lines_of(unit.0.stderr.take().expect("piped"));
+    let sound = ("ALSA_CONFIG_PATH", path("sound.conf"));
+    let (mut unit, lines) = running(&path("car.toml"), &display, &[sound]);
     wait_for(&lines, "sound device open", PATIENCE);
 
     // Both windows are there, each on its display.
