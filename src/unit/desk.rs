@@ -325,7 +325,7 @@ impl Worker {
                     timed: tagged.when.trusted,
                     place,
                     // Recognition tells neither class nor colour; the country follows from some layouts.
-                    country: plate::country(&tagged.read.raw).map(str::to_owned),
+                    country: plate::country(&tagged.read.text).map(str::to_owned),
                     ..Circumstances::default()
                 };
                 hotlist.match_at(&tagged.read, &circumstances)
