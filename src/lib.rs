@@ -15,6 +15,7 @@ pub mod anchor;
 pub mod clock;
 pub mod config;
 pub mod fault;
+mod files;
 pub mod people;
 pub mod plate;
 

@@ -2,42 +2,43 @@
 
 use std::sync::Arc;
 
+use quinn::crypto::rustls::HandshakeData;
 use quinn::rustls::pki_types::CertificateDer;
 use quinn::{Connection, VarInt};
 use tokio::sync::{mpsc, watch};
 
-use super::register::Fingerprint;
+use super::enrolment;
+use super::handshakes::Place;
+use super::register::{Fingerprint, Standing};
 use super::service::Office;
 use super::session::{Event, ListInfo, Session, Wanted};
 use super::store::Received;
 use super::writer::{Job, Reply};
+use crate::sync::enrol;
 use crate::sync::pipes::{self, Inbound, Writer};
 use crate::sync::wire::{Breach, Code, Lane};
 
 /// A car that does not read what it is told may leave so many bytes waiting.
 const UNREAD: usize = 1 << 20;
 
-/// Serves one connection whose handshake is done, to its end.
-pub(crate) async fn serve(office: Arc<Office>, connection: Connection) {
+/// Serves one connection whose handshake is done, to its end. `proven` is kept until it is known who it is.
+pub(crate) async fn serve(office: Arc<Office>, connection: Connection, proven: Place) {
     let certificate = connection
         .peer_identity()
         .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
         .and_then(|chain| chain.first().map(|certificate| Fingerprint::of(certificate)));
-    let Some(certificate) = certificate else {
-        // The handshake demands one; without it there is nobody to serve.
-        connection.close(VarInt::from_u32(Code::Unknown.number()), b"");
-        return;
+    if protocol(&connection).as_deref() == Some(enrol::ALPN) {
+        return enrolment::serve(office, connection, certificate).await;
+    }
+    let refuse = |cause: &str, code: Code| {
+        office.board.refused(cause, office.clock.utc());
+        connection.close(VarInt::from_u32(code.number()), b"");
     };
-    let register = office.register.clone();
-    let asked = certificate.clone();
-    let unit = tokio::task::spawn_blocking(move || register.unit_of(&asked)).await;
-    let unit = match unit {
-        Ok(Ok(Some(unit))) => unit,
-        Ok(Ok(None)) => {
-            office.board.refused("a certificate that is revoked, or not in the register", office.clock.utc());
-            connection.close(VarInt::from_u32(Code::Unknown.number()), b"");
-            return;
-        }
+    let Some(certificate) = certificate else { return refuse("no certificate", Code::Unknown) };
+    let (there, asked) = (Arc::clone(&office), certificate.clone());
+    let entry = match tokio::task::spawn_blocking(move || there.register.entry(&asked)).await {
+        Ok(Ok(Some(entry))) => entry,
+        Ok(Ok(None)) => return refuse("a certificate that is not in the register", Code::Unknown),
         Ok(Err(fault)) => {
             office.board.trouble(&fault, office.clock.utc());
             connection.close(VarInt::from_u32(Code::Unstored.number()), b"");
@@ -45,6 +46,16 @@ pub(crate) async fn serve(office: Arc<Office>, connection: Connection) {
         }
         Err(_) => return,
     };
+    let standing = entry.standing(office.clock.utc());
+    if standing != Standing::Good {
+        return refuse(&format!("a certificate of {:?} that is {}", entry.unit, standing.words()), Code::Unknown);
+    }
+    drop(proven);
+    if office.register.has_older(&entry) {
+        let (there, newest) = (Arc::clone(&office), entry.clone());
+        tokio::task::spawn_blocking(move || there.end_older(&newest));
+    }
+    let unit = entry.unit;
     // A car that lost its network comes back before the old connection has timed out: the newer one counts.
     office.enter(&unit, certificate, &connection);
     let code = match Conversation::new(&office, &unit, &connection).run().await {
@@ -56,6 +67,11 @@ pub(crate) async fn serve(office: Arc<Office>, connection: Connection) {
     };
     connection.close(VarInt::from_u32(code.number()), b"");
     office.leave(&unit, &connection);
+}
+
+/// Which of the office's protocols the connection is for.
+fn protocol(connection: &Connection) -> Option<Vec<u8>> {
+    connection.handshake_data()?.downcast::<HandshakeData>().ok()?.protocol
 }
 
 /// What was wanted of a list, and what the store has of it.

@@ -1,9 +1,12 @@
 //! Identities as files: whom this side trusts, who it is, and the TLS and transport settings made of them.
 
+mod change;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
@@ -14,7 +17,9 @@ use rustls::time_provider::TimeProvider;
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::VerifyingKey;
+use crate::sync::enrol::{self, Code, FirstContact};
 use crate::sync::wire::ALPN;
+pub(crate) use change::{Purpose, install, is_there, pending, renew};
 
 /// The authority that signs every identity.
 pub const AUTHORITY_FILE: &str = "ca.pem";
@@ -24,6 +29,10 @@ pub const CERTIFICATE_FILE: &str = "cert.pem";
 pub const KEY_FILE: &str = "key.pem";
 /// The key that checks the office's lists, as hexadecimal digits.
 pub const LISTS_FILE: &str = "lists.pub";
+
+/// What is to be done about an identity that is of no use.
+pub(crate) const ENROL_AGAIN: &str =
+    "Enrol the car again: outrider-office enrol makes a code, outrider enrol --replace takes it";
 
 /// A keep-alive keeps the path open through the modem's and the network's address translation.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -38,55 +47,119 @@ pub struct Identity {
     key: PrivateKeyDer<'static>,
 }
 
+/// How long a certificate counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// From when.
+    pub from: DateTime<Utc>,
+    /// Until when.
+    pub until: DateTime<Utc>,
+}
+
+impl Life {
+    /// From when on the car asks for a new one: two thirds are over.
+    pub fn renewal(&self) -> DateTime<Utc> {
+        self.from + (self.until - self.from) * 2 / 3
+    }
+
+    /// What is left at `utc`; nothing where it is over.
+    pub fn left(&self, utc: DateTime<Utc>) -> TimeDelta {
+        (self.until - utc).max(TimeDelta::zero())
+    }
+}
+
 impl Identity {
     /// Loads `ca.pem`, `cert.pem` and `key.pem` of a folder.
     pub fn load(folder: &Path) -> Result<Self> {
-        let authority = CertificateDer::from_pem_slice(&read(folder, AUTHORITY_FILE)?)
+        let folder = &*change::current(folder);
+        let [authority, certificate, key] =
+            [AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE].map(|name| read(folder, name));
+        Self::parse(folder, &authority?, &certificate?, &key?)
+    }
+
+    /// The identity in the bytes of these files, which belong to `folder`.
+    fn parse(folder: &Path, authority: &[u8], certificates: &[u8], key: &[u8]) -> Result<Self> {
+        let authority = CertificateDer::from_pem_slice(authority)
             .map_err(|error| damaged(folder, AUTHORITY_FILE, "certificate", error))?;
-        let certificates = CertificateDer::pem_slice_iter(&read(folder, CERTIFICATE_FILE)?)
+        let certificates = CertificateDer::pem_slice_iter(certificates)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| damaged(folder, CERTIFICATE_FILE, "certificate", error))?;
-        let key = PrivateKeyDer::from_pem_slice(&read(folder, KEY_FILE)?)
-            .map_err(|error| damaged(folder, KEY_FILE, "private key", error))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(key).map_err(|error| damaged(folder, KEY_FILE, "private key", error))?;
         if certificates.is_empty() {
             return Err(damaged(folder, CERTIFICATE_FILE, "certificate", rustls::pki_types::pem::Error::NoItemsFound));
         }
         Ok(Self { authority, certificates, key })
     }
 
+    /// How long its certificate counts.
+    ///
+    /// # Errors
+    /// The certificate cannot be read.
+    pub fn life(&self) -> Result<Life> {
+        self.certificates.first().and_then(|certificate| life_of(certificate)).ok_or_else(|| {
+            Fault::new(Kind::Damaged, "it cannot be seen how long the certificate counts").remedy(ENROL_AGAIN)
+        })
+    }
+
     /// QUIC settings of a car. Certificates are judged by `clock`.
     pub(crate) fn client(&self, clock: clock::Shared) -> Result<quinn::ClientConfig> {
-        let mut tls = rustls::ClientConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
+        // The office opens one stream to a car, for lists.
+        self.known_client(ALPN, transport(0, 1), clock)
+    }
+
+    /// QUIC settings of a car that asks for a new certificate.
+    pub(crate) fn renewing_client(&self, clock: clock::Shared) -> Result<quinn::ClientConfig> {
+        self.known_client(enrol::ALPN, transport(0, 0), clock)
+    }
+
+    fn known_client(
+        &self,
+        alpn: &[u8],
+        transport: quinn::TransportConfig,
+        clock: clock::Shared,
+    ) -> Result<quinn::ClientConfig> {
+        let tls = rustls::ClientConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(unusable)?
             .with_root_certificates(self.roots()?)
             .with_client_auth_cert(self.certificates.clone(), self.key.clone_key())
             .map_err(unusable)?;
-        tls.alpn_protocols = vec![ALPN.to_vec()];
-        let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).map_err(unusable)?));
-        // The office opens one stream to a car, for lists.
-        config.transport_config(Arc::new(transport(0, 1)));
-        Ok(config)
+        client_config(tls, alpn, transport)
     }
 
-    /// QUIC settings of the office: whoever connects must show a certificate that the authority signed.
+    /// QUIC settings of the office. Whoever shows a certificate must have it from the authority; whoever shows none is let
+    /// no further than to the enrolment, which asks for a code: that is for the service to see to, by the protocol of the
+    /// connection.
     #[cfg(feature = "office")]
     pub(crate) fn server(&self, clock: clock::Shared) -> Result<quinn::ServerConfig> {
         let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), provider())
+            .allow_unauthenticated()
             .build()
             .map_err(unusable)?;
         let mut tls = rustls::ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(unusable)?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(self.certificates.clone(), self.key.clone_key())
-            .map_err(unusable)?;
-        tls.alpn_protocols = vec![ALPN.to_vec()];
+            .with_cert_resolver(Arc::new(self.chains()?));
+        tls.alpn_protocols = vec![ALPN.to_vec(), enrol::ALPN.to_vec()];
         let tls = quinn::crypto::rustls::QuicServerConfig::try_from(tls).map_err(unusable)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         // A car opens the control stream, and one each for hits, reads and pictures.
         config.transport_config(Arc::new(transport(1, 3)));
         Ok(config)
+    }
+
+    #[cfg(feature = "office")]
+    fn chains(&self) -> Result<Chains> {
+        let chain = |chain| {
+            rustls::sign::CertifiedKey::from_der(chain, self.key.clone_key(), &provider())
+                .map(Arc::new)
+                .map_err(unusable)
+        };
+        let usual = self.certificates.clone();
+        let whole = usual.iter().chain([&self.authority]).cloned().collect();
+        Ok(Chains { usual: chain(usual)?, whole: chain(whole)? })
     }
 
     fn roots(&self) -> Result<RootCertStore> {
@@ -96,15 +169,64 @@ impl Identity {
     }
 }
 
+/// QUIC settings of a car that is enrolled with this code: it shows no certificate, and trusts the authority that the code
+/// names.
+pub(crate) fn enrolling_client(code: &Code, clock: clock::Shared) -> Result<quinn::ClientConfig> {
+    let tls = rustls::ClientConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(unusable)?
+        // Dangerous where a verifier verifies less than the usual one: this one hands on to it.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(FirstContact::new(code.clone(), provider())))
+        .with_no_client_auth();
+    client_config(tls, enrol::ALPN, transport(0, 0))
+}
+
+fn client_config(
+    mut tls: rustls::ClientConfig,
+    alpn: &[u8],
+    transport: quinn::TransportConfig,
+) -> Result<quinn::ClientConfig> {
+    tls.alpn_protocols = vec![alpn.to_vec()];
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).map_err(unusable)?));
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+/// What the office shows: cars know its authority, but for those that are being enrolled.
+#[cfg(feature = "office")]
+#[derive(Debug)]
+struct Chains {
+    usual: Arc<rustls::sign::CertifiedKey>,
+    whole: Arc<rustls::sign::CertifiedKey>,
+}
+
+#[cfg(feature = "office")]
+impl rustls::server::ResolvesServerCert for Chains {
+    fn resolve(&self, hello: rustls::server::ClientHello<'_>) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        let enrols = hello.alpn().is_some_and(|mut protocols| protocols.any(|protocol| protocol == enrol::ALPN));
+        Some(Arc::clone(if enrols { &self.whole } else { &self.usual }))
+    }
+}
+
+/// How long a certificate in DER counts; `None` where it is none.
+pub(crate) fn life_of(certificate: &[u8]) -> Option<Life> {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let validity = certificate.validity();
+    let time = |time: x509_parser::time::ASN1Time| DateTime::from_timestamp(time.timestamp(), 0);
+    Some(Life { from: time(validity.not_before)?, until: time(validity.not_after)? })
+}
+
 /// The key in the folder of an identity with which the office's lists are checked.
 ///
 /// # Errors
 /// There is none, as in identities of earlier programs; or the file is damaged.
 pub fn lists_key(folder: &Path) -> Result<VerifyingKey> {
-    let path = folder.join(LISTS_FILE);
+    let path = change::current(folder).join(LISTS_FILE);
     let text = std::fs::read_to_string(&path).map_err(|error| {
         Fault::io("cannot read the key that checks the office's lists", &path, error)
-            .remedy("Enrol the car again with outrider-office enrol, and copy the whole folder to it")
+            .remedy(ENROL_AGAIN)
     })?;
     VerifyingKey::parse(&text).map_err(|fault| fault.at(path.display()))
 }
@@ -151,7 +273,7 @@ fn read(folder: &Path, name: &str) -> Result<Vec<u8>> {
     let path = folder.join(name);
     std::fs::read(&path).map_err(|error| {
         Fault::io("cannot read the identity", &path, error)
-            .remedy("Have outrider-office enrol make one, and copy its folder to the car")
+            .remedy("Enrol the car: outrider-office enrol makes a code, outrider enrol takes it")
     })
 }
 
@@ -159,13 +281,13 @@ fn damaged(folder: &Path, name: &str, what: &str, error: rustls::pki_types::pem:
     Fault::new(Kind::Damaged, format!("no {what} in this file"))
         .at(folder.join(name).display())
         .because(error.to_string())
-        .remedy("Enrol again, and copy the whole folder")
+        .remedy(ENROL_AGAIN)
 }
 
 fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
     Fault::new(Kind::Damaged, "the identity cannot be used")
         .because(error)
-        .remedy("Enrol again, and copy the whole folder")
+        .remedy(ENROL_AGAIN)
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! The conversation between car and back office: wire format and the car's side.
 //!
 //! [`wire`] has the messages, their framing and their limits; [`car`] keeps the link to the office up, uploads what
-//! the journal holds, and fetches the car's lists. Who speaks is decided by certificates ([`identity`]). The office's
-//! side is in the office room.
+//! the journal holds, and fetches the car's lists. Who speaks is decided by certificates ([`identity`]); [`enrol`] is how
+//! a car comes by one. The office's side is in the office room.
 
 pub mod car;
+pub mod enrol;
 pub mod identity;
 pub(crate) mod pipes;
 pub mod wire;

@@ -1,6 +1,7 @@
 //! One connection, from looking up the office's name to its end: sockets around the [`Session`].
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::session::{Downloads, Event, Session};
 use super::{Keeper, LinkState, Outbox};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
-use crate::sync::identity::Identity;
+use crate::sync::identity::{ENROL_AGAIN, Identity};
 use crate::sync::pipes::{self, Inbound, Writer};
 use crate::sync::wire::{Breach, Code, Item, Lane};
 
@@ -38,7 +39,8 @@ enum Done {
 }
 
 impl Keeper {
-    /// Connects and converses until the connection is lost (an error) or the unit stops (no error).
+    /// Connects and converses until the connection is lost (an error), or the unit stops or has a new certificate to
+    /// connect with (no error).
     pub(super) async fn run_once(
         &mut self,
         downloads: &mut Downloads,
@@ -57,7 +59,8 @@ impl Keeper {
         let end = conversation.run(stop, welcomed).await;
         *downloads = conversation.session.into_downloads();
         let code = match &end {
-            Ok(()) => Code::Stopping,
+            Ok(()) if *stop.borrow() => Code::Stopping,
+            Ok(()) => Code::Done,
             Err(End::Breach(breach)) => breach.code(),
             Err(_) => Code::Done,
         };
@@ -152,6 +155,7 @@ impl<'a> Conversation<'a> {
                     Inbound::Breach(breach) => return Err(End::Breach(breach)),
                 },
                 Some(done) = self.done.recv() => self.take(done)?,
+                () = shared.renewed.notified() => return Ok(()),
                 () = shared.nudge.notified() => self.look = true,
                 _ = looks.tick() => self.look = true,
                 () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {
@@ -288,12 +292,16 @@ pub(super) struct Dialler {
 }
 
 impl Dialler {
-    async fn dial(&mut self, office: &crate::config::Office, clock: &clock::Shared) -> Result<(Endpoint, Connection)> {
+    pub(super) async fn dial(&mut self, office: &crate::config::Office, clock: &clock::Shared) -> Result<(Endpoint, Connection)> {
         let utc = clock.utc();
         if !clock::plausible(utc) {
             return Err(wrong_clock(utc));
         }
         let identity = Identity::load(&office.identity)?;
+        let life = identity.life().map_err(|fault| fault.at(office.identity.display()))?;
+        if life.left(utc).is_zero() {
+            return Err(ran_out(&office.identity, life.until));
+        }
         let config = match &self.settings {
             Some((known, config)) if *known == identity => config.clone(),
             _ => {
@@ -302,8 +310,7 @@ impl Dialler {
                 config
             }
         };
-        let (host, _) = office.address.rsplit_once(':').unwrap_or((&office.address, ""));
-        let host = host.trim_matches(['[', ']']);
+        let host = host_of(&office.address);
         let mut last = None;
         for address in look_up(&office.address).await? {
             match connect(&config, address, host).await {
@@ -319,12 +326,18 @@ impl Dialler {
     }
 }
 
-enum Dialled {
+/// Why an address was not connected to.
+pub(super) enum Dialled {
     Lost(ConnectionError),
     Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
-async fn look_up(address: &str) -> Result<Vec<SocketAddr>> {
+/// The host of HOST:PORT, without the brackets of an IPv6 address.
+pub(super) fn host_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']'])
+}
+
+pub(super) async fn look_up(address: &str) -> Result<Vec<SocketAddr>> {
     let found = match tokio::time::timeout(DIAL_TIMEOUT, tokio::net::lookup_host(address)).await {
         Ok(Ok(found)) => found.take(ADDRESSES).collect(),
         Ok(Err(error)) => return Err(no_way(address, error.into())),
@@ -333,7 +346,7 @@ async fn look_up(address: &str) -> Result<Vec<SocketAddr>> {
     Ok(found)
 }
 
-async fn connect(
+pub(super) async fn connect(
     config: &quinn::ClientConfig,
     address: SocketAddr,
     host: &str,
@@ -359,8 +372,13 @@ const CERTIFICATE_EXPIRED: u64 = 45;
 const UNKNOWN_AUTHORITY: u64 = 48;
 const NO_APPLICATION_PROTOCOL: u64 = 120;
 
+/// Whether the office's certificate was signed by another authority than the one that is trusted.
+pub(super) fn is_unknown_authority(error: &quinn::TransportError) -> bool {
+    u64::from(error.code) == ALERT + UNKNOWN_AUTHORITY
+}
+
 /// What the loss of a connection means for people.
-fn lost(address: &str, error: ConnectionError, clock: &clock::Shared) -> Fault {
+pub(super) fn lost(address: &str, error: ConnectionError, clock: &clock::Shared) -> Fault {
     let alert = |code: u64| (ALERT..ALERT + 256).contains(&code).then(|| code - ALERT);
     match &error {
         ConnectionError::TransportError(local) => match alert(local.code.into()) {
@@ -373,11 +391,7 @@ fn lost(address: &str, error: ConnectionError, clock: &clock::Shared) -> Fault {
                 .at(address)
                 .remedy("Set the car's clock; if it is right, renew the office's identity")
             }
-            Some(UNKNOWN_AUTHORITY) => {
-                Fault::new(Kind::Denied, "this is another office than the one that enrolled this car")
-                    .at(address)
-                    .remedy("Check the address, or enrol the car with this office")
-            }
+            Some(UNKNOWN_AUTHORITY) => another_office(address),
             Some(_) => Fault::new(Kind::Denied, "the office's identity does not hold")
                 .at(address)
                 .because(local.reason.clone())
@@ -388,14 +402,12 @@ fn lost(address: &str, error: ConnectionError, clock: &clock::Shared) -> Fault {
             Some(CERTIFICATE_EXPIRED) => {
                 Fault::new(Kind::Denied, "this car's certificate is no longer valid, the office says")
                     .at(address)
-                    .remedy("Enrol the car again")
+                    .remedy(ENROL_AGAIN)
             }
             Some(NO_APPLICATION_PROTOCOL) => Fault::new(Kind::Denied, "the office does not speak this car's protocol")
                 .at(address)
                 .remedy("Bring car and office to versions that fit together"),
-            Some(_) => Fault::new(Kind::Denied, "the office refuses this car's identity")
-                .at(address)
-                .remedy("Enrol the car again"),
+            Some(_) => Fault::new(Kind::Denied, "the office refuses this car's identity").at(address).remedy(ENROL_AGAIN),
             None => no_way(address, error.into()),
         },
         ConnectionError::ApplicationClosed(close) => closed(address, close.error_code.into_inner()),
@@ -409,7 +421,7 @@ fn lost(address: &str, error: ConnectionError, clock: &clock::Shared) -> Fault {
 fn closed(address: &str, code: u64) -> Fault {
     let (kind, what, remedy) = match Code::from_number(code) {
         Some(Code::Unknown) => {
-            (Kind::Denied, "the office does not know this car's identity, or no longer", "Enrol the car again")
+            (Kind::Denied, "the office does not know this car's identity, or no longer", ENROL_AGAIN)
         }
         Some(Code::Name) => (
             Kind::Denied,
@@ -437,7 +449,14 @@ fn closed(address: &str, code: u64) -> Fault {
     Fault::new(kind, what).at(address).remedy(remedy)
 }
 
-fn no_way(address: &str, why: Box<dyn std::error::Error + Send + Sync>) -> Fault {
+/// The office's certificate does not come from this car's authority.
+pub(super) fn another_office(address: &str) -> Fault {
+    Fault::new(Kind::Denied, "this is another office than the one that enrolled this car")
+        .at(address)
+        .remedy("Check the address, or enrol the car with this office")
+}
+
+pub(super) fn no_way(address: &str, why: Box<dyn std::error::Error + Send + Sync>) -> Fault {
     Fault::new(Kind::Unavailable, "the office cannot be reached")
         .at(address)
         .because(why)
@@ -449,7 +468,14 @@ fn panicked() -> Fault {
         .remedy("The link is made anew by itself; report it with the log")
 }
 
-fn wrong_clock(utc: DateTime<Utc>) -> Fault {
+fn ran_out(identity: &Path, until: DateTime<Utc>) -> Fault {
+    let day = until.format("%Y-%m-%d");
+    Fault::new(Kind::Denied, format!("this car's certificate ran out on {day}, by this car's clock"))
+        .at(identity.display())
+        .remedy(format!("If the clock is right: {}", ENROL_AGAIN.replacen("Enrol", "enrol", 1)))
+}
+
+pub(super) fn wrong_clock(utc: DateTime<Utc>) -> Fault {
     Fault::new(
         Kind::Unavailable,
         format!("this car's clock says {}, so certificates cannot be judged", utc.format("%Y-%m-%d")),

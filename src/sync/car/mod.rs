@@ -2,6 +2,9 @@
 //! journal holds, most urgent first, and brings the lists up to date. Nothing in the unit waits for it.
 
 mod connection;
+mod enrol;
+mod probe;
+mod renewal;
 mod session;
 
 use std::sync::Arc;
@@ -14,9 +17,12 @@ use crate::clock::{self, Moment};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::wire::Item;
+use renewal::Renewer;
 
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use session::converse;
+pub use enrol::{Enrolment, enrol};
+pub use probe::probe;
 pub use session::{Budget, Piece, Revision};
 #[cfg(all(test, feature = "office"))]
 pub(crate) use session::{Downloads, Event, Session};
@@ -80,6 +86,8 @@ pub struct Status {
     pub lists: Vec<(String, u64)>,
     /// A list that came and could not be used, and why.
     pub list_fault: Option<Arc<Fault>>,
+    /// The car's certificate will run out, and why it is not renewed.
+    pub identity_fault: Option<Arc<Fault>>,
 }
 
 /// The link to the office. Dropping it ends it.
@@ -94,6 +102,8 @@ pub struct Link {
 struct Shared {
     status: watch::Sender<Status>,
     nudge: Notify,
+    /// There is a new certificate to connect with.
+    renewed: Notify,
     stop: watch::Sender<bool>,
 }
 
@@ -101,11 +111,18 @@ impl Link {
     /// Starts the link of the car named `unit`. Whatever is missing (identity, network, office, a sane clock) is a
     /// reason for being down, and is tried again.
     pub fn start(unit: &str, settings: &config::Office, outbox: Arc<dyn Outbox>, clock: clock::Shared) -> Result<Self> {
-        let status =
-            Status { state: LinkState::Starting, unsent: 0, acknowledged: 0, lists: Vec::new(), list_fault: None };
+        let status = Status {
+            state: LinkState::Starting,
+            unsent: 0,
+            acknowledged: 0,
+            lists: Vec::new(),
+            list_fault: None,
+            identity_fault: None,
+        };
         let shared = Arc::new(Shared {
             status: watch::Sender::new(status),
             nudge: Notify::new(),
+            renewed: Notify::new(),
             stop: watch::Sender::new(false),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -176,10 +193,16 @@ impl Keeper {
         let mut pause = Pause::default();
         let mut said = String::new();
         self.count().await;
+        tokio::spawn(Renewer::new(&self.unit, &self.settings, self.clock.clone(), self.shared.clone()).keep());
         loop {
             let mut welcomed = false;
             let end = self.run_once(&mut downloads, &mut welcomed, &mut stop).await;
-            let Err(fault) = end else { return };
+            let Err(fault) = end else {
+                if *stop.borrow() {
+                    return;
+                }
+                continue;
+            };
             if welcomed {
                 pause = Pause::default();
                 said.clear();
