@@ -15,6 +15,8 @@ mod inbox;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
+mod networks;
+#[cfg(test)]
 mod pair;
 mod people;
 mod publish;
