@@ -45,6 +45,10 @@ pub mod unit;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod outside;
 
+// Bad networks, made on purpose for tests and measurements.
+#[cfg(any(test, feature = "vehicle"))]
+pub mod road;
+
 // The made-up drive that the demo and the tests play.
 #[cfg(feature = "vehicle")]
 pub mod drive;

@@ -56,9 +56,7 @@ pub(crate) async fn serve(office: Arc<Office>, connection: Connection, proven: P
         tokio::task::spawn_blocking(move || there.end_older(&newest));
     }
     let unit = entry.unit;
-    // A car that lost its network comes back before the old connection has timed out: the newer one counts.
-    office.enter(&unit, certificate, &connection);
-    let code = match Conversation::new(&office, &unit, &connection).run().await {
+    let code = match Conversation::new(&office, &unit, certificate, &connection).run().await {
         Ok(()) => Code::Done,
         Err(breach) => {
             office.board.refused(&format!("unit {unit:?}: {breach}"), office.clock.utc());
@@ -80,6 +78,7 @@ type Piece = (Wanted, Option<Vec<u8>>);
 struct Conversation<'a> {
     office: &'a Arc<Office>,
     unit: &'a str,
+    certificate: Fingerprint,
     connection: &'a Connection,
     session: Session,
     control: Option<Writer>,
@@ -90,10 +89,11 @@ struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    fn new(office: &'a Arc<Office>, unit: &'a str, connection: &'a Connection) -> Self {
+    fn new(office: &'a Arc<Office>, unit: &'a str, certificate: Fingerprint, connection: &'a Connection) -> Self {
         Self {
             office,
             unit,
+            certificate,
             connection,
             session: Session::open(unit, office.clock.now()),
             control: None,
@@ -147,6 +147,9 @@ impl<'a> Conversation<'a> {
         while let Some(event) = self.session.event() {
             match event {
                 Event::Greeted(program) => {
+                    // A car that lost its network comes back before the old connection has timed out: the newer one
+                    // counts, from Hello on. A car that has dialled twice says Hello on one of the two.
+                    self.office.enter(self.unit, self.certificate.clone(), self.connection);
                     tracing::info!(unit = self.unit, program, "a unit is connected");
                     self.office.board.unit(self.unit, |status| status.program = program);
                 }

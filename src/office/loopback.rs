@@ -23,14 +23,14 @@ type Payloads = BTreeMap<(Kind, Vec<u8>), Vec<u8>>;
 
 /// A journal and hotlist in memory.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     unsent: Mutex<Payloads>,
-    lists: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
+    pub(super) lists: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
     arriving: Mutex<BTreeMap<(String, u64), Vec<u8>>>,
 }
 
 impl Memory {
-    fn add(&self, kind: Kind, number: usize, size: usize) {
+    pub(super) fn add(&self, kind: Kind, number: usize, size: usize) {
         let key = format!("{kind:?}-{number:05}").into_bytes();
         self.unsent.lock().expect("whole").insert((kind, key), vec![number as u8; size]);
     }
@@ -88,48 +88,48 @@ impl Outbox for Memory {
 }
 
 /// An office with one enrolled car.
-struct Yard {
-    folder: TempDir,
-    clock: crate::clock::Shared,
+pub(super) struct Yard {
+    pub(super) folder: TempDir,
+    pub(super) clock: crate::clock::Shared,
 }
 
 impl Yard {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let yard = Self { folder: tempfile::tempdir().expect("a folder"), clock: RealClock::shared() };
         init(&yard.data(), &[], &*yard.clock).expect("made");
         enrol(&yard.data(), "EX-01", &yard.identity(), &*yard.clock).expect("enrolled");
         yard
     }
 
-    fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.folder.path().join("office")
     }
 
-    fn identity(&self) -> PathBuf {
+    pub(super) fn identity(&self) -> PathBuf {
         self.folder.path().join("car")
     }
 
-    fn serve(&self, listen: SocketAddr) -> Service {
+    pub(super) fn serve(&self, listen: SocketAddr) -> Service {
         Service::start(&self.data(), listen, Arc::clone(&self.clock)).expect("started")
     }
 
-    fn link(&self, office: SocketAddr, outbox: &Arc<Memory>) -> Link {
+    pub(super) fn link(&self, office: SocketAddr, outbox: &Arc<Memory>) -> Link {
         link(&self.identity(), "EX-01", office, outbox, &self.clock)
     }
 }
 
-fn link(identity: &Path, unit: &str, office: SocketAddr, outbox: &Arc<Memory>, clock: &crate::clock::Shared) -> Link {
+pub(super) fn link(identity: &Path, unit: &str, office: SocketAddr, outbox: &Arc<Memory>, clock: &crate::clock::Shared) -> Link {
     let settings = config::Office { address: office.to_string(), identity: identity.to_owned() };
     let outbox: Arc<dyn Outbox> = Arc::clone(outbox) as Arc<dyn Outbox>;
     Link::start(unit, &settings, outbox, Arc::clone(clock)).expect("started")
 }
 
-fn anywhere() -> SocketAddr {
+pub(super) fn anywhere() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
 /// Waits until the link's status is as wanted.
-fn wait(link: &Link, what: &str, wanted: impl FnMut(&Status) -> bool) -> Status {
+pub(super) fn wait(link: &Link, what: &str, wanted: impl FnMut(&Status) -> bool) -> Status {
     let mut watch = link.watch();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let waited = runtime.block_on(async {
@@ -141,7 +141,7 @@ fn wait(link: &Link, what: &str, wanted: impl FnMut(&Status) -> bool) -> Status 
 }
 
 /// Waits until something outside the link is as wanted.
-fn wait_until(what: &str, mut wanted: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut wanted: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !wanted() {
         assert!(start.elapsed() < PATIENCE, "{what} did not happen");
@@ -149,11 +149,11 @@ fn wait_until(what: &str, mut wanted: impl FnMut() -> bool) {
     }
 }
 
-fn down(status: &Status, words: &str) -> bool {
+pub(super) fn down(status: &Status, words: &str) -> bool {
     matches!(&status.state, LinkState::Down { reason, .. } if reason.to_string().contains(words))
 }
 
-fn connected(status: &Status) -> bool {
+pub(super) fn connected(status: &Status) -> bool {
     matches!(status.state, LinkState::Connected { .. })
 }
 

@@ -21,6 +21,8 @@ mod gate;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
+mod networks;
+#[cfg(test)]
 mod pair;
 mod patience;
 mod people;

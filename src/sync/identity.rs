@@ -36,8 +36,16 @@ pub(crate) const ENROL_AGAIN: &str =
 
 /// A keep-alive keeps the path open through the modem's and the network's address translation.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// A link over which nothing comes for so long is dead.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// A link over which nothing comes for so long is dead. The time counts anew from the first unanswered packet, which may be a
+/// keep-alive: so a link that goes dead at any instant is found within the sum of both, 15 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The round trip that is taken for likely before there is any answer: three of them pass before the first packet is sent again.
+/// On a slower path that costs a packet or two; on a usual one a lost packet of a handshake costs no second.
+const LIKELY_RTT: Duration = Duration::from_millis(100);
+/// Sessions that the office remembers, so that a car which comes back needs no certificates on the wire: two for each of some
+/// thousands of cars.
+#[cfg(feature = "office")]
+const SESSIONS: usize = 8192;
 
 /// Who this side is and whom it trusts.
 #[derive(PartialEq, Eq)]
@@ -105,12 +113,12 @@ impl Identity {
     /// QUIC settings of a car. Certificates are judged by `clock`.
     pub(crate) fn client(&self, clock: clock::Shared) -> Result<quinn::ClientConfig> {
         // The office opens one stream to a car, for lists.
-        self.known_client(ALPN, transport(0, 1), clock)
+        self.known_client(ALPN, transport(0, 1, Some(KEEP_ALIVE)), clock)
     }
 
     /// QUIC settings of a car that asks for a new certificate.
     pub(crate) fn renewing_client(&self, clock: clock::Shared) -> Result<quinn::ClientConfig> {
-        self.known_client(enrol::ALPN, transport(0, 0), clock)
+        self.known_client(enrol::ALPN, transport(0, 0, Some(KEEP_ALIVE)), clock)
     }
 
     fn known_client(
@@ -143,10 +151,14 @@ impl Identity {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(self.chains()?));
         tls.alpn_protocols = vec![ALPN.to_vec(), enrol::ALPN.to_vec()];
+        // Who comes back is in the register or is not, whatever the handshake was. No early data (0-RTT): an onlooker could send
+        // a car's Hello again and so end the connection that the car has.
+        tls.session_storage = rustls::server::ServerSessionMemoryCache::new(SESSIONS);
         let tls = quinn::crypto::rustls::QuicServerConfig::try_from(tls).map_err(unusable)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         // A car opens the control stream, and one each for hits, reads and pictures.
-        config.transport_config(Arc::new(transport(1, 3)));
+        // Cars keep the link alive: an answer does it for this side.
+        config.transport_config(Arc::new(transport(1, 3, None)));
         Ok(config)
     }
 
@@ -179,7 +191,7 @@ pub(crate) fn enrolling_client(code: &Code, clock: clock::Shared) -> Result<quin
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(FirstContact::new(code.clone(), provider())))
         .with_no_client_auth();
-    client_config(tls, enrol::ALPN, transport(0, 0))
+    client_config(tls, enrol::ALPN, transport(0, 0, Some(KEEP_ALIVE)))
 }
 
 fn client_config(
@@ -232,13 +244,14 @@ pub fn lists_key(folder: &Path) -> Result<VerifyingKey> {
 }
 
 /// Transport settings of either side, for so many streams that the other side may open.
-fn transport(bidirectional: u8, unidirectional: u8) -> quinn::TransportConfig {
+fn transport(bidirectional: u8, unidirectional: u8, keep_alive: Option<Duration>) -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(bidirectional.into())
         .max_concurrent_uni_streams(unidirectional.into())
-        .keep_alive_interval(Some(KEEP_ALIVE))
-        .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("15 s fit")))
+        .keep_alive_interval(keep_alive)
+        .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("10 s fit")))
+        .initial_rtt(LIKELY_RTT)
         .datagram_receive_buffer_size(None)
         // A peer that does not read costs this much memory and no more.
         .stream_receive_window((512u32 << 10).into())

@@ -6,7 +6,8 @@ use std::time::Duration;
 use prost::Message;
 use quinn::{ConnectionError, VarInt};
 
-use super::connection::{self, Dialled};
+use super::connection;
+use super::dial::{self, Line};
 use crate::clock;
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
@@ -81,7 +82,9 @@ pub(super) async fn renew(unit: &str, settings: &config::Office, clock: &clock::
     let request = Request { unit: unit.to_owned(), request: request_of(&key)?, ..Request::default() };
     let config = old.renewing_client(clock.clone())?;
     let issued = ask(&settings.address, config, &request, clock).await.map_err(|end| match end {
-        End::Stranger => connection::another_office(&settings.address),
+        End::Stranger => Fault::new(Kind::Denied, "another office answers than the one that enrolled this car")
+            .at(&settings.address)
+            .remedy("Check the address"),
         End::Fault(fault) => fault,
         End::Refused(refused) => refusal(&settings.address, unit, &refused),
     })?;
@@ -114,28 +117,10 @@ async fn ask(
     clock: &clock::Shared,
 ) -> Result<Issued, End> {
     let lost = |error: ConnectionError| match &error {
-        ConnectionError::TransportError(local) if connection::is_unknown_authority(local) => End::Stranger,
+        error if connection::is_stranger(error) => End::Stranger,
         _ => End::Fault(connection::lost(address, error, clock)),
     };
-    let host = connection::host_of(address);
-    let mut last = None;
-    let mut dialled = None;
-    for address in connection::look_up(address).await? {
-        match connection::connect(&config, address, host).await {
-            Ok(connected) => {
-                dialled = Some(connected);
-                break;
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    let Some((endpoint, connection)) = dialled else {
-        return Err(match last {
-            Some(Dialled::Lost(error)) => lost(error),
-            Some(Dialled::Other(why)) => connection::no_way(address, why).into(),
-            None => connection::no_way(address, "the name has no address".into()).into(),
-        });
-    };
+    let Line { endpoint, connection } = dial::call(address, config, lost).await?;
     let answer = tokio::time::timeout(ANSWER, converse(&connection, request)).await;
     // An end that the office chose is the reason for whatever the stream says.
     let closed = connection.close_reason();

@@ -1,13 +1,17 @@
 //! The car's side: a thread that keeps the link to the office up for as long as the unit runs, uploads what the
 //! journal holds, most urgent first, and brings the lists up to date. Nothing in the unit waits for it.
 
+mod caller;
 mod connection;
+mod dial;
 mod enrol;
 mod probe;
+mod pulse;
 mod renewal;
+mod route;
 mod session;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,6 +21,8 @@ use crate::clock::{self, Moment};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::wire::Item;
+use connection::Ended;
+use dial::Dialler;
 use renewal::Renewer;
 
 #[cfg(any(test, feature = "fuzz"))]
@@ -133,10 +139,11 @@ impl Link {
         let keeper = Keeper {
             unit: unit.to_owned(),
             settings: settings.clone(),
+            dialler: Dialler::new(settings.clone(), Arc::clone(&outbox), Arc::clone(&clock)),
             outbox,
             clock,
             shared: Arc::clone(&shared),
-            dialler: connection::Dialler::default(),
+            said: Mutex::default(),
         };
         let thread = std::thread::Builder::new()
             .name("office-link".into())
@@ -183,50 +190,74 @@ struct Keeper {
     outbox: Arc<dyn Outbox>,
     clock: clock::Shared,
     shared: Arc<Shared>,
-    dialler: connection::Dialler,
+    dialler: Dialler,
+    /// The trouble that was logged last.
+    said: Mutex<String>,
 }
 
 impl Keeper {
-    async fn keep(mut self) {
+    async fn keep(self) {
         let mut stop = self.shared.stop.subscribe();
         let mut downloads = session::Downloads::default();
         let mut pause = Pause::default();
-        let mut said = String::new();
+        let mut line = None;
         self.count().await;
         tokio::spawn(Renewer::new(&self.unit, &self.settings, self.clock.clone(), self.shared.clone()).keep());
         loop {
+            let dialled = match line.take() {
+                Some(line) => Some(Ok(line)),
+                None => self.meanwhile(self.dialler.dial(&|fault| self.down(fault)), &mut stop).await,
+            };
             let mut welcomed = false;
-            let end = self.run_once(&mut downloads, &mut welcomed, &mut stop).await;
-            let Err(fault) = end else {
-                if *stop.borrow() {
-                    return;
-                }
-                continue;
+            let ended = match dialled {
+                Some(Ok(line)) => self.converse(line, &mut downloads, &mut welcomed, &mut stop).await,
+                Some(Err(fault)) => Ended::Broken(fault),
+                None => Ended::Stopped,
             };
             if welcomed {
                 pause = Pause::default();
-                said.clear();
+                self.said().clear();
+                self.dialler.answered();
             }
-            // The same trouble, tried again every few seconds for a day, is one line.
-            let text = fault.to_string();
-            if text != said {
-                tracing::warn!("no link to the office: {text}");
-                said = text;
-            }
-            self.down(fault);
-            let wake = tokio::time::sleep(pause.next());
-            tokio::pin!(wake);
-            loop {
-                tokio::select! {
-                    _ = stop.wait_for(|stop| *stop) => return,
-                    () = &mut wake => break,
-                    () = self.shared.nudge.notified() => self.count().await,
+            match ended {
+                Ended::Stopped => return,
+                Ended::Overtaken(next) => line = Some(next),
+                Ended::Renewed => {}
+                Ended::Silent(fault) => self.down(fault),
+                Ended::Broken(fault) => {
+                    self.down(fault);
+                    if self.meanwhile(tokio::time::sleep(pause.next()), &mut stop).await.is_none() {
+                        return;
+                    }
                 }
             }
         }
     }
 
+    /// Waits without a connection, and counts what comes to wait with it; `None` if the unit stops before.
+    async fn meanwhile<T>(&self, wait: impl Future<Output = T>, stop: &mut watch::Receiver<bool>) -> Option<T> {
+        tokio::pin!(wait);
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return None,
+                done = &mut wait => return Some(done),
+                () = self.shared.nudge.notified() => self.count().await,
+            }
+        }
+    }
+
+    fn said(&self) -> std::sync::MutexGuard<'_, String> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is no connection, for this reason. The same trouble, met every few seconds for a day, is one line of the log.
     fn down(&self, reason: Fault) {
+        let text = reason.to_string();
+        let mut said = self.said();
+        if text != *said {
+            tracing::warn!("no link to the office: {text}");
+            *said = text;
+        }
         let now = self.clock.now();
         self.shared.status.send_modify(|status| {
             let since = match status.state {

@@ -1,14 +1,17 @@
 //! One try whether the office answers, for whoever looks after the car.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{ConnectionError, VarInt};
 
-use super::connection::{Dialler, lost};
+use super::connection::lost;
+use super::dial::{self, Line};
 use super::session::{Downloads, Event, Session};
 use crate::clock;
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
+use crate::sync::identity::Identity;
 use crate::sync::wire::{Code, Lane};
 
 /// How long the office may take to say Welcome.
@@ -28,7 +31,10 @@ pub fn probe(unit: &str, settings: &config::Office, clock: clock::Shared) -> Res
         .map_err(|error| Fault::new(Kind::Internal, "cannot start to talk to the office").because(error))?;
     runtime.block_on(async {
         let start = clock.now();
-        let (endpoint, connection) = Dialler::default().dial(settings, &clock).await?;
+        let identity = Identity::load(&settings.identity)?;
+        let config = identity.client(Arc::clone(&clock)).map_err(|fault| fault.at(settings.identity.display()))?;
+        let ended = |error| lost(&settings.address, error, &clock);
+        let Line { endpoint, connection } = dial::call(&settings.address, config, ended).await?;
         let welcomed = tokio::time::timeout(WELCOME, greet(unit, &connection, &clock)).await;
         connection.close(VarInt::from_u32(Code::Done.number()), b"");
         let took = clock.now().since(start);
@@ -36,7 +42,7 @@ pub fn probe(unit: &str, settings: &config::Office, clock: clock::Shared) -> Res
         welcomed
             .unwrap_or(Err(ConnectionError::TimedOut))
             .map(|()| took)
-            .map_err(|error| lost(&settings.address, error, &clock))
+            .map_err(ended)
     })
 }
 
