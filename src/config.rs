@@ -255,7 +255,7 @@ impl Crew {
 pub struct Office {
     /// Host name or address and UDP port: "office.example.org:4433".
     pub address: String,
-    /// The folder with this car's identity, as `outrider-office enrol` wrote it.
+    /// The folder with this car's identity, which `outrider enrol` fills.
     pub identity: PathBuf,
 }
 

@@ -16,6 +16,7 @@ pub struct Decoder {
 pub const DECODERS: &[Decoder] = &[
     Decoder { name: "config", decode: config },
     Decoder { name: "csv", decode: crate::hotlist::outside::csv },
+    Decoder { name: "enrol", decode: crate::sync::enrol::understood },
     Decoder { name: "mark", decode: crate::hotlist::outside::mark },
     Decoder { name: "revision", decode: crate::hotlist::outside::revision },
     Decoder { name: "settings", decode: crate::hotlist::outside::settings },
@@ -159,6 +160,7 @@ mod tests {
             crate::journal::outside::samples(),
             crate::screen::tile_samples(),
             crate::sync::wire::samples(),
+            crate::sync::enrol::samples(),
         ]
         .concat();
         // Set to write the corpus anew, after a format has changed.

@@ -186,10 +186,7 @@ fn issue<K: rcgen::SigningKey>(
 ) -> Result<Issued> {
     let key = KeyPair::generate().map_err(unmade)?;
     let certificate = certificate(issuer, names, name, &key, life, usage)?;
-    Ok(Issued {
-        certificate_pem: certificate.pem(),
-        key_pem: key.serialize_pem(),
-    })
+    Ok(Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
 }
 
 fn certificate<K: rcgen::SigningKey>(

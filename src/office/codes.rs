@@ -10,8 +10,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
 use super::authority::{authority_of, check_unit};
-use super::record::note;
 use super::files;
+use super::record::note;
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::enrol::{Code, is_name, stretched};
@@ -57,7 +57,8 @@ impl Kept {
     /// Whether this is its secret. Takes as long for one that fits as for one that does not.
     pub(super) fn fits(&self, secret: &str) -> bool {
         let (mut salt, mut hash) = ([0; 16], [0; 32]);
-        let whole = hex::decode_to_slice(&self.salt, &mut salt).is_ok() & hex::decode_to_slice(&self.hash, &mut hash).is_ok();
+        let whole =
+            hex::decode_to_slice(&self.salt, &mut salt).is_ok() & hex::decode_to_slice(&self.hash, &mut hash).is_ok();
         stretched(secret.as_bytes(), &salt)
             .is_ok_and(|tried| tried.iter().zip(&hash).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0)
             & whole
@@ -79,7 +80,13 @@ pub(super) fn decoy(secret: &str) {
 /// # Errors
 /// There is no office; the name cannot be a unit's; nobody says who they are; the time makes no sense; or the file cannot be
 /// written.
-pub fn make_code(data: &Path, unit: &str, by: &str, valid: TimeDelta, clock: &dyn Clock) -> Result<(Code, DateTime<Utc>)> {
+pub fn make_code(
+    data: &Path,
+    unit: &str,
+    by: &str,
+    valid: TimeDelta,
+    clock: &dyn Clock,
+) -> Result<(Code, DateTime<Utc>)> {
     check_unit(unit)?;
     said(by)?;
     if valid < TimeDelta::minutes(1) || valid > LONGEST {
@@ -232,8 +239,9 @@ fn path(data: &Path, name: &str) -> PathBuf {
 
 fn said(by: &str) -> Result<()> {
     if by.trim().is_empty() {
-        return Err(Fault::new(Kind::Usage, "it is not said who lets the car in")
-            .remedy("Say it with --by: it goes on record"));
+        return Err(
+            Fault::new(Kind::Usage, "it is not said who lets the car in").remedy("Say it with --by: it goes on record")
+        );
     }
     Ok(())
 }
@@ -273,14 +281,19 @@ mod tests {
         assert_eq!(names(&clock).len(), 2);
         clock.advance(std::time::Duration::from_secs(15 * 60));
         assert_eq!(names(&clock), [other.name()]);
-        assert_eq!(withdraw_code(&data, &code.name(), "Sgt Example", &*clock).map_err(|f| f.kind()), Err(Kind::Missing));
+        assert_eq!(
+            withdraw_code(&data, &code.name(), "Sgt Example", &*clock).map_err(|f| f.kind()),
+            Err(Kind::Missing)
+        );
         assert_eq!(withdraw_code(&data, "../x", "Sgt Example", &*clock).map_err(|f| f.kind()), Err(Kind::Missing));
         withdraw_code(&data, &other.name().to_lowercase(), "Sgt Example", &*clock).expect("withdrawn");
         clear(&data, clock.utc()).expect("cleared");
         assert_eq!(std::fs::read_dir(files::codes(&data)).expect("read").count(), 0);
         let record = enrolments(&data).expect("read");
         assert_eq!(record.len(), 3);
-        assert!(record[0].by == "Sgt Example" && record[0].what.contains("made for car-01, until 2026-12-01 10:15 UTC"));
+        assert!(
+            record[0].by == "Sgt Example" && record[0].what.contains("made for car-01, until 2026-12-01 10:15 UTC")
+        );
         assert!(record[2].what.contains("for car-02 withdrawn") && !format!("{record:?}").contains(&code.secret()));
     }
 }

@@ -145,7 +145,12 @@ impl Office {
         codes::save(&self.data, &request.code, &kept)?;
         if !kept.fits(&request.secret) {
             if kept.tries >= TRIES {
-                note(&self.data, utc, BY_ITSELF, format!("code {} for {} dead after wrong tries", request.code, kept.unit))?;
+                note(
+                    &self.data,
+                    utc,
+                    BY_ITSELF,
+                    format!("code {} for {} dead after wrong tries", request.code, kept.unit),
+                )?;
             }
             return Err(wrong());
         }
@@ -218,7 +223,11 @@ impl Office {
                 let (name, entry) = entry_of(unit, &certificate, key, utc, how)?;
                 note(&self.data, utc, BY_ITSELF, format!("{unit} enrolled by {}", entry.how))?;
                 self.register.add(&name, &Entry { renews: renews.cloned(), ..entry })?;
-                tracing::info!(unit, how = if renews.is_some() { "renewal" } else { "code" }, "a certificate is issued");
+                tracing::info!(
+                    unit,
+                    how = if renews.is_some() { "renewal" } else { "code" },
+                    "a certificate is issued"
+                );
                 certificate.pem()
             }
         };

@@ -79,7 +79,12 @@ mod tests {
             let forever = |place: Place, name: usize| {
                 let known = known.clone();
                 async move {
-                    let place = if name == 0 { drop(place); None } else { Some(place) };
+                    let place = if name == 0 {
+                        drop(place);
+                        None
+                    } else {
+                        Some(place)
+                    };
                     let _ = known.send(name);
                     std::future::pending::<()>().await;
                     drop(place);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use tempfile::TempDir;
 
-use super::{Service, enrol, fleet, init, offer_revision, revoke};
+use super::{Revocation, Service, enrol, fleet, init, offer_revision, revoke};
 use crate::clock::{RealClock, SimulatedClock};
 use crate::config;
 use crate::fault::{Fault, Kind as FaultKind, Result};
@@ -95,7 +95,12 @@ pub(super) struct Yard {
 
 impl Yard {
     pub(super) fn new() -> Self {
-        let yard = Self { folder: tempfile::tempdir().expect("a folder"), clock: RealClock::shared() };
+        Self::by(RealClock::shared())
+    }
+
+    /// One whose time is told by this clock.
+    pub(super) fn by(clock: crate::clock::Shared) -> Self {
+        let yard = Self { folder: tempfile::tempdir().expect("a folder"), clock };
         init(&yard.data(), &[], &*yard.clock).expect("made");
         enrol(&yard.data(), "EX-01", &yard.identity(), &*yard.clock).expect("enrolled");
         yard
@@ -118,7 +123,13 @@ impl Yard {
     }
 }
 
-pub(super) fn link(identity: &Path, unit: &str, office: SocketAddr, outbox: &Arc<Memory>, clock: &crate::clock::Shared) -> Link {
+pub(super) fn link(
+    identity: &Path,
+    unit: &str,
+    office: SocketAddr,
+    outbox: &Arc<Memory>,
+    clock: &crate::clock::Shared,
+) -> Link {
     let settings = config::Office { address: office.to_string(), identity: identity.to_owned() };
     let outbox: Arc<dyn Outbox> = Arc::clone(outbox) as Arc<dyn Outbox>;
     Link::start(unit, &settings, outbox, Arc::clone(clock)).expect("started")
@@ -277,7 +288,8 @@ fn strangers_and_the_revoked_are_turned_away_and_others_go_on() {
 
     // The good car was not disturbed; then it is revoked, in mid-connection.
     assert!(connected(&good.status()));
-    assert_eq!(revoke(&yard.data(), "EX-01", &*yard.clock).expect("revoked"), 1);
+    let cut_off = revoke(&yard.data(), Revocation::Unit("EX-01"), "Sgt Example", &*yard.clock);
+    assert_eq!(cut_off.expect("revoked"), (1, 0));
     wait(&good, "the cut", |status| down(status, "does not know this car's identity"));
     outbox.add(Kind::Read, 1, 1);
     good.nudge();

@@ -13,11 +13,11 @@ mod crews;
 mod door;
 mod enrolment;
 mod files;
+#[cfg(test)]
+mod gate;
 mod handshakes;
 mod heads;
 mod inbox;
-#[cfg(test)]
-mod gate;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]

@@ -179,7 +179,8 @@ impl Register {
     pub(crate) fn entries(&self) -> Result<Vec<(Fingerprint, Entry)>> {
         let mut known = self.known();
         self.refresh(&mut known)?;
-        let good = known.entries.iter().filter_map(|(name, (_, entry))| Some((name.clone(), entry.as_ref().ok()?.clone())));
+        let good =
+            known.entries.iter().filter_map(|(name, (_, entry))| Some((name.clone(), entry.as_ref().ok()?.clone())));
         let mut all: Vec<_> = good.collect();
         all.sort_by(|(a, one), (b, other)| (&one.unit, one.issued, a).cmp(&(&other.unit, other.issued, b)));
         Ok(all)
@@ -348,7 +349,10 @@ mod tests {
         assert!(service.has_older(&newest));
         service.end_older(&newest, at).expect("ended");
         assert!(!service.has_older(&newest));
-        assert_eq!((worth(100, at), worth(99, at), worth(101, at)), (Standing::Good, Standing::Replaced, Standing::Good));
+        assert_eq!(
+            (worth(100, at), worth(99, at), worth(101, at)),
+            (Standing::Good, Standing::Replaced, Standing::Good)
+        );
         assert_eq!(worth(100, at + chrono::TimeDelta::seconds(1000)), Standing::Expired);
         let gone = command.revoke(|_, entry| entry.unit == "EX-01", at).expect("revoked");
         assert_eq!(gone.len(), 200);
@@ -365,7 +369,8 @@ mod tests {
 
     #[test]
     fn entries_of_earlier_programs_are_read() {
-        let text = r#"{"unit":"EX-01","issued":"2026-01-01T00:00:00Z","expires":"2028-01-01T00:00:00Z","revoked":null}"#;
+        let text =
+            r#"{"unit":"EX-01","issued":"2026-01-01T00:00:00Z","expires":"2028-01-01T00:00:00Z","revoked":null}"#;
         let entry: Entry = serde_json::from_str(text).expect("read");
         assert!(entry.renews.is_none() && entry.key.is_empty());
     }

@@ -377,7 +377,8 @@ impl Office {
 
     /// A newer certificate of a unit is used: older ones end. Blocks on the disk.
     pub(crate) fn end_older(&self, newest: &Entry) {
-        let ended = files::hold_the_door(&self.data).and_then(|_door| self.register.end_older(newest, self.clock.utc()));
+        let ended =
+            files::hold_the_door(&self.data).and_then(|_door| self.register.end_older(newest, self.clock.utc()));
         if let Err(fault) = ended {
             self.board.trouble(&fault, self.clock.utc());
         }

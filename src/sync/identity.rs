@@ -79,21 +79,18 @@ impl Life {
 impl Identity {
     /// Loads `ca.pem`, `cert.pem` and `key.pem` of a folder.
     pub fn load(folder: &Path) -> Result<Self> {
-        let folder = &*change::current(folder);
-        let [authority, certificate, key] =
-            [AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE].map(|name| read(folder, name));
-        Self::parse(folder, &authority?, &certificate?, &key?)
+        change::whole(folder, |folder| Self::of(folder, |name| read(folder, name)))
     }
 
-    /// The identity in the bytes of these files, which belong to `folder`.
-    fn parse(folder: &Path, authority: &[u8], certificates: &[u8], key: &[u8]) -> Result<Self> {
-        let authority = CertificateDer::from_pem_slice(authority)
+    /// The identity in these files, which belong to `folder`.
+    fn of(folder: &Path, file: impl Fn(&str) -> Result<Vec<u8>>) -> Result<Self> {
+        let authority = CertificateDer::from_pem_slice(&file(AUTHORITY_FILE)?)
             .map_err(|error| damaged(folder, AUTHORITY_FILE, "certificate", error))?;
-        let certificates = CertificateDer::pem_slice_iter(certificates)
+        let certificates = CertificateDer::pem_slice_iter(&file(CERTIFICATE_FILE)?)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| damaged(folder, CERTIFICATE_FILE, "certificate", error))?;
-        let key =
-            PrivateKeyDer::from_pem_slice(key).map_err(|error| damaged(folder, KEY_FILE, "private key", error))?;
+        let key = PrivateKeyDer::from_pem_slice(&file(KEY_FILE)?)
+            .map_err(|error| damaged(folder, KEY_FILE, "private key", error))?;
         if certificates.is_empty() {
             return Err(damaged(folder, CERTIFICATE_FILE, "certificate", rustls::pki_types::pem::Error::NoItemsFound));
         }
@@ -235,10 +232,12 @@ pub(crate) fn life_of(certificate: &[u8]) -> Option<Life> {
 /// # Errors
 /// There is none, as in identities of earlier programs; or the file is damaged.
 pub fn lists_key(folder: &Path) -> Result<VerifyingKey> {
-    let path = change::current(folder).join(LISTS_FILE);
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        Fault::io("cannot read the key that checks the office's lists", &path, error)
-            .remedy(ENROL_AGAIN)
+    let (path, text) = change::whole(folder, |folder| {
+        let path = folder.join(LISTS_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Fault::io("cannot read the key that checks the office's lists", &path, error).remedy(ENROL_AGAIN)
+        })?;
+        Ok((path, text))
     })?;
     VerifyingKey::parse(&text).map_err(|fault| fault.at(path.display()))
 }
@@ -267,7 +266,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// The program's clock as rustls asks for it.
-struct ClockTime(clock::Shared);
+pub(crate) struct ClockTime(pub(crate) clock::Shared);
 
 impl std::fmt::Debug for ClockTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -298,9 +297,7 @@ fn damaged(folder: &Path, name: &str, what: &str, error: rustls::pki_types::pem:
 }
 
 fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
-    Fault::new(Kind::Damaged, "the identity cannot be used")
-        .because(error)
-        .remedy(ENROL_AGAIN)
+    Fault::new(Kind::Damaged, "the identity cannot be used").because(error).remedy(ENROL_AGAIN)
 }
 
 #[cfg(test)]

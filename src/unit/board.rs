@@ -305,10 +305,18 @@ fn network(tools: &Tools) -> (bool, StatusItem) {
         1 => "1 thing unsent".to_owned(),
         n => format!("{n} things unsent"),
     };
-    match status.state {
-        LinkState::Connected { .. } => (false, StatusItem::ok("Network", "up", unsent)),
-        LinkState::Starting => (false, StatusItem::warn("Network", "starting", unsent)),
-        LinkState::Down { reason, .. } => (true, StatusItem::warn("Network", "down", format!("{unsent}. {reason}"))),
+    match (status.state, status.identity_fault) {
+        (LinkState::Connected { .. }, Some(fault)) => {
+            (false, StatusItem::warn("Network", "certificate", format!("{unsent}. {fault}")))
+        }
+        (LinkState::Connected { .. }, None) => (false, StatusItem::ok("Network", "up", unsent)),
+        (LinkState::Starting, _) => (false, StatusItem::warn("Network", "starting", unsent)),
+        (LinkState::Down { reason, .. }, Some(fault)) => {
+            (true, StatusItem::warn("Network", "down", format!("{unsent}. {reason} {fault}")))
+        }
+        (LinkState::Down { reason, .. }, None) => {
+            (true, StatusItem::warn("Network", "down", format!("{unsent}. {reason}")))
+        }
     }
 }
 

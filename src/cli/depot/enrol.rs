@@ -162,7 +162,10 @@ impl Codes {
                 println!("{}", serde_json::to_string(&code).unwrap_or_default());
             } else {
                 let until = code.until.format("%Y-%m-%d %H:%M UTC");
-                println!("{}-...  {:<16} until {until}  by {}  {} wrong tries", code.name, code.unit, code.by, code.wrong);
+                println!(
+                    "{}-...  {:<16} until {until}  by {}  {} wrong tries",
+                    code.name, code.unit, code.by, code.wrong
+                );
             }
         }
         Ok(())

@@ -189,12 +189,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Says what follows when it is over.
-    async fn run(
-        &mut self,
-        line: &Line,
-        stop: &mut watch::Receiver<bool>,
-        welcomed: &mut bool,
-    ) -> Result<Next, End> {
+    async fn run(&mut self, line: &Line, stop: &mut watch::Receiver<bool>, welcomed: &mut bool) -> Result<Next, End> {
         let (keeper, connection) = (self.keeper, self.connection.clone());
         let shared = Arc::clone(&self.keeper.shared);
         let clock = Arc::clone(&self.keeper.clock);
@@ -412,9 +407,9 @@ pub(super) fn lost(address: &str, error: ConnectionError, clock: &clock::Shared)
             Some(NO_APPLICATION_PROTOCOL) => Fault::new(Kind::Denied, "the office does not speak this car's protocol")
                 .at(address)
                 .remedy("Bring car and office to versions that fit together"),
-            Some(_) => Fault::new(Kind::Denied, "the office refuses this car's identity")
-                .at(address)
-                .remedy(ENROL_AGAIN),
+            Some(_) => {
+                Fault::new(Kind::Denied, "the office refuses this car's identity").at(address).remedy(ENROL_AGAIN)
+            }
             None => no_way(address, error.into()),
         },
         ConnectionError::ApplicationClosed(close) => closed(address, close.error_code.into_inner()),

@@ -299,9 +299,8 @@ async fn connect(
 ) -> Result<Line, Missed> {
     let caller = Caller::new(address).map_err(Missed::Unable)?;
     let socket = Arc::clone(&caller) as Arc<dyn quinn::AsyncUdpSocket>;
-    let endpoint =
-        Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
-            .map_err(Missed::Unable)?;
+    let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
+        .map_err(Missed::Unable)?;
     let connecting = endpoint
         .connect_with(config, address, host)
         .map_err(|error| Missed::Unable(std::io::Error::new(ErrorKind::InvalidInput, error)))?;

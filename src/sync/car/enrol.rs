@@ -58,13 +58,16 @@ pub fn enrol(order: &Enrolment<'_>, code: &Code, clock: clock::Shared) -> Result
     }
     crate::files::make_folder(folder)?;
     let key = identity::pending(folder, &Purpose::Code(code.name()))?;
-    let request = Request { code: code.name(), secret: code.secret(), unit: unit.to_owned(), request: request_of(&key)? };
+    let request =
+        Request { code: code.name(), secret: code.secret(), unit: unit.to_owned(), request: request_of(&key)? };
     let config = identity::enrolling_client(code, clock.clone())?;
     let issued = runtime.block_on(ask(address, config, &request, &clock)).map_err(|end| match end {
         // The handshake failed because the authority is not the one that the code names.
-        End::Stranger => Fault::new(Kind::Denied, "this is not the office that made the code, and the code was not sent")
-            .at(address)
-            .remedy("Check the address; if it is right, somebody else answers there"),
+        End::Stranger => {
+            Fault::new(Kind::Denied, "this is not the office that made the code, and the code was not sent")
+                .at(address)
+                .remedy("Check the address; if it is right, somebody else answers there")
+        }
         End::Fault(fault) => fault,
         End::Refused(refused) => refusal(address, unit, &refused),
     })?;

@@ -25,10 +25,10 @@ use connection::Ended;
 use dial::Dialler;
 use renewal::Renewer;
 
-#[cfg(any(test, feature = "fuzz"))]
-pub(crate) use session::converse;
 pub use enrol::{Enrolment, enrol};
 pub use probe::probe;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use session::converse;
 pub use session::{Budget, Piece, Revision};
 #[cfg(all(test, feature = "office"))]
 pub(crate) use session::{Downloads, Event, Session};

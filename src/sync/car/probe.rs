@@ -39,10 +39,7 @@ pub fn probe(unit: &str, settings: &config::Office, clock: clock::Shared) -> Res
         connection.close(VarInt::from_u32(Code::Done.number()), b"");
         let took = clock.now().since(start);
         let _ = tokio::time::timeout(Duration::from_millis(500), endpoint.wait_idle()).await;
-        welcomed
-            .unwrap_or(Err(ConnectionError::TimedOut))
-            .map(|()| took)
-            .map_err(ended)
+        welcomed.unwrap_or(Err(ConnectionError::TimedOut)).map(|()| took).map_err(ended)
     })
 }
 

@@ -112,5 +112,6 @@ fn unreached(life: &Life, utc: DateTime<Utc>) -> Fault {
 
 fn not_renewed(life: &Life, fault: Fault) -> Fault {
     let day = life.until.format("%Y-%m-%d");
-    Fault::new(fault.kind(), format!("this car's certificate could not be renewed, and runs out on {day}")).because(fault)
+    Fault::new(fault.kind(), format!("this car's certificate could not be renewed, and runs out on {day}"))
+        .because(fault)
 }

@@ -47,6 +47,17 @@ pub(crate) fn current(folder: &Path) -> PathBuf {
     if new.is_dir() { new } else { folder.to_owned() }
 }
 
+/// What `read` finds in the folder where the files are now: again, if they were changed meanwhile.
+pub(crate) fn whole<T>(folder: &Path, read: impl Fn(&Path) -> Result<T>) -> Result<T> {
+    loop {
+        let before = current(folder);
+        let found = read(&before);
+        if current(folder) == before {
+            return found;
+        }
+    }
+}
+
 /// Whether there is an identity in `folder`.
 pub(crate) fn is_there(folder: &Path) -> bool {
     current(folder).join(CERTIFICATE_FILE).exists()
@@ -91,7 +102,8 @@ pub(crate) fn install(folder: &Path, issued: &Issued) -> Result<Identity> {
 /// # Errors
 /// As for [`install`].
 pub(crate) fn renew(folder: &Path, certificate: &str) -> Result<Identity> {
-    let text = |name| read(&current(folder), name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text =
+        |name| whole(folder, |folder| read(folder, name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let (authority, lists) = (text(AUTHORITY_FILE)?, text(LISTS_FILE)?);
     install(folder, &Issued { certificate: certificate.to_owned(), authority, lists })
 }
@@ -102,8 +114,14 @@ fn judge(folder: &Path, issued: &Issued) -> Result<Identity> {
         |why: &str| Fault::new(Kind::Damaged, "what the office issued cannot be used").because(why.to_owned());
     let key_pem = read(&folder.join(NEXT), KEY_FILE)?;
     let key = KeyPair::from_pem(&String::from_utf8_lossy(&key_pem)).map_err(|_| senseless("the key is gone"))?;
-    let (authority, certificate) = (issued.authority.as_bytes(), issued.certificate.as_bytes());
-    let identity = Identity::parse(folder, authority, certificate, &key_pem)?;
+    let identity = Identity::of(folder, |name| {
+        Ok(match name {
+            AUTHORITY_FILE => issued.authority.as_bytes(),
+            CERTIFICATE_FILE => issued.certificate.as_bytes(),
+            _ => &key_pem,
+        }
+        .to_vec())
+    })?;
     let holder = identity.certificates.first().and_then(|certificate| {
         use x509_parser::prelude::{FromDer, X509Certificate};
         X509Certificate::from_der(certificate).ok().map(|(_, certificate)| certificate.public_key().raw.to_vec())
@@ -215,7 +233,11 @@ mod tests {
                 assert_eq!(is_there(folder), now.is_some());
                 if is_new {
                     assert_eq!(now.as_ref().expect("whole")[1], next.certificate.as_bytes());
-                    assert!(Identity::load(folder).and_then(|there| there.client(crate::clock::RealClock::shared())).is_ok());
+                    assert!(
+                        Identity::load(folder)
+                            .and_then(|there| there.client(crate::clock::RealClock::shared()))
+                            .is_ok()
+                    );
                 }
                 seen[usize::from(is_new)] += 1;
                 // Whatever was cut short, the next time all is well, and nothing is left over.
