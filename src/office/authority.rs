@@ -11,18 +11,20 @@ use rcgen::{
 use sha2::{Digest, Sha256};
 
 use super::files;
-use super::record::{NOT_SAID, note};
+use super::record::{BY_ITSELF, NOT_SAID, note};
 use super::register::{Entry, Fingerprint, Register};
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::SigningKey;
-use crate::sync::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, LISTS_FILE, life_of};
+use crate::sync::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, Identity, KEY_FILE, LISTS_FILE, life_of};
 use crate::sync::wire::NAME_LIMIT;
 
 /// Days for which the authority is valid: the life of an installation.
 const AUTHORITY_DAYS: u64 = 20 * 365;
 /// Days for which the service's certificate is valid.
 const SERVICE_DAYS: u64 = 5 * 365;
+/// What the service's certificate calls it.
+const SERVICE: &str = "Outrider office";
 /// Days for which a car's certificate is valid.
 const CAR_DAYS: u64 = 2 * 365;
 
@@ -49,7 +51,7 @@ pub fn init(data: &Path, names: &[String], clock: &dyn Clock) -> Result<()> {
     service_names
         .extend(names.iter().filter(|name| !["localhost", "127.0.0.1", "::1"].contains(&name.as_str())).cloned());
     let service =
-        issue(&issuer, service_names, "Outrider office", (utc, SERVICE_DAYS), ExtendedKeyUsagePurpose::ServerAuth)?;
+        issue(&issuer, service_names, SERVICE, (utc, SERVICE_DAYS), ExtendedKeyUsagePurpose::ServerAuth)?;
 
     for folder in [data, &authority, &identity, &files::units(data), &files::inbox(data)] {
         files::make_folder(folder)?;
@@ -59,6 +61,28 @@ pub fn init(data: &Path, names: &[String], clock: &dyn Clock) -> Result<()> {
     files::write_new(&authority.join(AUTHORITY_FILE), authority_pem.as_bytes())?;
     // The authority's key is written last: an office is there when it is.
     files::write_new(&authority.join(KEY_FILE), key.serialize_pem().as_bytes())
+}
+
+/// Gives the service a new certificate if two thirds of the old one's life are over: same key, same names. Says whether it did.
+///
+/// # Errors
+/// The authority or the identity cannot be read, or the new certificate cannot be written; the old one is there still.
+pub(crate) fn renew_service(data: &Path, clock: &dyn Clock) -> Result<bool> {
+    let (folder, utc) = (files::identity(data), clock.utc());
+    let there = Identity::load(&folder)?;
+    if utc < there.life()?.renewal() {
+        return Ok(false);
+    }
+    let path = folder.join(KEY_FILE);
+    let key = std::fs::read_to_string(&path).map_err(|error| Fault::io("cannot read the identity", &path, error))?;
+    let key = KeyPair::from_pem(&key).map_err(unmade)?;
+    let names = there.names();
+    let life = (utc, SERVICE_DAYS);
+    let usage = ExtendedKeyUsagePurpose::ServerAuth;
+    let certificate = certificate(&issuer_of(data)?, names, SERVICE, &key, life, usage)?;
+    files::replace(&folder.join(CERTIFICATE_FILE), certificate.pem().as_bytes())?;
+    note(data, utc, BY_ITSELF, "the service's certificate renewed".into())?;
+    Ok(true)
 }
 
 /// Issues the identity of a car and writes it to the folder `out`, to be carried to the car: the way for a car that has no
@@ -110,6 +134,10 @@ pub(super) fn certify(
     key: &impl PublicKeyData,
     utc: DateTime<Utc>,
 ) -> Result<rcgen::Certificate> {
+    certificate(&issuer_of(data)?, Vec::new(), unit, key, (utc, CAR_DAYS), ExtendedKeyUsagePurpose::ClientAuth)
+}
+
+fn issuer_of(data: &Path) -> Result<Issuer<'static, KeyPair>> {
     let damaged = |error: rcgen::Error| {
         Fault::new(Kind::Damaged, "the authority cannot be used")
             .at(files::authority(data).display())
@@ -117,8 +145,7 @@ pub(super) fn certify(
             .remedy("Bring its files back from a backup")
     };
     let authority = KeyPair::from_pem(&read(data, KEY_FILE)?).map_err(damaged)?;
-    let issuer = Issuer::from_ca_cert_pem(&authority_of(data)?, authority).map_err(damaged)?;
-    certificate(&issuer, Vec::new(), unit, key, (utc, CAR_DAYS), ExtendedKeyUsagePurpose::ClientAuth)
+    Issuer::from_ca_cert_pem(&authority_of(data)?, authority).map_err(damaged)
 }
 
 /// What the register is to know of a car's certificate, and its name there.

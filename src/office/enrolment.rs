@@ -16,7 +16,7 @@ use super::authority::{authority_of, certify, entry_of, key_name, lists_key};
 use super::codes::{self, TRIES};
 use super::files;
 use super::patience::Patience;
-use super::record::note;
+use super::record::{BY_ITSELF, note};
 use super::register::{Entry, Fingerprint, Standing};
 use super::service::Office;
 use crate::fault::Fault;
@@ -31,8 +31,6 @@ const ASK: Duration = Duration::from_secs(10);
 const JUDGED: usize = 2;
 /// Renewals of one certificate that are issued: a car needs one, and another where it lost the key.
 const RENEWALS: usize = 8;
-/// What the office puts on record for what it does by itself.
-const BY_ITSELF: &str = "the office";
 
 /// What the service keeps for enrolments while it runs.
 #[derive(Debug)]

@@ -200,6 +200,29 @@ fn a_car_that_is_on_for_three_years_stays_enrolled() {
 }
 
 #[test]
+fn the_service_renews_its_own_certificate_when_it_is_started() {
+    let clock = winter();
+    let yard = Yard::by(clock.clone());
+    let office = yard.data().join("identity");
+    let (first, names) = (life(&office), Identity::load(&office).expect("loaded").names());
+    assert_eq!(names, ["localhost", "127.0.0.1", "::1"]);
+    let address = {
+        let service = yard.serve(anywhere());
+        assert_eq!(life(&office), first, "it has most of its life before it");
+        service.address()
+    };
+    clock.jump_to(first.renewal());
+    let service = yard.serve(address);
+    assert!(life(&office).until > first.until + TimeDelta::days(1000));
+    assert_eq!(Identity::load(&office).expect("loaded").names(), names);
+    // A car that comes later trusts it as it did the old one.
+    clock.jump_to(first.until + TimeDelta::days(1));
+    yard.admit(service.address(), "EX-09", "new", &yard.code("EX-09")).expect("let in");
+    let car = link(&yard.path("new"), "EX-09", service.address(), &Arc::new(Memory::default()), &yard.clock);
+    wait(&car, "the link", connected);
+}
+
+#[test]
 fn a_car_that_was_off_for_too_long_is_told_what_to_do_and_is_enrolled_again() {
     let clock = winter();
     let yard = Yard::by(clock.clone());

@@ -22,6 +22,9 @@ pub struct Enrolment {
 /// What stands for whoever does not say who they are.
 pub(crate) const NOT_SAID: &str = "not said";
 
+/// What stands for the service.
+pub(crate) const BY_ITSELF: &str = "the office";
+
 /// Puts on record what is about to be done: a change that nobody answers for is worse than one that is told twice.
 pub(crate) fn note(data: &Path, utc: DateTime<Utc>, by: &str, what: String) -> Result<()> {
     let by = if by.trim().is_empty() { NOT_SAID } else { by.trim() };

@@ -19,7 +19,7 @@ use super::session::ListInfo;
 use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
 use super::writer::{self, Job};
-use super::{codes, connection, crews, files, heads, inbox, people};
+use super::{authority, codes, connection, crews, files, heads, inbox, people};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::identity::Identity;
@@ -78,6 +78,12 @@ impl Service {
     /// Starts the office in `data`, as [`super::init`] made it, listening on `listen` (UDP; port 0 takes any).
     /// It listens when this returns.
     pub fn start(data: &Path, listen: SocketAddr, clock: clock::Shared) -> Result<Self> {
+        match authority::renew_service(data, &*clock) {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("the service's certificate is renewed"),
+            // The old one counts for a while yet; what is wrong with the identity is said next.
+            Err(fault) => tracing::warn!("the service's certificate cannot be renewed: {fault}"),
+        }
         let config = Identity::load(&files::identity(data))
             .map_err(|fault| fault.remedy("Make an office with outrider-office init first"))?
             .server(Arc::clone(&clock))?;

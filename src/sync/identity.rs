@@ -2,6 +2,8 @@
 
 mod change;
 
+#[cfg(feature = "office")]
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +107,28 @@ impl Identity {
         self.certificates.first().and_then(|certificate| life_of(certificate)).ok_or_else(|| {
             Fault::new(Kind::Damaged, "it cannot be seen how long the certificate counts").remedy(ENROL_AGAIN)
         })
+    }
+
+    /// The names and addresses that its certificate is for.
+    #[cfg(feature = "office")]
+    pub(crate) fn names(&self) -> Vec<String> {
+        use x509_parser::extensions::GeneralName;
+        use x509_parser::prelude::{FromDer, X509Certificate};
+        let Some((_, certificate)) = self.certificates.first().and_then(|shown| X509Certificate::from_der(shown).ok())
+        else {
+            return Vec::new();
+        };
+        let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+        let address = |bytes: &[u8]| -> Option<IpAddr> {
+            let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+        };
+        let name = |name: &GeneralName| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
+            _ => None,
+        };
+        names.value.general_names.iter().filter_map(name).collect()
     }
 
     /// QUIC settings of a car. Certificates are judged by `clock`.

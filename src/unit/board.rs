@@ -299,7 +299,11 @@ fn network(tools: &Tools) -> (bool, StatusItem) {
     let Some(link) = &tools.link else {
         return (false, StatusItem::warn("Network", "none", "no back office is configured: the unit works alone"));
     };
-    let status = link.status();
+    linked(link.status())
+}
+
+/// How the link is, and whether it has failed. One that is up fails with a certificate that is not renewed: it will be down.
+pub(super) fn linked(status: crate::sync::Status) -> (bool, StatusItem) {
     let unsent = match status.unsent {
         0 => "nothing unsent".to_owned(),
         1 => "1 thing unsent".to_owned(),
@@ -307,7 +311,7 @@ fn network(tools: &Tools) -> (bool, StatusItem) {
     };
     match (status.state, status.identity_fault) {
         (LinkState::Connected { .. }, Some(fault)) => {
-            (false, StatusItem::warn("Network", "certificate", format!("{unsent}. {fault}")))
+            (true, StatusItem::warn("Network", "certificate", format!("{unsent}. {fault}")))
         }
         (LinkState::Connected { .. }, None) => (false, StatusItem::ok("Network", "up", unsent)),
         (LinkState::Starting, _) => (false, StatusItem::warn("Network", "starting", unsent)),

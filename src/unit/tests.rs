@@ -591,6 +591,32 @@ fn a_long_run_does_not_grow() {
 }
 
 #[test]
+fn a_certificate_that_is_not_renewed_is_a_fault_though_the_link_is_up() {
+    use crate::fault::{Fault, Kind};
+    use crate::screen::State;
+    use crate::sync::{LinkState, Status};
+    let status = |state, fault: Option<&str>| Status {
+        state,
+        unsent: 0,
+        acknowledged: 0,
+        lists: Vec::new(),
+        list_fault: None,
+        identity_fault: fault.map(|why| Arc::new(Fault::new(Kind::Denied, why))),
+    };
+    let up = || LinkState::Connected { since: Moment::default() };
+    let down = || LinkState::Down {
+        since: Moment::default(),
+        reason: Arc::new(Fault::new(Kind::Unavailable, "the office cannot be reached").remedy("Wait")),
+    };
+    assert!(matches!(board::linked(status(up(), None)), (false, item) if item.state == State::Ok));
+    let (failed, item) = board::linked(status(up(), Some("it runs out on 2028-11-30")));
+    assert!(failed && item.state == State::Warn && item.word == "certificate", "{item:?}");
+    assert!(item.detail.contains("runs out on 2028-11-30"), "{item:?}");
+    let (failed, item) = board::linked(status(down(), Some("it runs out on 2028-11-30")));
+    assert!(failed && item.word == "down" && item.detail.ends_with("cannot be reached. Wait. it runs out on 2028-11-30"), "{item:?}");
+}
+
+#[test]
 fn records_that_are_lost_show_on_the_strip() {
     use crate::journal::{Room, Status};
     use crate::screen::State;

@@ -145,6 +145,9 @@ impl Enrol {
             println!("{code}");
             eprintln!("The code for {unit}, until {}, once. In the car:", until.format("%Y-%m-%d %H:%M UTC"));
             eprintln!("  outrider enrol --config car.toml {code}");
+            if !office::fleet(&data).is_ok_and(|fleet| fleet.serving) {
+                eprintln!("The service is not running: start it first, with outrider-office serve.");
+            }
         }
         Ok(())
     }
