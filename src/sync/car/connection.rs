@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::dial::Line;
-use super::pulse::{self, Pulse};
+use super::pulse::{self, Pulse, Seen};
 use super::route::{self, Route};
 use super::session::{Downloads, Event, Session};
 use super::{Keeper, LinkState, Outbox};
@@ -159,6 +159,8 @@ struct Conversation<'a> {
     done: mpsc::UnboundedReceiver<Done>,
     /// Acknowledged keys that the journal has not been told of yet.
     to_settle: Vec<Vec<u8>>,
+    /// How many keys were acknowledged in all.
+    acknowledged: u64,
     /// Whether the journal may hold something that the session has not seen.
     look: bool,
     /// Whether the journal is being asked or told something: one at a time, so that an answer is never older than
@@ -183,6 +185,7 @@ impl<'a> Conversation<'a> {
             done_sender,
             done,
             to_settle: Vec::new(),
+            acknowledged: 0,
             look: true,
             desk_busy: false,
         })
@@ -197,7 +200,8 @@ impl<'a> Conversation<'a> {
         let (mut pulse, mut pulses) = (Pulse::default(), tokio::time::interval(pulse::LOOK));
         pulses.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut way, mut ways) = (Route::default(), tokio::time::interval(WAY));
-        // A second line, dialled while this one is silent: whichever comes to life first is used.
+        // A second line, dialled once this one has been silent. It takes over even if this one comes to life again: what QUIC
+        // believes of round trips after a cut is so far off that the next lost packet would be missed for seconds.
         let mut second: Option<Dialling> = None;
         loop {
             self.settle_events(welcomed).await?;
@@ -217,15 +221,19 @@ impl<'a> Conversation<'a> {
                 _ = looks.tick() => self.look = true,
                 _ = pulses.tick() => {
                     let stats = connection.stats();
-                    let questions = stats.frame_tx.stream + stats.frame_tx.ping + stats.frame_tx.datagram;
-                    let sign = pulse.look(stats.udp_rx.datagrams, questions, connection.rtt(), clock.now());
+                    let seen = Seen {
+                        received: stats.udp_rx.datagrams,
+                        questions: stats.frame_tx.stream + stats.frame_tx.ping + stats.frame_tx.datagram,
+                        waiting: self.session.is_waiting() || !*welcomed,
+                        acknowledged: self.acknowledged,
+                        rtt: stats.path.rtt,
+                    };
+                    let sign = pulse.look(seen, clock.now());
                     if sign.ask && let Some(control) = &self.writers[Lane::Control as usize] {
                         control.send(NOTHING_SAID.to_vec());
                     }
-                    match sign.silent {
-                        true if second.is_none() => second = Some(Box::pin(keeper.dialler.dial(&|_| {}))),
-                        true => {}
-                        false => second = None,
+                    if sign.silent && second.is_none() {
+                        second = Some(Box::pin(keeper.dialler.dial(&|_| {})));
                     }
                 }
                 dialled = async { match &mut second { Some(dialling) => dialling.await, None => pending().await } } => {
@@ -252,7 +260,10 @@ impl<'a> Conversation<'a> {
                     tracing::info!("linked to the office");
                     self.keeper.shared.status.send_modify(|status| status.state = LinkState::Connected { since });
                 }
-                Event::Acknowledged(mut keys) => self.to_settle.append(&mut keys),
+                Event::Acknowledged(mut keys) => {
+                    self.acknowledged += keys.len() as u64;
+                    self.to_settle.append(&mut keys);
+                }
                 Event::Unfit(kind) => {
                     tracing::error!("a {kind:?} in the journal is larger than can be uploaded: it stays in the car");
                 }

@@ -5,17 +5,17 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use quinn::{Connection, ConnectionError, Endpoint, EndpointConfig, TokioRuntime};
+use quinn::{Connection, ConnectionError, Endpoint};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::caller::Caller;
 use super::connection::{lost, no_way, panicked, ran_out, wrong_clock};
 use super::route::{self, Route};
-use super::{Budget, Outbox};
+use super::{Budget, Outbox, knock};
 use crate::clock::{self, Moment};
 use crate::config;
 use crate::fault::{Fault, Result};
@@ -28,12 +28,15 @@ const LOOK_UP: Duration = Duration::from_secs(8);
 const ADDRESSES: usize = 4;
 /// Between the starts of attempts at the office's several addresses.
 const STAGGER: Duration = Duration::from_millis(250);
-/// How long an attempt waits for an answer before a new one takes its place, with another socket and the name looked up again.
-const ATTEMPT: Duration = Duration::from_secs(10);
-/// How long a handshake may take once the office has answered; and when it was not done in that time, the next one.
-const HANDSHAKE: Duration = Duration::from_secs(3);
-const LONG_HANDSHAKE: Duration = Duration::from_secs(10);
-/// Between two knocks of an attempt.
+/// How long attempts go on before they begin anew, with the identity read and the name looked up again.
+const ATTEMPTS: Duration = Duration::from_secs(6);
+/// How long a handshake may take all the same.
+const HANDSHAKE: Duration = Duration::from_secs(4);
+/// An attempt that was begun so shortly before the office answered a knock is not made a second time.
+const JUST_BEGUN: Duration = Duration::from_millis(300);
+/// The pause after a knock that was answered.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Between two knocks.
 const PACE: Duration = Duration::from_millis(400);
 /// The same when nothing has answered for [`LONG`] and nothing urgent waits: a packet has 1,200 bytes, and somebody may pay for
 /// each.
@@ -78,8 +81,6 @@ pub(super) struct Dialler {
     settings: Mutex<Option<(Identity, quinn::ClientConfig)>>,
     /// The address that answered last, and since when none has.
     known: Mutex<(Option<SocketAddr>, Moment)>,
-    /// Whether the last handshake was not done in time.
-    slow: AtomicBool,
 }
 
 /// Why there is no connection, for whoever shows it.
@@ -88,7 +89,7 @@ pub(super) type Trouble<'a> = &'a (dyn Fn(Fault) + Send + Sync);
 impl Dialler {
     pub(super) fn new(office: config::Office, outbox: Arc<dyn Outbox>, clock: clock::Shared) -> Self {
         let known = Mutex::new((None, clock.now()));
-        Self { office, outbox, clock, settings: Mutex::default(), known, slow: AtomicBool::new(false) }
+        Self { office, outbox, clock, settings: Mutex::default(), known }
     }
 
     /// Tries until the office answers. `trouble` is told what is in the way meanwhile.
@@ -147,51 +148,62 @@ impl Dialler {
         }
     }
 
-    /// One attempt at every address, until one answers or all have had their time.
+    /// Attempts at every address, until one answers or they have had their time.
     async fn attempt(&self, config: &quinn::ClientConfig, trouble: Trouble<'_>) -> Attempted {
         let (known, since) = *self.known();
         let name = &self.office.address;
-        let host = host_of(name);
         let pace = self.pace(since).await;
-        let handshake = if self.slow.load(Ordering::Relaxed) { LONG_HANDSHAKE } else { HANDSHAKE };
-        let (mut found, mut tried) = (Vec::from_iter(known), Vec::new());
-        let mut attempts: JoinSet<Result<Line, Missed>> = JoinSet::new();
+        let (knocked, mut answers) = mpsc::unbounded_channel();
+        let (mut knockers, mut attempts) = (JoinSet::new(), JoinSet::new());
+        let mut connect_to = |attempts: &mut JoinSet<_>, address, wait| {
+            let (config, host) = (config.clone(), host_of(name).to_owned());
+            attempts.spawn(async move {
+                tokio::time::sleep(wait).await;
+                connect(config, address, &host).await
+            });
+            Instant::now() + wait
+        };
+        let (mut found, mut addresses) = (Vec::from_iter(known), Vec::new());
         let looking = look_up(name);
         let said = tokio::time::sleep(SAID_AFTER);
-        tokio::pin!(looking, said);
+        let over = tokio::time::sleep(ATTEMPTS);
+        tokio::pin!(looking, said, over);
         let (mut looked_up, mut saying) = (false, true);
         let (mut watching, mut way) = (tokio::time::interval(WATCH), Route::default());
+        let mut begun = Instant::now();
         // What counts of many failures: a refusal, else the last one.
         let mut missed: Option<Missed> = None;
         loop {
             for address in found.drain(..) {
-                if tried.contains(&address) {
+                if addresses.contains(&address) {
                     continue;
                 }
-                let before = u32::try_from(tried.len()).unwrap_or(0);
-                let (config, host, pace) = (config.clone(), host.to_owned(), pace * (before + 1));
-                attempts.spawn(async move {
-                    tokio::time::sleep(STAGGER * before).await;
-                    connect(config, address, &host, pace, handshake).await
+                let before = u32::try_from(addresses.len()).unwrap_or(0);
+                begun = connect_to(&mut attempts, address, STAGGER * before);
+                let (knocked, pace) = (knocked.clone(), pace * (before + 1));
+                knockers.spawn(async move {
+                    // Without a socket there is nothing to wait for.
+                    while knock::answered(address, pace).await.is_ok() && knocked.send(address).is_ok() {
+                        tokio::time::sleep(AGAIN).await;
+                    }
                 });
-                tried.push(address);
+                addresses.push(address);
             }
             if attempts.is_empty() && looked_up {
-                return match missed {
-                    Some(Missed::Refused(error)) => Attempted::Refused(lost(name, error, &self.clock)),
-                    Some(Missed::Unfinished) => {
-                        self.slow.store(true, Ordering::Relaxed);
-                        Attempted::Silence(no_way(name, "it answers, and then no more".into()))
+                match missed.take() {
+                    Some(Missed::Refused(error)) => return Attempted::Refused(lost(name, error, &self.clock)),
+                    Some(Missed::Unable(error)) => return Attempted::Silence(no_way(name, error.into())),
+                    Some(Missed::Silence) => {}
+                    None if addresses.is_empty() => {
+                        return Attempted::Silence(no_way(name, "the name has no address".into()));
                     }
-                    Some(Missed::Silence) => Attempted::Silence(no_way(name, "nothing answers".into())),
-                    Some(Missed::Unable(error)) => Attempted::Silence(no_way(name, error.into())),
-                    None => Attempted::Silence(no_way(name, "the name has no address".into())),
-                };
+                    None => {}
+                }
             }
             tokio::select! {
                 Some(ended) = attempts.join_next() => match ended {
                     Ok(Ok(line)) => {
-                        self.slow.store(false, Ordering::Relaxed);
+                        let line: Line = line;
                         *self.known() = (Some(line.connection.remote_address()), self.clock.now());
                         return Attempted::Answered(line);
                     }
@@ -199,24 +211,36 @@ impl Dialler {
                     Ok(Err(error)) if !matches!(missed, Some(Missed::Refused(_))) => missed = Some(error),
                     Ok(Err(_)) | Err(_) => {}
                 },
+                Some(address) = answers.recv() => {
+                    // The last attempt may be about to come to its end.
+                    if begun.elapsed() > JUST_BEGUN {
+                        begun = connect_to(&mut attempts, address, Duration::ZERO);
+                    }
+                }
                 addresses = &mut looking, if !looked_up => {
                     looked_up = true;
                     match addresses {
                         Ok(addresses) => found = addresses,
                         // The address that answered before may do so again.
-                        Err(fault) if tried.is_empty() => return Attempted::Silence(fault),
+                        Err(fault) if known.is_none() => return Attempted::Silence(fault),
                         Err(_) => {}
                     }
                 }
                 _ = watching.tick() => {
                     // In another network than the one in which they were begun, the attempts are begun again.
-                    if tried.first().is_some_and(|first| way.changes(&route::toward(*first))) {
+                    if addresses.first().is_some_and(|first| way.changes(&route::toward(*first))) {
                         return Attempted::Moved;
                     }
                 }
                 () = &mut said, if saying => {
                     saying = false;
                     trouble(no_way(name, "nothing answers".into()));
+                }
+                () = &mut over => {
+                    if begun.elapsed() >= HANDSHAKE {
+                        return Attempted::Silence(no_way(name, "nothing answers".into()));
+                    }
+                    over.as_mut().reset(begun + HANDSHAKE);
                 }
             }
         }
@@ -250,8 +274,6 @@ enum Missed {
     /// It has answered, and ended it.
     Refused(ConnectionError),
     Silence,
-    /// It has answered, and the handshake did not come to its end in time.
-    Unfinished,
     Unable(std::io::Error),
 }
 
@@ -266,18 +288,17 @@ pub(super) async fn call<E: From<Fault>>(
 ) -> Result<Line, E> {
     let mut missed = E::from(no_way(name, "the name has no address".into()));
     for address in look_up(name).await? {
-        missed = match connect(config.clone(), address, host_of(name), PACE, LONG_HANDSHAKE).await {
+        missed = match connect(config.clone(), address, host_of(name)).await {
             Ok(line) => return Ok(line),
             Err(Missed::Refused(error)) => lost(error),
             Err(Missed::Silence) => no_way(name, "nothing answers".into()).into(),
-            Err(Missed::Unfinished) => no_way(name, "it answers, and then no more".into()).into(),
             Err(Missed::Unable(error)) => no_way(name, error.into()).into(),
         };
     }
     Err(missed)
 }
 
-/// The host of HOST:PORT, without the brackets of an IPv6 address.
+/// What the office's certificate has to name.
 fn host_of(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(host, _)| host).trim_matches(['[', ']'])
 }
@@ -290,34 +311,105 @@ async fn look_up(name: &str) -> Result<Vec<SocketAddr>> {
     }
 }
 
-async fn connect(
-    config: quinn::ClientConfig,
-    address: SocketAddr,
-    host: &str,
-    pace: Duration,
-    handshake: Duration,
-) -> Result<Line, Missed> {
-    let caller = Caller::new(address).map_err(Missed::Unable)?;
-    let socket = Arc::clone(&caller) as Arc<dyn quinn::AsyncUdpSocket>;
-    let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
-        .map_err(Missed::Unable)?;
+/// A socket of its own each time: an address translation on the way that has lost its mind is not asked twice.
+async fn connect(config: quinn::ClientConfig, address: SocketAddr, host: &str) -> Result<Line, Missed> {
+    let endpoint = Endpoint::client(route::anywhere(address)).map_err(Missed::Unable)?;
     let connecting = endpoint
         .connect_with(config, address, host)
         .map_err(|error| Missed::Unable(std::io::Error::new(ErrorKind::InvalidInput, error)))?;
-    let given_up = async {
-        // Either somebody answers or the time is over.
-        let _ = tokio::time::timeout(ATTEMPT, caller.knock(pace)).await;
-        if caller.heard() {
-            tokio::time::sleep(handshake).await;
-        }
-    };
-    tokio::select! {
-        connected = connecting => match connected {
-            Ok(connection) => Ok(Line { endpoint, connection }),
-            Err(ConnectionError::TimedOut) if caller.heard() => Err(Missed::Unfinished),
-            Err(ConnectionError::TimedOut) => Err(Missed::Silence),
-            Err(error) => Err(Missed::Refused(error)),
-        },
-        () = given_up => Err(if caller.heard() { Missed::Unfinished } else { Missed::Silence }),
+    match connecting.await {
+        Ok(connection) => Ok(Line { endpoint, connection }),
+        Err(ConnectionError::TimedOut) => Err(Missed::Silence),
+        Err(error) => Err(Missed::Refused(error)),
+    }
+}
+
+#[cfg(all(test, feature = "office"))]
+mod tests {
+    use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+    use super::*;
+    use crate::road::{Conditions, Relay};
+
+    /// Somebody who takes connections, and the settings to reach him by.
+    fn office() -> (Endpoint, quinn::ClientConfig) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("usable");
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(made.cert.der().clone()).expect("added");
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server).expect("usable")));
+        let client = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(client).expect("usable")));
+        (Endpoint::server(server, ([127, 0, 0, 1], 0).into()).expect("bound"), client)
+    }
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let patience = Duration::from_secs(60);
+        runtime.block_on(async { tokio::time::timeout(patience, work).await.expect("in time") })
+    }
+
+    #[test]
+    fn a_car_that_gets_another_address_goes_on_with_its_connection() {
+        block_on(async {
+            let (office, config) = office();
+            let target = office.local_addr().expect("bound");
+            let taking = tokio::spawn(async move {
+                let connection = office.accept().await.expect("somebody").await.expect("a handshake");
+                let mut heard = Vec::new();
+                for _ in 0..2 {
+                    let mut stream = connection.accept_uni().await.expect("a stream");
+                    heard.push((stream.read_to_end(9).await.expect("read"), connection.remote_address()));
+                }
+                heard
+            });
+            let line = connect(config, target, "localhost").await.ok().expect("connected");
+            let say = async |words: &[u8]| {
+                let mut stream = line.connection.open_uni().await.expect("opened");
+                stream.write_all(words).await.expect("written");
+                stream.finish().expect("whole");
+                stream.stopped().await.expect("taken");
+                line.endpoint.local_addr().expect("bound").port()
+            };
+            let before = say(b"before").await;
+            let mut way = Route::default();
+            for address in [[10, 0, 0, 1], [10, 0, 0, 1], [10, 9, 9, 9]] {
+                line.follow(&mut way, &Ok(address.into()));
+            }
+            let after = say(b"after").await;
+            assert_ne!(before, after);
+            let heard = taking.await.expect("no panic");
+            let ports: Vec<_> = heard.iter().map(|(_, from)| from.port()).collect();
+            assert_eq!((heard[0].0.as_slice(), heard[1].0.as_slice()), (&b"before"[..], &b"after"[..]));
+            assert_eq!(ports, [before, after], "one connection, from two sockets");
+        });
+    }
+
+    #[test]
+    fn a_knock_is_answered_once_the_network_is_there_and_costs_the_office_no_handshake() {
+        block_on(async {
+            let (office, _) = office();
+            let target = office.local_addr().expect("bound");
+            let relay = Relay::start(target, Conditions { cut: true, ..Conditions::GOOD }, 1).expect("started");
+            let knocking = tokio::spawn(knock::answered(relay.address(), Duration::from_millis(50)));
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(!knocking.is_finished());
+            relay.mend();
+            knocking.await.expect("no panic").expect("answered");
+            let came = tokio::time::timeout(Duration::from_millis(50), office.accept()).await;
+            assert!(came.is_err() && office.open_connections() == 0);
+        });
     }
 }

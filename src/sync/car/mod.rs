@@ -1,10 +1,10 @@
 //! The car's side: a thread that keeps the link to the office up for as long as the unit runs, uploads what the
 //! journal holds, most urgent first, and brings the lists up to date. Nothing in the unit waits for it.
 
-mod caller;
 mod connection;
 mod dial;
 mod enrol;
+mod knock;
 mod probe;
 mod pulse;
 mod renewal;

@@ -13,10 +13,26 @@ const ASK: Duration = Duration::from_millis(400);
 /// What an answer may take beside its round trip: the peer may wait a moment with it, and machines are busy.
 const GRACE: Duration = Duration::from_millis(300);
 
+/// What is seen of a connection when it is looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen {
+    /// Packets that have come in all.
+    pub(super) received: u64,
+    /// Frames that ask for an answer which have gone out in all.
+    pub(super) questions: u64,
+    /// Whether the office has not acknowledged something that it was sent.
+    pub(super) waiting: bool,
+    /// How much it has acknowledged in all.
+    pub(super) acknowledged: u64,
+    /// The round trip, as QUIC has it.
+    pub(super) rtt: Duration,
+}
+
 /// What a look has shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sign {
-    /// Something that asks for an answer is to be sent.
+    /// Something that asks for an answer is to be sent: it tells whether the other end is there, and shows QUIC what was lost
+    /// before.
     pub(super) ask: bool,
     /// The peer was asked and does not answer.
     pub(super) silent: bool,
@@ -25,42 +41,48 @@ pub(super) struct Sign {
 /// What was seen of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
-    received: u64,
+    seen: Seen,
     /// How many questions had been sent when something last came.
     answered: u64,
     /// Since when a question is open.
     open: Option<Moment>,
     /// Of this one's own questions since then: how many, and when the last one was.
     asked: Option<(u32, Moment)>,
+    /// Since when something waits for the office without any of it being acknowledged.
+    stalled: Option<Moment>,
+    last: Option<Moment>,
+    /// The shortest round trip so far. The current one may be an error: an answer to a packet from before a cut, that is come
+    /// with a later one, is taken for a round trip of seconds.
+    shortest: Option<Duration>,
 }
 
 impl Pulse {
-    /// Looks: so many packets have come in all, and so many frames that ask for an answer have gone out.
-    pub(super) fn look(&mut self, received: u64, questions: u64, rtt: Duration, now: Moment) -> Sign {
-        let patience = 2 * rtt + GRACE;
-        if received != self.received {
-            *self = Self { received, answered: questions, ..Self::default() };
-            return Sign { ask: false, silent: false };
-        }
-        if questions > self.answered {
+    /// Looks at the connection.
+    pub(super) fn look(&mut self, seen: Seen, now: Moment) -> Sign {
+        let shortest = self.shortest.map_or(seen.rtt, |shortest| shortest.min(seen.rtt));
+        self.shortest = Some(shortest);
+        let patience = 2 * seen.rtt.min(2 * shortest) + GRACE;
+        let before = std::mem::replace(&mut self.seen, seen);
+        if seen.received != before.received {
+            (self.answered, self.open, self.asked) = (seen.questions, None, None);
+        } else if seen.questions > self.answered {
             self.open.get_or_insert(now);
         }
-        let late = self.open.is_some_and(|open| now.since(open) >= patience);
-        match self.asked {
-            // What is open may be a search for larger packets, which nobody has to answer: a question of one's own tells.
-            None if late => {
-                self.asked = Some((1, now));
-                Sign { ask: true, silent: false }
-            }
-            Some((times, last)) => {
-                let ask = now.since(last) >= ASK;
-                if ask {
-                    self.asked = Some((times + 1, now));
-                }
-                Sign { ask, silent: times > 1 || now.since(last) >= patience }
-            }
-            None => Sign { ask: false, silent: false },
+        if !seen.waiting || seen.acknowledged != before.acknowledged {
+            self.stalled = None;
         }
+        if seen.waiting {
+            self.stalled.get_or_insert(now);
+        }
+        // What is open may be a search for larger packets, which nobody has to answer: a question of one's own tells.
+        let silent = self.asked.is_some_and(|(times, last)| times > 1 || now.since(last) >= patience);
+        let late = [self.open, self.stalled].into_iter().flatten().any(|since| now.since(since) >= patience);
+        let ask = late && self.last.is_none_or(|last| now.since(last) >= ASK);
+        if ask {
+            self.last = Some(now);
+            self.asked = Some((self.asked.map_or(1, |(times, _)| times + 1), now));
+        }
+        Sign { ask, silent }
     }
 }
 
@@ -80,7 +102,9 @@ mod tests {
         let mut pulse = Pulse::default();
         let (mut asked, mut silent) = (Vec::new(), None);
         for ms in (0..12_000).step_by(100) {
-            let sign = pulse.look(come(ms), go(ms) + asked.len() as u64, RTT, at(ms));
+            let questions = go(ms) + asked.len() as u64;
+            let seen = Seen { received: come(ms), questions, rtt: RTT, ..Seen::default() };
+            let sign = pulse.look(seen, at(ms));
             if sign.ask {
                 asked.push(ms);
             }
@@ -112,5 +136,22 @@ mod tests {
         // One question of the search is never answered; the one that follows from it is.
         let (asked, silent) = watch(|ms| if ms < 700 { 1 } else { 2 }, |ms| 1 + u64::from(ms >= 100));
         assert_eq!((asked, silent), (vec![600], None));
+    }
+    #[test]
+    fn what_was_lost_on_a_link_that_is_alive_is_asked_after() {
+        // Something always comes, the office's own repeats say; but what it was sent at 1000 is acknowledged at 3000 only.
+        let mut pulse = Pulse::default();
+        let mut asked = Vec::new();
+        for ms in (0..6000).step_by(100) {
+            let (received, acknowledged) = (ms / 100, u64::from(ms >= 3000));
+            let waiting = (1000..3000).contains(&ms);
+            let seen = Seen { received, questions: 1 + ms / 100, waiting, acknowledged, rtt: RTT };
+            let sign = pulse.look(seen, at(ms));
+            assert!(!sign.silent);
+            if sign.ask {
+                asked.push(ms);
+            }
+        }
+        assert_eq!(asked, [1500, 1900, 2300, 2700]);
     }
 }

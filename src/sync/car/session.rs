@@ -260,6 +260,11 @@ impl Session {
         }
     }
 
+    /// Whether something is on its way up.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
     /// The journal knows that these are stored: they are no longer on their way.
     pub(crate) fn settled(&mut self, keys: &[Vec<u8>]) {
         for key in keys {
