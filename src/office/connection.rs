@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::register::Fingerprint;
 use super::service::Office;
-use super::session::{Event, ListInfo, Session, Wanted};
+use super::session::{Event, ListInfo, Session, StoredPiece, Wanted};
 use super::store::Received;
 use super::writer::{Job, Reply};
 use crate::sync::pipes::{self, Inbound, Writer};
@@ -47,7 +47,14 @@ pub(crate) async fn serve(office: Arc<Office>, connection: Connection) {
     };
     // A car that lost its network comes back before the old connection has timed out: the newer one counts.
     office.enter(&unit, certificate, &connection);
-    let code = match Conversation::new(&office, &unit, &connection).run().await {
+    let turn = office.pictures.turn(&unit).await;
+    let mut conversation = Conversation::new(&office, &unit, &connection);
+    let end = conversation.run().await;
+    if let Some(begun) = conversation.session.into_begun() {
+        office.pictures.keep(&unit, begun);
+    }
+    drop(turn);
+    let code = match end {
         Ok(()) => Code::Done,
         Err(breach) => {
             office.board.refused(&format!("unit {unit:?}: {breach}"), office.clock.utc());
@@ -59,7 +66,7 @@ pub(crate) async fn serve(office: Arc<Office>, connection: Connection) {
 }
 
 /// What was wanted of a list, and what the store has of it.
-type Piece = (Wanted, Option<Vec<u8>>);
+type Piece = (Wanted, Option<StoredPiece>);
 
 struct Conversation<'a> {
     office: &'a Arc<Office>,
@@ -67,7 +74,8 @@ struct Conversation<'a> {
     connection: &'a Connection,
     session: Session,
     control: Option<Writer>,
-    lists_lane: Option<Writer>,
+    /// For lists, and for what is urgent of them.
+    list_lanes: [Option<Writer>; 2],
     written: (mpsc::UnboundedSender<Lane>, mpsc::UnboundedReceiver<Lane>),
     pieces: (mpsc::UnboundedSender<Piece>, mpsc::UnboundedReceiver<Piece>),
     replies: (mpsc::UnboundedSender<Reply>, mpsc::UnboundedReceiver<Reply>),
@@ -79,9 +87,9 @@ impl<'a> Conversation<'a> {
             office,
             unit,
             connection,
-            session: Session::open(unit, office.clock.now()),
+            session: Session::open(unit, office.pictures.take(unit), office.clock.now()),
             control: None,
-            lists_lane: None,
+            list_lanes: [None, None],
             written: mpsc::unbounded_channel(),
             pieces: mpsc::unbounded_channel(),
             replies: mpsc::unbounded_channel(),
@@ -112,6 +120,11 @@ impl<'a> Conversation<'a> {
                     Inbound::Bytes(lane, bytes) => self.session.receive(lane, &bytes)?,
                     Inbound::Breach(breach) => return Err(breach),
                 },
+                Ok(datagram) = connection.read_datagram() => {
+                    if let Some(present) = self.session.datagram(&datagram, clock.now())? {
+                        self.office.board.present(self.unit, present, self.office.clock.utc());
+                    }
+                }
                 Some(reply) = self.replies.1.recv() => match reply {
                     Reply::Stored(keys) => self.session.stored(keys),
                     Reply::Unstored => {
@@ -119,7 +132,7 @@ impl<'a> Conversation<'a> {
                         return Ok(());
                     }
                 },
-                Some(_) = self.written.1.recv() => self.session.list_lane_free(),
+                Some(lane) = self.written.1.recv() => self.session.list_lane_free(lane),
                 Some((wanted, bytes)) = self.pieces.1.recv() => self.session.piece(wanted, bytes),
                 Ok(()) = lists.changed() => self.offer(&lists),
                 () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => self.session.tick(clock.now())?,
@@ -164,9 +177,9 @@ impl<'a> Conversation<'a> {
 
     fn flush(&mut self) -> Result<(), Breach> {
         while let Some((lane, bytes)) = self.session.transmit() {
-            if lane == Lane::Lists {
+            if lane != Lane::Control {
                 let (connection, written) = (self.connection, &self.written.0);
-                self.lists_lane
+                self.list_lanes[usize::from(lane == Lane::Urgent)]
                     .get_or_insert_with(|| pipes::open(lane, connection.clone(), Some(written.clone())))
                     .send(bytes);
             } else if let Some(control) = &self.control {

@@ -6,6 +6,7 @@
 
 mod amend;
 mod authority;
+mod begun;
 mod changes;
 mod connection;
 mod crews;
@@ -34,8 +35,8 @@ pub use inbox::offer_revision;
 pub use people::{PeopleChange, change_people, people, people_changes};
 pub use publish::{Publication, publish};
 pub use service::{Service, serve, signalled};
-pub use session::ListInfo;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use session::converse;
-pub use status::{Fleet, UnitStatus, fleet};
+pub use session::{ListInfo, StoredPiece};
+pub use status::{Fleet, Live, POSITIONS_KEPT, UnitStatus, fleet};
 pub use store::{Outcome, Received, RedbStore, Store, Stored, UnitCounts};

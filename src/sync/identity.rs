@@ -30,6 +30,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// A link over which nothing comes for so long is dead.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Bytes of datagrams that wait to be read or sent; what is beyond is dropped.
+const DATAGRAMS: usize = 16 << 10;
+
 /// Who this side is and whom it trusts.
 #[derive(PartialEq, Eq)]
 pub struct Identity {
@@ -64,8 +67,8 @@ impl Identity {
             .map_err(unusable)?;
         tls.alpn_protocols = vec![ALPN.to_vec()];
         let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).map_err(unusable)?));
-        // The office opens one stream to a car, for lists.
-        config.transport_config(Arc::new(transport(0, 1)));
+        // The office opens two streams to a car: for lists, and for what is urgent of them.
+        config.transport_config(Arc::new(transport(0, 2)));
         Ok(config)
     }
 
@@ -117,7 +120,9 @@ fn transport(bidirectional: u8, unidirectional: u8) -> quinn::TransportConfig {
         .max_concurrent_uni_streams(unidirectional.into())
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("15 s fit")))
-        .datagram_receive_buffer_size(None)
+        // How the car is, now: only the newest is of use.
+        .datagram_receive_buffer_size(Some(DATAGRAMS))
+        .datagram_send_buffer_size(DATAGRAMS)
         // A peer that does not read costs this much memory and no more.
         .stream_receive_window((512u32 << 10).into())
         .receive_window((2u32 << 20).into())

@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use quinn::{Connection, ConnectionError, Endpoint, VarInt};
 use tokio::sync::{mpsc, watch};
 
-use super::session::{Downloads, Event, Session};
+use super::downloads::Downloads;
+use super::session::{Event, Revision, Session};
 use super::{Keeper, LinkState, Outbox};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
@@ -32,7 +33,7 @@ enum Done {
     /// The journal knows that these are stored.
     Settled(Vec<Vec<u8>>, u64),
     /// A list was applied or not, and these are held.
-    List(Result<()>, Vec<(String, u64)>),
+    List(Revision, Result<()>, Vec<(String, u64)>),
     /// The journal failed.
     Failed(Fault),
 }
@@ -117,7 +118,7 @@ impl<'a> Conversation<'a> {
             connection.open_bi().await.map_err(|error| lost(&keeper.settings.address, error, &keeper.clock))?;
         let (inbound_sender, inbound) = pipes::inbound();
         pipes::read(Lane::Control, receive, inbound_sender.clone());
-        pipes::accept(connection.clone(), &[Lane::Lists], inbound_sender);
+        pipes::accept(connection.clone(), &[Lane::Lists, Lane::Urgent], inbound_sender);
         let control = pipes::write(Lane::Control, send, None);
         let (done_sender, done) = mpsc::unbounded_channel();
         Ok(Self {
@@ -139,6 +140,8 @@ impl<'a> Conversation<'a> {
         let shared = Arc::clone(&self.keeper.shared);
         let clock = Arc::clone(&self.keeper.clock);
         let mut looks = tokio::time::interval(LOOK);
+        let mut present = shared.present.subscribe();
+        present.mark_changed();
         loop {
             self.settle_events(welcomed).await?;
             self.desk();
@@ -153,6 +156,14 @@ impl<'a> Conversation<'a> {
                 },
                 Some(done) = self.done.recv() => self.take(done)?,
                 () = shared.nudge.notified() => self.look = true,
+                // Before Welcome nothing is known of what the office understands; the newest waits for it.
+                Ok(()) = present.changed(), if self.session.budget().is_some() => {
+                    let datagram = self.session.report(&present.borrow_and_update(), clock.now());
+                    if let Some(datagram) = datagram {
+                        // An office that takes none, or a network that cannot: the next one is newer.
+                        let _ = connection.send_datagram(datagram.into());
+                    }
+                }
                 _ = looks.tick() => self.look = true,
                 () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {
                     self.session.tick(connection.stats().udp_tx.bytes, clock.now())?;
@@ -187,7 +198,7 @@ impl<'a> Conversation<'a> {
                     let outbox = Arc::clone(&self.keeper.outbox);
                     self.on_disk(move || {
                         let applied = outbox.apply_list(&revision);
-                        Done::List(applied, outbox.lists_held())
+                        Done::List(revision, applied, outbox.lists_held())
                     });
                 }
                 Event::Dropped(revision) => {
@@ -256,7 +267,7 @@ impl<'a> Conversation<'a> {
                     status.unsent = unsent;
                 });
             }
-            Done::List(applied, held) => {
+            Done::List(revision, applied, held) => {
                 let fault = applied.err().map(Arc::new);
                 if let Some(fault) = &fault {
                     tracing::warn!("a list from the office could not be used: {fault}");
@@ -265,7 +276,7 @@ impl<'a> Conversation<'a> {
                     status.lists.clone_from(&held);
                     status.list_fault = fault.clone();
                 });
-                self.session.list_done(fault.is_none(), held);
+                self.session.list_done(&revision, fault.is_none(), held);
             }
             Done::Failed(fault) => return Err(End::Fault(fault)),
         }
