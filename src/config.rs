@@ -257,6 +257,16 @@ pub struct Office {
     pub address: String,
     /// The folder with this car's identity, which `outrider enrol` fills.
     pub identity: PathBuf,
+    /// Whether the office is told where the car is while it drives. That says where its crew is: off unless it is wanted.
+    #[serde(default)]
+    pub live_position: bool,
+}
+
+impl Office {
+    /// An office at this address, with everything else as it is by default.
+    pub fn at(address: impl Into<String>, identity: impl Into<PathBuf>) -> Self {
+        Self { address: address.into(), identity: identity.into(), live_position: false }
+    }
 }
 
 fn five() -> f64 {

@@ -23,6 +23,7 @@ pub const DECODERS: &[Decoder] = &[
     Decoder { name: "statement", decode: crate::hotlist::outside::statement },
     Decoder { name: "stored", decode: crate::hotlist::outside::stored },
     Decoder { name: "office", decode: crate::sync::car::converse },
+    Decoder { name: "present", decode: crate::sync::present::decodes },
     #[cfg(feature = "office")]
     Decoder { name: "car", decode: crate::office::converse },
     #[cfg(feature = "vehicle")]

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use quinn::crypto::rustls::HandshakeData;
 use quinn::rustls::pki_types::CertificateDer;
-use quinn::{Connection, VarInt};
+use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::sync::{mpsc, watch};
 
 use super::enrolment;
 use super::handshakes::Place;
 use super::register::{Fingerprint, Standing};
 use super::service::Office;
-use super::session::{Event, ListInfo, Session, Wanted};
+use super::session::{Event, HELLO_TIMEOUT, ListInfo, Session, StoredPiece, Wanted};
 use super::store::Received;
 use super::writer::{Job, Reply};
 use crate::sync::enrol;
@@ -56,7 +56,28 @@ pub(crate) async fn serve(office: Arc<Office>, connection: Connection, proven: P
         tokio::task::spawn_blocking(move || there.end_older(&newest));
     }
     let unit = entry.unit;
-    let code = match Conversation::new(&office, &unit, certificate, &connection).run().await {
+    // A car that has dialled twice speaks on one of the two: only that one counts.
+    let said = tokio::select! {
+        control = connection.accept_bi() => control.map_err(|_| None),
+        lane = connection.accept_uni() => Err(lane.ok().map(|_| Breach::OutOfPlace("an upload before Hello"))),
+        () = tokio::time::sleep(HELLO_TIMEOUT) => Err(Some(Breach::Silent)),
+    };
+    let control = match said {
+        Ok(control) => control,
+        Err(Some(breach)) => return refuse(&format!("unit {unit:?}: {breach}"), breach.code()),
+        // It has gone.
+        Err(None) => return,
+    };
+    // A car that lost its network comes back before the old connection has timed out: the newer one counts.
+    office.enter(&unit, certificate, &connection);
+    let turn = office.pictures.turn(&unit).await;
+    let mut conversation = Conversation::new(&office, &unit, &connection);
+    let end = conversation.run(control).await;
+    if let Some(begun) = conversation.session.into_begun() {
+        office.pictures.keep(&unit, begun);
+    }
+    drop(turn);
+    let code = match end {
         Ok(()) => Code::Done,
         Err(breach) => {
             office.board.refused(&format!("unit {unit:?}: {breach}"), office.clock.utc());
@@ -73,40 +94,42 @@ fn protocol(connection: &Connection) -> Option<Vec<u8>> {
 }
 
 /// What was wanted of a list, and what the store has of it.
-type Piece = (Wanted, Option<Vec<u8>>);
+type Piece = (Wanted, Option<StoredPiece>);
 
 struct Conversation<'a> {
     office: &'a Arc<Office>,
     unit: &'a str,
-    certificate: Fingerprint,
     connection: &'a Connection,
     session: Session,
     control: Option<Writer>,
-    lists_lane: Option<Writer>,
+    /// For lists, and for what is urgent of them.
+    list_lanes: [Option<Writer>; 2],
     written: (mpsc::UnboundedSender<Lane>, mpsc::UnboundedReceiver<Lane>),
     pieces: (mpsc::UnboundedSender<Piece>, mpsc::UnboundedReceiver<Piece>),
     replies: (mpsc::UnboundedSender<Reply>, mpsc::UnboundedReceiver<Reply>),
 }
 
 impl<'a> Conversation<'a> {
-    fn new(office: &'a Arc<Office>, unit: &'a str, certificate: Fingerprint, connection: &'a Connection) -> Self {
+    fn new(office: &'a Arc<Office>, unit: &'a str, connection: &'a Connection) -> Self {
         Self {
             office,
             unit,
-            certificate,
             connection,
-            session: Session::open(unit, office.clock.now()),
+            session: Session::open(unit, office.pictures.take(unit), office.clock.now()),
             control: None,
-            lists_lane: None,
+            list_lanes: [None, None],
             written: mpsc::unbounded_channel(),
             pieces: mpsc::unbounded_channel(),
             replies: mpsc::unbounded_channel(),
         }
     }
 
-    async fn run(&mut self) -> Result<(), Breach> {
+    /// Converses, with the one stream on which both speak.
+    async fn run(&mut self, (send, receive): (SendStream, RecvStream)) -> Result<(), Breach> {
         let (inbound_sender, mut inbound) = pipes::inbound();
-        pipes::accept(self.connection.clone(), &[Lane::Hits, Lane::Reads, Lane::Pictures], inbound_sender.clone());
+        self.control = Some(pipes::write(Lane::Control, send, None));
+        pipes::read(Lane::Control, receive, inbound_sender.clone());
+        pipes::accept(self.connection.clone(), &[Lane::Hits, Lane::Reads, Lane::Pictures], inbound_sender);
         let mut lists = self.office.lists.subscribe();
         let connection = self.connection;
         let clock = Arc::clone(&self.office.clock);
@@ -116,18 +139,15 @@ impl<'a> Conversation<'a> {
             let due = self.session.deadline().map(|deadline| deadline.since(clock.now()));
             tokio::select! {
                 _ = connection.closed() => return Ok(()),
-                // The control stream comes first, and there is only one.
-                stream = connection.accept_bi(), if self.control.is_none() => match stream {
-                    Ok((send, receive)) => {
-                        self.control = Some(pipes::write(Lane::Control, send, None));
-                        pipes::read(Lane::Control, receive, inbound_sender.clone());
-                    }
-                    Err(_) => return Ok(()),
-                },
                 Some(inbound) = inbound.recv() => match inbound {
                     Inbound::Bytes(lane, bytes) => self.session.receive(lane, &bytes)?,
                     Inbound::Breach(breach) => return Err(breach),
                 },
+                Ok(datagram) = connection.read_datagram() => {
+                    if let Some(present) = self.session.datagram(&datagram, clock.now())? {
+                        self.office.board.present(self.unit, present, self.office.clock.utc());
+                    }
+                }
                 Some(reply) = self.replies.1.recv() => match reply {
                     Reply::Stored(keys) => self.session.stored(keys),
                     Reply::Unstored => {
@@ -135,7 +155,7 @@ impl<'a> Conversation<'a> {
                         return Ok(());
                     }
                 },
-                Some(_) = self.written.1.recv() => self.session.list_lane_free(),
+                Some(lane) = self.written.1.recv() => self.session.list_lane_free(lane),
                 Some((wanted, bytes)) = self.pieces.1.recv() => self.session.piece(wanted, bytes),
                 Ok(()) = lists.changed() => self.offer(&lists),
                 () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => self.session.tick(clock.now())?,
@@ -147,9 +167,6 @@ impl<'a> Conversation<'a> {
         while let Some(event) = self.session.event() {
             match event {
                 Event::Greeted(program) => {
-                    // A car that lost its network comes back before the old connection has timed out: the newer one
-                    // counts, from Hello on. A car that has dialled twice says Hello on one of the two.
-                    self.office.enter(self.unit, self.certificate.clone(), self.connection);
                     tracing::info!(unit = self.unit, program, "a unit is connected");
                     self.office.board.unit(self.unit, |status| status.program = program);
                 }
@@ -183,9 +200,9 @@ impl<'a> Conversation<'a> {
 
     fn flush(&mut self) -> Result<(), Breach> {
         while let Some((lane, bytes)) = self.session.transmit() {
-            if lane == Lane::Lists {
+            if lane != Lane::Control {
                 let (connection, written) = (self.connection, &self.written.0);
-                self.lists_lane
+                self.list_lanes[usize::from(lane == Lane::Urgent)]
                     .get_or_insert_with(|| pipes::open(lane, connection.clone(), Some(written.clone())))
                     .send(bytes);
             } else if let Some(control) = &self.control {

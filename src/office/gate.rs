@@ -289,7 +289,7 @@ fn a_lost_answer_to_a_renewal_is_given_again_and_a_greedy_car_does_not_fill_the_
     let clock = winter();
     let yard = Yard::by(clock.clone());
     let service = yard.serve(anywhere());
-    let settings = config::Office { address: service.address().to_string(), identity: yard.identity() };
+    let settings = config::Office::at(service.address().to_string(), yard.identity());
     let ask = || hostile::renew(&settings, "EX-01", &yard.clock);
     refused_early(&ask());
     clock.advance(Duration::from_secs(490 * 86_400));
@@ -338,7 +338,7 @@ fn revoked_is_cut_off_at_once_with_renewals_and_codes_and_one_certificate_can_be
 
     // All that a unit has: its certificate, its codes, its renewal.
     clock.advance(Duration::from_secs(490 * 86_400));
-    let settings = config::Office { address: service.address().to_string(), identity: yard.identity() };
+    let settings = config::Office::at(service.address().to_string(), yard.identity());
     let fresh = yard.code("EX-01");
     assert_eq!(revoke(&yard.data(), Revocation::Unit("EX-01"), BY, &*clock).expect("revoked"), (1, 1));
     assert_eq!(

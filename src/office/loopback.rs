@@ -15,7 +15,7 @@ use crate::config;
 use crate::fault::{Fault, Kind as FaultKind, Result};
 use crate::sync::car::{Budget, Piece, Revision};
 use crate::sync::identity::Identity;
-use crate::sync::{Item, Kind, Link, LinkState, Outbox, Status};
+use crate::sync::{Health, Item, Kind, Link, LinkState, Outbox, Position, Present, Status};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -130,9 +130,16 @@ pub(super) fn link(
     outbox: &Arc<Memory>,
     clock: &crate::clock::Shared,
 ) -> Link {
-    let settings = config::Office { address: office.to_string(), identity: identity.to_owned() };
+    let settings = config::Office::at(office.to_string(), identity);
     let outbox: Arc<dyn Outbox> = Arc::clone(outbox) as Arc<dyn Outbox>;
     Link::start(unit, &settings, outbox, Arc::clone(clock)).expect("started")
+}
+
+/// A link of a car that may say where it is, or may not.
+fn telling(yard: &Yard, office: SocketAddr, outbox: &Arc<Memory>, live_position: bool) -> Link {
+    let settings = config::Office { live_position, ..config::Office::at(office.to_string(), yard.identity()) };
+    let outbox: Arc<dyn Outbox> = Arc::clone(outbox) as Arc<dyn Outbox>;
+    Link::start("EX-01", &settings, outbox, Arc::clone(&yard.clock)).expect("started")
 }
 
 pub(super) fn anywhere() -> SocketAddr {
@@ -215,6 +222,31 @@ fn things_go_up_and_lists_come_down() {
     service.stop();
     let fleet = fleet(&yard.data()).expect("readable");
     assert!(!fleet.serving && !fleet.units["EX-01"].connected);
+}
+
+#[test]
+fn the_office_knows_how_a_car_is_and_where_only_where_the_car_may_say_it() {
+    let yard = Yard::new();
+    let service = yard.serve(anywhere());
+    let outbox = Arc::new(Memory::default());
+    let position = Position { lat: 51.5, lon: -0.125, speed_mps: Some(13.0), course: Some(90), age_s: 0.5 };
+    let health = Health { cameras: 2, cameras_live: 1, unsent: 3, failed: vec!["sound".into()] };
+    let present = Present { position: Some(position), health: Some(health.clone()) };
+    let unit = || fleet(&yard.data()).ok().and_then(|fleet| fleet.units.get("EX-01").cloned()).unwrap_or_default();
+    for live_position in [false, true] {
+        let link = telling(&yard, service.address(), &outbox, live_position);
+        // Told before there is a connection: the newest is told once there is one.
+        link.report(Present::default());
+        link.report(present.clone());
+        wait_until("the datagram", || {
+            unit().health.is_some_and(|live| live.said == health) && { live_position == unit().position.is_some() }
+        });
+        assert_eq!(unit().position.map(|live| live.said), live_position.then_some(position));
+        drop(link);
+    }
+    // The end of the service leaves no position behind.
+    service.stop();
+    assert!(unit().position.is_none() && unit().health.is_some());
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod amend;
 mod authority;
+mod begun;
 mod changes;
 mod codes;
 mod connection;
@@ -47,8 +48,8 @@ pub use people::{PeopleChange, change_people, people, people_changes};
 pub use publish::{Publication, publish};
 pub use record::{Enrolment, enrolments};
 pub use service::{Service, serve, signalled};
-pub use session::ListInfo;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use session::converse;
-pub use status::{Fleet, UnitStatus, fleet};
+pub use session::{ListInfo, StoredPiece};
+pub use status::{Fleet, Live, POSITIONS_KEPT, UnitStatus, fleet};
 pub use store::{Outcome, Received, RedbStore, Store, Stored, UnitCounts};

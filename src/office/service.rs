@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use quinn::{Connection, Endpoint, Incoming, VarInt};
 use tokio::sync::{mpsc, watch};
 
+use super::begun::Pictures;
 use super::enrolment::Enrolments;
 use super::handshakes::Handshakes;
 use super::register::{Entry, Fingerprint, Register, Standing};
@@ -66,6 +67,8 @@ pub(crate) struct Office {
     pub(crate) jobs: mpsc::Sender<Job>,
     pub(crate) lists: watch::Sender<Arc<Vec<ListInfo>>>,
     online: Mutex<HashMap<String, (Fingerprint, Connection)>>,
+    /// What came of pictures whose connection was cut.
+    pub(crate) pictures: Pictures,
     /// How many statements of crews there were when their file was last written.
     stated: AtomicU64,
     /// The same for heads of audit chains, and when the newest that is in the file came.
@@ -103,6 +106,7 @@ impl Service {
             jobs,
             lists: watch::Sender::new(Arc::new(lists)),
             online: Mutex::default(),
+            pictures: Pictures::default(),
             stated: AtomicU64::new(u64::MAX),
             headed: Mutex::new((u64::MAX, None)),
             roll: Mutex::default(),
@@ -391,6 +395,7 @@ impl Office {
     }
 
     fn write_status(&self) -> Result<()> {
+        self.board.forget_positions(self.clock.utc());
         let mut lists = BTreeMap::new();
         for info in self.lists.borrow().iter() {
             let newest = lists.entry(info.list.clone()).or_insert(info.revision);

@@ -49,6 +49,9 @@ const LIKELY_RTT: Duration = Duration::from_millis(100);
 #[cfg(feature = "office")]
 const SESSIONS: usize = 8192;
 
+/// Bytes of datagrams that wait to be read or sent; what is beyond is dropped.
+const DATAGRAMS: usize = 16 << 10;
+
 /// Who this side is and whom it trusts.
 #[derive(PartialEq, Eq)]
 pub struct Identity {
@@ -133,8 +136,8 @@ impl Identity {
 
     /// QUIC settings of a car. Certificates are judged by `clock`.
     pub(crate) fn client(&self, clock: clock::Shared) -> Result<quinn::ClientConfig> {
-        // The office opens one stream to a car, for lists.
-        self.known_client(ALPN, transport(0, 1, Some(KEEP_ALIVE)), clock)
+        // The office opens two streams to a car: for lists, and for what is urgent of them.
+        self.known_client(ALPN, transport(0, 2, Some(KEEP_ALIVE)), clock)
     }
 
     /// QUIC settings of a car that asks for a new certificate.
@@ -275,7 +278,9 @@ fn transport(bidirectional: u8, unidirectional: u8, keep_alive: Option<Duration>
         .keep_alive_interval(keep_alive)
         .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("10 s fit")))
         .initial_rtt(LIKELY_RTT)
-        .datagram_receive_buffer_size(None)
+        // How the car is, now: only the newest is of use.
+        .datagram_receive_buffer_size(Some(DATAGRAMS))
+        .datagram_send_buffer_size(DATAGRAMS)
         // A peer that does not read costs this much memory and no more.
         .stream_receive_window((512u32 << 10).into())
         .receive_window((2u32 << 20).into())

@@ -1,5 +1,6 @@
 //! What the status strip says: the state of every part, in words.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::desk::Tools;
@@ -9,7 +10,8 @@ use crate::alert::{Alert, SoundState, ago};
 use crate::clock::Moment;
 use crate::journal::{Room, Status};
 use crate::screen::{CameraTile, Found, ListLine, MapView, ReadLine, Shift, SoundSetting, State, StatusItem, View};
-use crate::sync::LinkState;
+use crate::sync::{Health, LinkState, Position, Present};
+use crate::tag::Place;
 
 /// What the desk brings for the pages.
 pub(super) struct Pages {
@@ -171,6 +173,26 @@ impl Board {
             parts.push(broken(StatusItem::fault("Driver", "none", why)));
         }
         parts.into_iter().map(|(failed, item)| (item, failed)).collect()
+    }
+
+    /// How the car is, for the office.
+    pub(super) fn present(&self, tools: &Tools, place: Option<Place>, failed: &BTreeSet<String>) -> Present {
+        let position = place.filter(|place| !place.stale).map(|place| Position {
+            lat: place.lat,
+            lon: place.lon,
+            speed_mps: place.speed_mps,
+            course: place.course.map(|course| course.rem_euclid(360.0) as u16),
+            age_s: place.age.as_secs_f32(),
+        });
+        let live = self.cameras(tools).filter(|camera| camera.state == State::Ok).count();
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let health = Health {
+            cameras: number(self.cameras.len()),
+            cameras_live: number(live),
+            unsent: tools.link.as_ref().map_or(0, |link| link.status().unsent),
+            failed: failed.iter().cloned().collect(),
+        };
+        Present { position, health: Some(health) }
     }
 
     fn position(&self, tools: &Tools, now: Moment) -> StatusItem {

@@ -791,7 +791,7 @@ fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
         let tagged = TaggedRead { read: read(1, text), when, place: None, drill: false };
         journal.record(Record::Read(Box::new(tagged))).expect("taken");
         journal.flush().expect("on disk");
-        let settings = config::Office { address: "localhost:1".into(), identity: folder.path().to_owned() };
+        let settings = config::Office::at("localhost:1", folder.path());
         let outbox = outbox::Store::new(&journal, &hotlist, &settings, folder.path(), clock.clone()).expect("made");
         let items = outbox.pending(Budget { items: 100, bytes: 1 << 20 }).expect("read");
         let keys: Vec<_> = items.iter().map(|item| item.key.clone()).collect();
@@ -830,7 +830,7 @@ fn what_a_crew_makes_known_reaches_the_office_and_what_that_makes_of_it_the_car(
 
     let hotlist = Arc::new(Hotlist::open(&car.join("hotlist.redb"), clock.clone()).expect("opened"));
     let journal = Arc::new(Journal::open(&car, clock.clone()).expect("opened"));
-    let settings = config::Office { address: service.address().to_string(), identity: car.join("identity") };
+    let settings = config::Office::at(service.address().to_string(), car.join("identity"));
     let outbox = Arc::new(outbox::Store::new(&journal, &hotlist, &settings, &car, clock.clone()).expect("made"));
     let link = Link::start("EX-01", &settings, outbox, clock.clone()).expect("started");
     let until = |what: &str, happened: &dyn Fn() -> bool| {

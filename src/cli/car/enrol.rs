@@ -20,7 +20,7 @@ use crate::sync::enrol::Code;
 /// folder of the identity must be writable for whoever runs the unit: it renews its certificate by itself.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
-#[group(id = "where", args = ["config", "office"], required = true, multiple = false)]
+#[command(group = clap::ArgGroup::new("where").args(["config", "office"]).required(true))]
 pub(super) struct Enrol {
     /// The unit's configuration, whose unit and [office] are used
     #[arg(long, value_name = "FILE", conflicts_with_all = ["identity", "unit"])]

@@ -99,7 +99,7 @@ pub(super) struct Units {
 /// Its certificates count no more, nor do codes that are open for it. It can be enrolled again with a new code.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
-#[group(id = "what", args = ["unit", "certificate"], required = true, multiple = false)]
+#[command(group = clap::ArgGroup::new("what").args(["unit", "certificate"]).required(true))]
 pub(super) struct Revoke {
     /// The office's folder
     #[arg(long, value_name = "FOLDER")]

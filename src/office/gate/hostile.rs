@@ -177,7 +177,7 @@ fn another_cars_certificate_does_not_renew_this_cars_name_nor_does_another_autho
     let (yard, other) = (Yard::by(clock.clone()), Yard::by(clock.clone()));
     let service = yard.serve(anywhere());
     clock.advance(Duration::from_secs(490 * 86_400));
-    let settings = config::Office { address: service.address().to_string(), identity: yard.identity() };
+    let settings = config::Office::at(service.address().to_string(), yard.identity());
     assert_eq!(reason(&renew(&settings, "EX-02", &yard.clock)), Some(Reason::Unit));
     // A certificate of another authority that knows this office.
     let foreign = yard.path("foreign");

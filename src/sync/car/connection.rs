@@ -12,9 +12,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::dial::Line;
+use super::downloads::Downloads;
 use super::pulse::{self, Pulse, Seen};
 use super::route::{self, Route};
-use super::session::{Downloads, Event, Session};
+use super::session::{Event, Revision, Session};
 use super::{Keeper, LinkState, Outbox};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
@@ -41,7 +42,7 @@ enum Done {
     /// The journal knows that these are stored.
     Settled(Vec<Vec<u8>>, u64),
     /// A list was applied or not, and these are held.
-    List(Result<()>, Vec<(String, u64)>),
+    List(Revision, Result<()>, Vec<(String, u64)>),
     /// The journal failed.
     Failed(Fault),
 }
@@ -173,7 +174,7 @@ impl<'a> Conversation<'a> {
         let (send, receive) = connection.open_bi().await.map_err(End::Lost)?;
         let (inbound_sender, inbound) = pipes::inbound();
         pipes::read(Lane::Control, receive, inbound_sender.clone());
-        pipes::accept(connection.clone(), &[Lane::Lists], inbound_sender);
+        pipes::accept(connection.clone(), &[Lane::Lists, Lane::Urgent], inbound_sender);
         let control = pipes::write(Lane::Control, send, None);
         let (done_sender, done) = mpsc::unbounded_channel();
         Ok(Self {
@@ -203,6 +204,8 @@ impl<'a> Conversation<'a> {
         // A second line, dialled once this one has been silent. It takes over even if this one comes to life again: what QUIC
         // believes of round trips after a cut is so far off that the next lost packet would be missed for seconds.
         let mut second: Option<Dialling> = None;
+        let mut present = shared.present.subscribe();
+        present.mark_changed();
         loop {
             self.settle_events(welcomed).await?;
             self.desk();
@@ -218,6 +221,14 @@ impl<'a> Conversation<'a> {
                 Some(done) = self.done.recv() => self.take(done)?,
                 () = shared.renewed.notified() => return Ok(Next::Dial),
                 () = shared.nudge.notified() => self.look = true,
+                // Before Welcome nothing is known of what the office understands; the newest waits for it.
+                Ok(()) = present.changed(), if self.session.budget().is_some() => {
+                    let datagram = self.session.report(&present.borrow_and_update(), clock.now());
+                    if let Some(datagram) = datagram {
+                        // An office that takes none, or a network that cannot: the next one is newer.
+                        let _ = connection.send_datagram(datagram.into());
+                    }
+                }
                 _ = looks.tick() => self.look = true,
                 _ = pulses.tick() => {
                     let stats = connection.stats();
@@ -280,7 +291,7 @@ impl<'a> Conversation<'a> {
                     let outbox = Arc::clone(&self.keeper.outbox);
                     self.on_disk(move || {
                         let applied = outbox.apply_list(&revision);
-                        Done::List(applied, outbox.lists_held())
+                        Done::List(revision, applied, outbox.lists_held())
                     });
                 }
                 Event::Dropped(revision) => {
@@ -349,7 +360,7 @@ impl<'a> Conversation<'a> {
                     status.unsent = unsent;
                 });
             }
-            Done::List(applied, held) => {
+            Done::List(revision, applied, held) => {
                 let fault = applied.err().map(Arc::new);
                 if let Some(fault) = &fault {
                     tracing::warn!("a list from the office could not be used: {fault}");
@@ -358,7 +369,7 @@ impl<'a> Conversation<'a> {
                     status.lists.clone_from(&held);
                     status.list_fault = fault.clone();
                 });
-                self.session.list_done(fault.is_none(), held);
+                self.session.list_done(&revision, fault.is_none(), held);
             }
             Done::Failed(fault) => return Err(End::Fault(fault)),
         }

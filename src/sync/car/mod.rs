@@ -3,6 +3,7 @@
 
 mod connection;
 mod dial;
+mod downloads;
 mod enrol;
 mod knock;
 mod probe;
@@ -20,18 +21,21 @@ use tokio::sync::{Notify, watch};
 use crate::clock::{self, Moment};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
+use crate::sync::present::Present;
 use crate::sync::wire::Item;
 use connection::Ended;
 use dial::Dialler;
 use renewal::Renewer;
 
+#[cfg(all(test, feature = "office"))]
+pub(crate) use downloads::Downloads;
 pub use enrol::{Enrolment, enrol};
 pub use probe::probe;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use session::converse;
 pub use session::{Budget, Piece, Revision};
 #[cfg(all(test, feature = "office"))]
-pub(crate) use session::{Downloads, Event, Session};
+pub(crate) use session::{Event, Session};
 
 /// The first pause before trying again.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -100,6 +104,8 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Link {
     shared: Arc<Shared>,
+    /// Whether the office may know where the car is.
+    live_position: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -110,6 +116,8 @@ struct Shared {
     nudge: Notify,
     /// There is a new certificate to connect with.
     renewed: Notify,
+    /// How the car is, as it was last told.
+    present: watch::Sender<Present>,
     stop: watch::Sender<bool>,
 }
 
@@ -129,6 +137,7 @@ impl Link {
             status: watch::Sender::new(status),
             nudge: Notify::new(),
             renewed: Notify::new(),
+            present: watch::Sender::default(),
             stop: watch::Sender::new(false),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -153,12 +162,19 @@ impl Link {
                 runtime.shutdown_timeout(GOODBYE);
             })
             .map_err(|error| Fault::new(Kind::Internal, "cannot start the link to the office").because(error))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, live_position: settings.live_position, thread: Some(thread) })
     }
 
     /// Something new is pending: it is uploaded at once if the link is up.
     pub fn nudge(&self) {
         self.shared.nudge.notify_one();
+    }
+
+    /// How the car is now: the office is told while it answers, and nothing of it is kept. Where the car is stays in the car
+    /// unless its configuration says otherwise.
+    pub fn report(&self, present: Present) {
+        let position = present.position.filter(|_| self.live_position);
+        self.shared.present.send_replace(Present { position, ..present });
     }
 
     /// How the link is now.
@@ -198,7 +214,7 @@ struct Keeper {
 impl Keeper {
     async fn keep(self) {
         let mut stop = self.shared.stop.subscribe();
-        let mut downloads = session::Downloads::default();
+        let mut downloads = downloads::Downloads::default();
         let mut pause = Pause::default();
         let mut line = None;
         self.count().await;

@@ -7,7 +7,8 @@ use quinn::{ConnectionError, VarInt};
 
 use super::connection::lost;
 use super::dial::{self, Line};
-use super::session::{Downloads, Event, Session};
+use super::downloads::Downloads;
+use super::session::{Event, Session};
 use crate::clock;
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
