@@ -50,8 +50,7 @@ pub fn init(data: &Path, names: &[String], clock: &dyn Clock) -> Result<()> {
     let mut service_names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     service_names
         .extend(names.iter().filter(|name| !["localhost", "127.0.0.1", "::1"].contains(&name.as_str())).cloned());
-    let service =
-        issue(&issuer, service_names, SERVICE, (utc, SERVICE_DAYS), ExtendedKeyUsagePurpose::ServerAuth)?;
+    let service = issue(&issuer, service_names, SERVICE, (utc, SERVICE_DAYS), ExtendedKeyUsagePurpose::ServerAuth)?;
 
     for folder in [data, &authority, &identity, &files::units(data), &files::inbox(data)] {
         files::make_folder(folder)?;

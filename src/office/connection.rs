@@ -36,7 +36,7 @@ pub(crate) async fn serve(office: Arc<Office>, connection: Connection, proven: P
     };
     let Some(certificate) = certificate else { return refuse("no certificate", Code::Unknown) };
     let (there, asked) = (Arc::clone(&office), certificate.clone());
-    let entry = match tokio::task::spawn_blocking(move || there.register.entry(&asked)).await {
+    let entry = match tokio::task::spawn_blocking(move || there.admit(&asked)).await {
         Ok(Ok(Some(entry))) => entry,
         Ok(Ok(None)) => return refuse("a certificate that is not in the register", Code::Unknown),
         Ok(Err(fault)) => {
@@ -51,10 +51,6 @@ pub(crate) async fn serve(office: Arc<Office>, connection: Connection, proven: P
         return refuse(&format!("a certificate of {:?} that is {}", entry.unit, standing.words()), Code::Unknown);
     }
     drop(proven);
-    if office.register.has_older(&entry) {
-        let (there, newest) = (Arc::clone(&office), entry.clone());
-        tokio::task::spawn_blocking(move || there.end_older(&newest));
-    }
     let unit = entry.unit;
     // A car that has dialled twice speaks on one of the two: only that one counts.
     let said = tokio::select! {

@@ -385,13 +385,22 @@ impl Office {
         }
     }
 
-    /// A newer certificate of a unit is used: older ones end. Blocks on the disk.
-    pub(crate) fn end_older(&self, newest: &Entry) {
-        let ended =
-            files::hold_the_door(&self.data).and_then(|_door| self.register.end_older(newest, self.clock.utc()));
-        if let Err(fault) = ended {
-            self.board.trouble(&fault, self.clock.utc());
+    /// The entry of a certificate that a connection shows. If it counts, it is used from now on: older ones of the same unit
+    /// end. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The register cannot be read. That it cannot be written does not keep the car out.
+    pub(crate) fn admit(&self, certificate: &Fingerprint) -> Result<Option<Entry>> {
+        let (entry, utc) = (self.register.entry(certificate)?, self.clock.utc());
+        if let Some(entry) = entry.as_ref().filter(|entry| entry.standing(utc) == Standing::Good)
+            && self.register.has_older(entry)
+        {
+            let ended = files::hold_the_door(&self.data).and_then(|_door| self.register.end_older(entry, utc));
+            if let Err(fault) = ended {
+                self.board.trouble(&fault, utc);
+            }
         }
+        Ok(entry)
     }
 
     fn write_status(&self) -> Result<()> {

@@ -613,7 +613,10 @@ fn a_certificate_that_is_not_renewed_is_a_fault_though_the_link_is_up() {
     assert!(failed && item.state == State::Warn && item.word == "certificate", "{item:?}");
     assert!(item.detail.contains("runs out on 2028-11-30"), "{item:?}");
     let (failed, item) = board::linked(status(down(), Some("it runs out on 2028-11-30")));
-    assert!(failed && item.word == "down" && item.detail.ends_with("cannot be reached. Wait. it runs out on 2028-11-30"), "{item:?}");
+    assert!(
+        failed && item.word == "down" && item.detail.ends_with("cannot be reached. Wait. it runs out on 2028-11-30"),
+        "{item:?}"
+    );
 }
 
 #[test]

@@ -79,9 +79,9 @@ pub fn enrol(order: &Enrolment<'_>, code: &Code, clock: clock::Shared) -> Result
 /// # Errors
 /// As for [`enrol`]; the old certificate stays.
 pub(super) async fn renew(unit: &str, settings: &config::Office, clock: &clock::Shared) -> Result<Life> {
-    let folder = &settings.identity;
-    let old = Identity::load(folder)?;
-    let key = identity::pending(folder, &Purpose::Renewal)?;
+    let folder = settings.identity.clone();
+    let (old, key) =
+        on_disk(move || Ok((Identity::load(&folder)?, identity::pending(&folder, &Purpose::Renewal)?))).await?;
     let request = Request { unit: unit.to_owned(), request: request_of(&key)?, ..Request::default() };
     let config = old.renewing_client(clock.clone())?;
     let issued = ask(&settings.address, config, &request, clock).await.map_err(|end| match end {
@@ -92,7 +92,13 @@ pub(super) async fn renew(unit: &str, settings: &config::Office, clock: &clock::
         End::Refused(refused) => refusal(&settings.address, unit, &refused),
     })?;
     // Only the certificate is taken: nobody gets the car to trust another authority, or another key for lists.
-    identity::renew(folder, &issued.certificate)?.life()
+    let folder = settings.identity.clone();
+    on_disk(move || identity::renew(&folder, &issued.certificate)?.life()).await
+}
+
+/// The link's own thread does not wait for the disk.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(connection::panicked()))
 }
 
 fn request_of(key: &rcgen::KeyPair) -> Result<Vec<u8>> {
