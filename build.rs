@@ -8,11 +8,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     screens()
 }
 
-/// `src/sync/wire.proto` to Rust; protox stands in for the protoc program, so that nothing has to be installed.
+/// `src/sync/wire.proto` and `enrol.proto` to Rust; protox stands in for the protoc program, so that nothing has to be installed.
 fn wire() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed=src/sync/wire.proto");
-    let files = protox::compile(["src/sync/wire.proto"], ["src/sync"])?;
-    prost_build::Config::new().compile_fds(files)?;
+    let schemas = ["src/sync/wire.proto", "src/sync/enrol.proto"];
+    schemas.iter().for_each(|schema| println!("cargo::rerun-if-changed={schema}"));
+    let files = protox::compile(schemas, ["src/sync"])?;
+    // What holds a secret does not print it.
+    prost_build::Config::new().skip_debug([".outrider.enrol.v1.Request"]).compile_fds(files)?;
     Ok(())
 }
 

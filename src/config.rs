@@ -255,8 +255,18 @@ impl Crew {
 pub struct Office {
     /// Host name or address and UDP port: "office.example.org:4433".
     pub address: String,
-    /// The folder with this car's identity, as `outrider-office enrol` wrote it.
+    /// The folder with this car's identity, which `outrider enrol` fills.
     pub identity: PathBuf,
+    /// Whether the office is told where the car is while it drives. That says where its crew is: off unless it is wanted.
+    #[serde(default)]
+    pub live_position: bool,
+}
+
+impl Office {
+    /// An office at this address, with everything else as it is by default.
+    pub fn at(address: impl Into<String>, identity: impl Into<PathBuf>) -> Self {
+        Self { address: address.into(), identity: identity.into(), live_position: false }
+    }
 }
 
 fn five() -> f64 {

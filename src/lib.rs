@@ -15,6 +15,7 @@ pub mod anchor;
 pub mod clock;
 pub mod config;
 pub mod fault;
+mod files;
 pub mod people;
 pub mod plate;
 
@@ -43,6 +44,10 @@ pub mod unit;
 // Every decoder of bytes from outside, for the fuzzers and the test of their seeds.
 #[cfg(any(test, feature = "fuzz"))]
 pub mod outside;
+
+// Bad networks, made on purpose for tests and measurements.
+#[cfg(any(test, feature = "vehicle"))]
+pub mod road;
 
 // The made-up drive that the demo and the tests play.
 #[cfg(feature = "vehicle")]

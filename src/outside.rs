@@ -16,12 +16,14 @@ pub struct Decoder {
 pub const DECODERS: &[Decoder] = &[
     Decoder { name: "config", decode: config },
     Decoder { name: "csv", decode: crate::hotlist::outside::csv },
+    Decoder { name: "enrol", decode: crate::sync::enrol::understood },
     Decoder { name: "mark", decode: crate::hotlist::outside::mark },
     Decoder { name: "revision", decode: crate::hotlist::outside::revision },
     Decoder { name: "settings", decode: crate::hotlist::outside::settings },
     Decoder { name: "statement", decode: crate::hotlist::outside::statement },
     Decoder { name: "stored", decode: crate::hotlist::outside::stored },
     Decoder { name: "office", decode: crate::sync::car::converse },
+    Decoder { name: "present", decode: crate::sync::present::decodes },
     #[cfg(feature = "office")]
     Decoder { name: "car", decode: crate::office::converse },
     #[cfg(feature = "vehicle")]
@@ -159,6 +161,7 @@ mod tests {
             crate::journal::outside::samples(),
             crate::screen::tile_samples(),
             crate::sync::wire::samples(),
+            crate::sync::enrol::samples(),
         ]
         .concat();
         // Set to write the corpus anew, after a format has changed.

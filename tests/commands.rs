@@ -660,6 +660,7 @@ fn every_command_has_help_with_an_example() {
         "read",
         "replay",
         "evaluate",
+        "enrol",
         "doctor",
         "sound",
         "hotlist",
@@ -700,6 +701,8 @@ fn every_command_has_help_with_an_example() {
         "",
         "init",
         "enrol",
+        "codes",
+        "units",
         "revoke",
         "serve",
         "publish",
@@ -938,6 +941,52 @@ fn the_journal_of_an_empty_folder_is_missing_not_made() {
 }
 
 #[test]
+fn codes_are_made_for_a_unit_by_somebody_and_a_slip_is_told_before_anything_is_sent() {
+    let folder = Folder::new();
+    let data = folder.path().join("office").display().to_string();
+    assert!(office(&["init", "--data", &data]).status.success());
+    let enrol = |arguments: &[&str]| office(&[&["enrol", "--data", &data, "--unit", "car-01"], arguments].concat());
+    refused(&enrol(&[]), 2, &["--by"]);
+    refused(&enrol(&["--by", "Sgt Example", "--valid", "15"]), 2, &["15m"]);
+    refused(&enrol(&["--by", "Sgt Example", "--valid", "200h"]), 2, &["seven days"]);
+    let made = enrol(&["--by", "Sgt Example", "--json"]);
+    assert_eq!(fields(&json_lines(&made)[0]), ["unit", "code", "until"]);
+    let code = json_lines(&made)[0]["code"].as_str().expect("a code").to_owned();
+    let listed = printed(&office(&["codes", "--data", &data]));
+    assert!(
+        listed.starts_with(&code[..4]) && listed.contains("car-01") && listed.contains("by Sgt Example"),
+        "{listed}"
+    );
+    assert!(!listed.contains(&code[5..9]), "{listed}");
+
+    // In the car. Nobody listens at that address: what is told here is told before anything is sent.
+    let identity = folder.path().join("identity").display().to_string();
+    let at = ["enrol", "--office", "127.0.0.1:9", "--identity", &identity, "--unit", "car-01"];
+    let enrol = |code: &str| outrider(&[&at[..], &[code]].concat());
+    let swapped = format!("{}{}{}", &code[1..2], &code[..1], &code[2..]);
+    let slip = if code[..1] == code[1..2] { code.replacen(&code[..1], "", 1) } else { swapped };
+    refused(&enrol(&slip), 2, &["slip in the code", "nothing was sent"]);
+    refused(&enrol(&format!("0{}", &code[1..])), 2, &["no 0, 1, I and O"]);
+    refused(&enrol(&code), 1, &["127.0.0.1:9", "cannot be reached"]);
+    refused(&outrider(&["enrol", &code]), 2, &["--config"]);
+    let config = folder.file(
+        "car.toml",
+        "unit = \"u\"\ndata = \"d\"\n[[camera]]\nname = \"front\"\nsource = { device = \"/dev/video0\" }\n",
+    );
+    refused(&outrider(&["enrol", "--config", &config, &code]), 2, &["no back office", "[office]"]);
+    assert!(!folder.path().join("identity/cert.pem").exists());
+
+    refused(&office(&["codes", "--data", &data, "--withdraw", &code[..4]]), 2, &["--by"]);
+    let withdrawn = office(&["codes", "--data", &data, "--withdraw", &code[..4], "--by", "Sgt Example"]);
+    assert!(withdrawn.status.success(), "{}", said(&withdrawn));
+    assert!(printed(&office(&["codes", "--data", &data])).is_empty());
+    refused(&office(&["revoke", "--data", &data]), 2, &["--unit", "--certificate"]);
+    refused(&office(&["revoke", "--data", &data, "--unit", "car-01"]), 1, &["no valid identity", "car-01"]);
+    let record = json_lines(&office(&["units", "--data", &data, "--record", "--json"]));
+    assert_eq!((record.len(), &record[1]["by"]), (2, &"Sgt Example".into()));
+}
+
+#[test]
 fn an_office_is_made_enrols_and_publishes() {
     let folder = Folder::new();
     let data = folder.path().join("office").display().to_string();
@@ -946,7 +995,7 @@ fn an_office_is_made_enrols_and_publishes() {
     refused(&office(&["publish", "--data", &data, "--list", "pnc", &list]), 1, &["office", "init"]);
     for arguments in [
         vec!["init", "--data", &data, "--name", "localhost"],
-        vec!["enrol", "--data", &data, "--unit", "car-01", "--out", &out],
+        vec!["enrol", "--data", &data, "--unit", "car-01", "--folder", &out],
         vec!["publish", "--data", &data, "--list", "pnc", &list],
     ] {
         let output = office(&arguments);
@@ -969,7 +1018,7 @@ fn an_office_is_made_enrols_and_publishes() {
     refused(&apply(&out, &folder.file("forged.list", &bytes)), 1, &["forged.list", "signature"]);
     let applied = apply(&out, &revision);
     assert!(applied.status.success() && printed(&applied).contains("1 entries"), "{}", said(&applied));
-    refused(&office(&["enrol", "--data", &data, "--unit", "../x", "--out", &out]), 2, &["../x"]);
+    refused(&office(&["enrol", "--data", &data, "--unit", "../x", "--folder", &out]), 2, &["../x"]);
 
     // A small change: who and why are wanted, and on record.
     let amend = |arguments: &[&str]| office(&[&["amend", "--data", &data, "--list", "pnc"], arguments].concat());

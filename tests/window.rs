@@ -239,7 +239,7 @@ fn a_drill_proves_every_step_from_the_camera_to_the_office_and_is_marked_at_both
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
     depot(&["init", "--data", &path("office"), "--name", "127.0.0.1"]);
-    depot(&["enrol", "--data", &path("office"), "--unit", "window-test", "--out", &path("identity")]);
+    depot(&["enrol", "--data", &path("office"), "--unit", "window-test", "--folder", &path("identity")]);
     let office = Command::new(env!("CARGO_BIN_EXE_outrider-office"))
         .args(["serve", "--data", &path("office"), "--listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())

@@ -453,6 +453,9 @@ struct Tables<'t> {
     bytes: Cell<u64>,
 }
 
+/// Pictures that wait for the office among which those of a pass are looked for when there is a hit on it.
+const LATE: usize = 1024;
+
 const READ: usize = 0;
 const PICTURE: usize = 1;
 const HIT: usize = 2;
@@ -502,7 +505,7 @@ impl<'t> Tables<'t> {
         if let Some(read) = &hit.read {
             self.pin(read.run, read.pass)?;
         }
-        Ok(self.offer(Waiting::Hit { sequence })?)
+        Ok(self.offer(Waiting::Hit { sequence }, true)?)
     }
 
     /// Seals all that is there of a pass under the keys of hits: it is kept as long as the hit on it, and the key of the day's
@@ -526,6 +529,25 @@ impl<'t> Tables<'t> {
         }
         for (key, sealed) in pictures {
             self.pictures.insert(key, &sealed[..])?;
+        }
+        self.hurry(run, pass)
+    }
+
+    /// Puts the pictures of a pass that wait for the office before those of passes without a hit.
+    fn hurry(&mut self, run: u64, pass: u64) -> Result<(), Trouble> {
+        let mut found = Vec::new();
+        // A hit follows its read within seconds: whatever is further back than that stays where it is.
+        for row in self.outbox.range((Waiting::PICTURES, 0)..)?.rev().take(LATE) {
+            let (key, value) = row?;
+            if let Some(Waiting::Picture { run: r, pass: p, .. }) = Waiting::decode(value.value())
+                && (r, p) == (run, pass)
+            {
+                found.push((key.value().1, value.value().to_vec()));
+            }
+        }
+        for (sequence, value) in found {
+            self.outbox.remove((Waiting::PICTURES, sequence))?;
+            self.outbox.insert((Waiting::PICTURES_OF_HITS, sequence), &value[..])?;
         }
         Ok(())
     }
@@ -560,7 +582,8 @@ impl<'t> Tables<'t> {
             self.seal(purpose, day, Row::Read(run, pass, version), &encode(&StoredRead { version, ..read.clone() }))?;
         self.reads.insert((run, pass, version), &sealed[..])?;
         self.added[READ].1 += 1;
-        self.offer(Waiting::Read { run, pass, version })?;
+        let has_hit = purpose == Use::Hits;
+        self.offer(Waiting::Read { run, pass, version }, has_hit)?;
         for (which, jpeg) in pictures {
             let which = *which as u8;
             let mut known = false;
@@ -575,15 +598,15 @@ impl<'t> Tables<'t> {
                 let sealed = self.seal(purpose, day, Row::Picture(run, pass, version, which), jpeg)?;
                 self.pictures.insert((run, pass, version, which), &sealed[..])?;
                 self.added[PICTURE].1 += 1;
-                self.offer(Waiting::Picture { run, pass, version, which })?;
+                self.offer(Waiting::Picture { run, pass, version, which }, has_hit)?;
             }
         }
         Ok(())
     }
 
-    fn offer(&mut self, waiting: Waiting) -> Result<(), redb::Error> {
+    fn offer(&mut self, waiting: Waiting, has_hit: bool) -> Result<(), redb::Error> {
         let sequence = self.next();
-        self.outbox.insert((waiting.urgency(), sequence), &waiting.encode()[..])?;
+        self.outbox.insert((waiting.urgency(has_hit), sequence), &waiting.encode()[..])?;
         self.added[WAITING].1 += 1;
         Ok(())
     }

@@ -28,7 +28,7 @@ pub enum ItemKind {
 pub struct Item {
     /// What it is.
     pub kind: ItemKind,
-    /// Names it for good within the unit: the journal's id, urgency, sequence.
+    /// Names it for good within the unit: the journal's id, sort, sequence.
     pub key: Vec<u8>,
     /// A version byte and a message of `journal/record.rs`.
     pub payload: Vec<u8>,
@@ -50,20 +50,33 @@ pub(super) enum Waiting {
 }
 
 impl Waiting {
-    /// The urgency of pictures.
-    pub(super) const PICTURES: u8 = 2;
+    /// The urgency of pictures of reads with a hit. An earlier program gave it to all pictures.
+    pub(super) const PICTURES_OF_HITS: u8 = 2;
+    /// The urgency of the other pictures; 3 is that of no row, but part of the keys of heads.
+    pub(super) const PICTURES: u8 = 4;
+    /// Every urgency that a row can have, the most urgent first.
+    const ALL: [u8; 4] = [0, 1, Self::PICTURES_OF_HITS, Self::PICTURES];
 
-    /// The first part of its key: hits go before reads before pictures.
-    pub(super) fn urgency(self) -> u8 {
+    /// The first part of its row's key: hits go before reads before pictures, those of reads with a hit first.
+    pub(super) fn urgency(self, has_hit: bool) -> u8 {
+        match self {
+            Self::Picture { .. } if !has_hit => Self::PICTURES,
+            other => other.sort(),
+        }
+    }
+
+    /// What it is: the first byte of its row, and part of the key that names it for the office. That stays the same when a hit
+    /// makes a picture more urgent.
+    fn sort(self) -> u8 {
         match self {
             Self::Hit { .. } => 0,
             Self::Read { .. } => 1,
-            Self::Picture { .. } => Self::PICTURES,
+            Self::Picture { .. } => Self::PICTURES_OF_HITS,
         }
     }
 
     pub(super) fn encode(self) -> Vec<u8> {
-        let mut bytes = vec![self.urgency()];
+        let mut bytes = vec![self.sort()];
         match self {
             Self::Hit { sequence } => bytes.extend(sequence.to_be_bytes()),
             Self::Read { run, pass, version } | Self::Picture { run, pass, version, .. } => {
@@ -124,7 +137,7 @@ impl Waiting {
     }
 }
 
-/// The second part of the key of a head, where other things have their urgency.
+/// The second part of the key of a head, where other things have their sort.
 const HEAD: u8 = 3;
 
 /// What a row of the outbox names.
@@ -137,8 +150,8 @@ pub(super) enum Payload {
 }
 
 impl Archive {
-    /// The next things for the office: hits before reads before pictures, oldest first, at most `items`; ends after the
-    /// one with which the payloads reach `bytes`.
+    /// The next things for the office: hits before reads before pictures of reads with a hit before other pictures, oldest
+    /// first, at most `items`; ends after the one with which the payloads reach `bytes`.
     ///
     /// # Errors
     /// The disk fails, or the journal is damaged.
@@ -150,7 +163,7 @@ impl Archive {
                     break;
                 }
                 let (key, value) = row?;
-                let (urgency, sequence) = key.value();
+                let (_, sequence) = key.value();
                 let waiting = Waiting::decode(value.value())
                     .ok_or_else(|| Trouble::Damaged(format!("row {sequence} of the outbox makes no sense")))?;
                 let payload = match waiting.payload(transaction, self)? {
@@ -161,7 +174,7 @@ impl Archive {
                     }
                 };
                 size += payload.len();
-                let key = [&self.id().to_be_bytes()[..], &[urgency], &sequence.to_be_bytes()].concat();
+                let key = [&self.id().to_be_bytes()[..], &[waiting.sort()], &sequence.to_be_bytes()].concat();
                 found.push(Item { kind: waiting.kind(), key, payload });
             }
             Ok(found)
@@ -191,17 +204,19 @@ impl Archive {
             let mut outbox = transaction.open_table(OUTBOX)?;
             let (mut stored, mut anchored) = (0, 0);
             for key in keys {
-                let Some((journal, [urgency, sequence @ ..])) = key.split_first_chunk() else { continue };
+                let Some((journal, [sort, sequence @ ..])) = key.split_first_chunk() else { continue };
                 if u64::from_be_bytes(*journal) != self.id() {
                     continue;
                 }
-                if *urgency == HEAD {
+                if *sort == HEAD {
                     let number = sequence.first_chunk().map_or(0, |number| u64::from_be_bytes(*number));
                     anchored = anchored.max(number);
-                } else if let Ok(sequence) = sequence.try_into().map(u64::from_be_bytes)
-                    && outbox.remove((*urgency, sequence))?.is_some()
-                {
-                    stored += 1;
+                } else if let Ok(sequence) = sequence.try_into().map(u64::from_be_bytes) {
+                    let mut gone = outbox.remove((*sort, sequence))?.is_some();
+                    if !gone && *sort == Waiting::PICTURES_OF_HITS {
+                        gone = outbox.remove((Waiting::PICTURES, sequence))?.is_some();
+                    }
+                    stored += u64::from(gone);
                 }
             }
             self.anchored.fetch_max(anchored, Ordering::Relaxed);
@@ -224,7 +239,7 @@ impl Archive {
             let reads = transaction.open_table(READS)?;
             let mut oldest: Option<DateTime<Utc>> = None;
             // Each urgency has an order of its own.
-            for urgency in 0..=2 {
+            for urgency in Waiting::ALL {
                 let Some(row) = outbox.range((urgency, 0)..=(urgency, u64::MAX))?.next() else { continue };
                 let utc = match Waiting::decode(row?.1.value()) {
                     Some(Waiting::Hit { sequence }) => match transaction.open_table(HITS)?.get(sequence)? {

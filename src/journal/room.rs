@@ -131,7 +131,8 @@ impl Archive {
     fn may_go(&self, bytes: u64, office: bool) -> Result<Vec<Picture>> {
         self.read(CANNOT, |transaction| {
             let mut waiting = HashSet::new();
-            for row in transaction.open_table(OUTBOX)?.range((Waiting::PICTURES, 0)..=(Waiting::PICTURES, u64::MAX))? {
+            let pictures = (Waiting::PICTURES_OF_HITS, 0)..=(Waiting::PICTURES, u64::MAX);
+            for row in transaction.open_table(OUTBOX)?.range(pictures)? {
                 if let Some(Waiting::Picture { run, pass, version, which }) = Waiting::decode(row?.1.value()) {
                     waiting.insert((run, pass, version, which));
                 }
@@ -186,7 +187,7 @@ impl Archive {
                     }
                 }
                 let mut outbox = transaction.open_table(OUTBOX)?;
-                outbox.retain_in((Waiting::PICTURES, 0)..=(Waiting::PICTURES, u64::MAX), |_, value| {
+                outbox.retain_in((Waiting::PICTURES_OF_HITS, 0)..=(Waiting::PICTURES, u64::MAX), |_, value| {
                     let goes = match Waiting::decode(value) {
                         Some(Waiting::Picture { run, pass, version, which }) => {
                             went.contains(&(run, pass, version, which))

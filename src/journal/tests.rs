@@ -214,8 +214,9 @@ fn the_office_gets_hits_first_and_each_thing_until_it_has_it() {
     assert_eq!((hit.vrm.as_str(), hit.read.expect("its read").pass), ("CD34EFG", 2));
     let first: StoredRead = decode(&items[1].payload).expect("a read");
     assert_eq!((first.text.as_str(), first.version), ("AB12CDE", 0));
-    let sent: SentPicture = decode(&items[3].payload).expect("a picture");
-    assert_eq!((sent.pass, sent.which, &sent.jpeg[..2]), (1, 0, &[0xff, 0xd8][..]));
+    let pictures = items[3..].iter().map(|item| decode::<SentPicture>(&item.payload).expect("a picture"));
+    let pictures: Vec<_> = pictures.map(|sent| (sent.pass, sent.which, sent.jpeg[..2] == [0xff, 0xd8])).collect();
+    assert_eq!(pictures, [(2, 0, true), (2, 1, true), (1, 0, true), (1, 1, true)], "those of the hit come first");
 
     // A correction while the first version is on its way is another thing, and the first stays what it was.
     record_read(&journal, read(1, 1, "AB12CDF", hour(0)));
@@ -239,6 +240,34 @@ fn the_office_gets_hits_first_and_each_thing_until_it_has_it() {
     assert_eq!(journal.pending(100, 1 << 20).expect("read"), again[3..]);
     let verified = journal.archive().verify().expect("whole");
     assert_eq!((verified.runs, verified.uploaded, verified.unsent), (2, 3, 5));
+}
+
+#[test]
+fn a_picture_that_a_hit_makes_urgent_stays_the_same_thing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = Journal::open(folder.path(), clock()).expect("opened");
+    record_read(&journal, read(1, 1, "AB12CDE", hour(0)));
+    record_read(&journal, read(1, 2, "CD34EFG", hour(0)));
+    journal.flush().expect("on disk");
+    let pictures = || -> Vec<Item> {
+        let pending = journal.pending(100, 1 << 20).expect("read");
+        pending.into_iter().filter(|item| item.kind == ItemKind::Picture).collect()
+    };
+    let before = pictures();
+    record_hit(&journal, read(1, 2, "CD34EFG", hour(0)));
+    // A version that comes after the hit, with a picture of its own, is as urgent.
+    record_read(&journal, read(1, 2, "CD34EFH", hour(0)));
+    journal.flush().expect("on disk");
+    let after = pictures();
+    assert_eq!(after[..2], before[2..], "the same keys and payloads, earlier");
+    assert_eq!(after[after.len() - 2..], before[..2]);
+
+    // One that was on its way when the hit came is acknowledged under the key that it had.
+    let unsent = journal.status().unsent;
+    journal.acknowledge(&before.iter().map(|item| item.key.clone()).collect::<Vec<_>>()).expect("noted");
+    assert_eq!(journal.status().unsent, unsent - 4);
+    assert_eq!(pictures(), after[2..after.len() - 2]);
+    journal.archive().verify().expect("whole");
 }
 
 /// What is on disk, by its text.

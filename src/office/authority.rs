@@ -1,25 +1,30 @@
 //! Identities: the office's own authority, the service's certificate, and one for each car.
 
 use std::path::Path;
+use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Days, Utc};
+use chrono::{DateTime, Datelike, Days, Timelike, Utc};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
+    PublicKeyData, date_time_ymd,
 };
+use sha2::{Digest, Sha256};
 
 use super::files;
-use super::register::{Entry, Register};
+use super::record::{BY_ITSELF, NOT_SAID, note};
+use super::register::{Entry, Fingerprint, Register};
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::SigningKey;
-use crate::sync::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, LISTS_FILE};
+use crate::sync::identity::{AUTHORITY_FILE, CERTIFICATE_FILE, Identity, KEY_FILE, LISTS_FILE, life_of};
 use crate::sync::wire::NAME_LIMIT;
 
 /// Days for which the authority is valid: the life of an installation.
 const AUTHORITY_DAYS: u64 = 20 * 365;
 /// Days for which the service's certificate is valid.
 const SERVICE_DAYS: u64 = 5 * 365;
+/// What the service's certificate calls it.
+const SERVICE: &str = "Outrider office";
 /// Days for which a car's certificate is valid.
 const CAR_DAYS: u64 = 2 * 365;
 
@@ -45,8 +50,7 @@ pub fn init(data: &Path, names: &[String], clock: &dyn Clock) -> Result<()> {
     let mut service_names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     service_names
         .extend(names.iter().filter(|name| !["localhost", "127.0.0.1", "::1"].contains(&name.as_str())).cloned());
-    let service =
-        issue(&issuer, service_names, "Outrider office", utc, SERVICE_DAYS, ExtendedKeyUsagePurpose::ServerAuth)?;
+    let service = issue(&issuer, service_names, SERVICE, (utc, SERVICE_DAYS), ExtendedKeyUsagePurpose::ServerAuth)?;
 
     for folder in [data, &authority, &identity, &files::units(data), &files::inbox(data)] {
         files::make_folder(folder)?;
@@ -58,38 +62,118 @@ pub fn init(data: &Path, names: &[String], clock: &dyn Clock) -> Result<()> {
     files::write_new(&authority.join(KEY_FILE), key.serialize_pem().as_bytes())
 }
 
-/// Issues the identity of a car and writes it to the folder `out`, to be copied to the car. `unit` must be the name
-/// in the car's configuration. A running service knows it at once.
+/// Gives the service a new certificate if two thirds of the old one's life are over: same key, same names. Says whether it did.
+///
+/// # Errors
+/// The authority or the identity cannot be read, or the new certificate cannot be written; the old one is there still.
+pub(crate) fn renew_service(data: &Path, clock: &dyn Clock) -> Result<bool> {
+    let (folder, utc) = (files::identity(data), clock.utc());
+    let there = Identity::load(&folder)?;
+    if utc < there.life()?.renewal() {
+        return Ok(false);
+    }
+    let path = folder.join(KEY_FILE);
+    let key = std::fs::read_to_string(&path).map_err(|error| Fault::io("cannot read the identity", &path, error))?;
+    let key = KeyPair::from_pem(&key).map_err(unmade)?;
+    let names = there.names();
+    let life = (utc, SERVICE_DAYS);
+    let usage = ExtendedKeyUsagePurpose::ServerAuth;
+    let certificate = certificate(&issuer_of(data)?, names, SERVICE, &key, life, usage)?;
+    files::replace(&folder.join(CERTIFICATE_FILE), certificate.pem().as_bytes())?;
+    note(data, utc, BY_ITSELF, "the service's certificate renewed".into())?;
+    Ok(true)
+}
+
+/// Issues the identity of a car and writes it to the folder `out`, to be carried to the car: the way for a car that has no
+/// network, since its key is made here. `unit` must be the name in the car's configuration. A running service knows it at
+/// once.
 pub fn enrol(data: &Path, unit: &str, out: &Path, clock: &dyn Clock) -> Result<()> {
+    check_unit(unit)?;
+    let authority_pem = authority_of(data)?;
+    let utc = clock.utc();
+    let key = KeyPair::generate().map_err(unmade)?;
+    let car = certify(data, unit, &key, utc)?;
+    files::make_folder(out)?;
+    let issued = Issued { certificate_pem: car.pem(), key_pem: key.serialize_pem() };
+    let _door = files::hold_the_door(data)?;
+    note(data, utc, NOT_SAID, format!("{unit} enrolled by folder"))?;
+    issued.write(out, &authority_pem)?;
+    let lists = format!("{}\n", lists_key(data)?.verifying());
+    files::write_new(&out.join(LISTS_FILE), lists.as_bytes())
+        .map_err(|fault| fault.remedy("Name a folder that holds no identity yet"))?;
+    let (certificate, entry) = entry_of(unit, &car, &key, utc, "folder".into())?;
+    Register::of(data).add(&certificate, &entry)
+}
+
+/// Refuses what cannot be a unit's name.
+pub(super) fn check_unit(unit: &str) -> Result<()> {
     if unit.trim() != unit || unit.is_empty() || unit.len() > NAME_LIMIT || unit.chars().any(char::is_control) {
         return Err(Fault::new(Kind::Usage, format!("{unit:?} cannot be a unit's name"))
             .remedy(format!("Use 1 to {NAME_LIMIT} characters without spaces at the ends")));
     }
-    let folder = files::authority(data);
-    let read = |name: &str| {
-        std::fs::read_to_string(folder.join(name)).map_err(|error| {
-            Fault::io("cannot read the authority", &folder.join(name), error)
-                .remedy("Make an office with outrider-office init first")
-        })
-    };
-    let (authority_pem, key_pem) = (read(AUTHORITY_FILE)?, read(KEY_FILE)?);
+    Ok(())
+}
+
+/// The authority's certificate, PEM.
+pub(super) fn authority_of(data: &Path) -> Result<String> {
+    read(data, AUTHORITY_FILE)
+}
+
+fn read(data: &Path, name: &str) -> Result<String> {
+    let path = files::authority(data).join(name);
+    std::fs::read_to_string(&path).map_err(|error| {
+        Fault::io("cannot read the authority", &path, error).remedy("Make an office with outrider-office init first")
+    })
+}
+
+/// A car's certificate for this key.
+pub(super) fn certify(
+    data: &Path,
+    unit: &str,
+    key: &impl PublicKeyData,
+    utc: DateTime<Utc>,
+) -> Result<rcgen::Certificate> {
+    certificate(&issuer_of(data)?, Vec::new(), unit, key, (utc, CAR_DAYS), ExtendedKeyUsagePurpose::ClientAuth)
+}
+
+fn issuer_of(data: &Path) -> Result<Issuer<'static, KeyPair>> {
     let damaged = |error: rcgen::Error| {
         Fault::new(Kind::Damaged, "the authority cannot be used")
-            .at(folder.display())
+            .at(files::authority(data).display())
             .because(error)
             .remedy("Bring its files back from a backup")
     };
-    let key = KeyPair::from_pem(&key_pem).map_err(damaged)?;
-    let issuer = Issuer::from_ca_cert_pem(&authority_pem, key).map_err(damaged)?;
-    let utc = clock.utc();
-    let car = issue(&issuer, Vec::new(), unit, utc, CAR_DAYS, ExtendedKeyUsagePurpose::ClientAuth)?;
-    files::make_folder(out)?;
-    car.write(out, &authority_pem)?;
-    let lists = format!("{}\n", lists_key(data)?.verifying());
-    files::write_new(&out.join(LISTS_FILE), lists.as_bytes())
-        .map_err(|fault| fault.remedy("Name a folder that holds no identity yet"))?;
-    let entry = Entry { unit: unit.to_owned(), issued: utc, expires: utc + Days::new(CAR_DAYS), revoked: None };
-    Register::of(data).add(&car.certificate_der, &entry)
+    let authority = KeyPair::from_pem(&read(data, KEY_FILE)?).map_err(damaged)?;
+    Issuer::from_ca_cert_pem(&authority_of(data)?, authority).map_err(damaged)
+}
+
+/// What the register is to know of a car's certificate, and its name there.
+pub(super) fn entry_of(
+    unit: &str,
+    certificate: &rcgen::Certificate,
+    key: &impl PublicKeyData,
+    issued: DateTime<Utc>,
+    how: String,
+) -> Result<(Fingerprint, Entry)> {
+    let life = life_of(certificate.der())
+        .ok_or_else(|| Fault::new(Kind::Internal, "a certificate was made that cannot be read"))?;
+    let entry = Entry {
+        unit: unit.to_owned(),
+        issued,
+        expires: life.until,
+        how,
+        renews: None,
+        replaced: None,
+        revoked: None,
+        key: key_name(key),
+        certificate: certificate.pem(),
+    };
+    Ok((Fingerprint::of(certificate.der()), entry))
+}
+
+/// What a key is called in codes and register.
+pub(super) fn key_name(key: &impl PublicKeyData) -> String {
+    hex::encode(Sha256::digest(key.subject_public_key_info()))
 }
 
 /// The key that signs lists; made when it is first asked for, since offices of earlier programs have none.
@@ -104,21 +188,9 @@ pub(crate) fn lists_key(data: &Path) -> Result<SigningKey> {
         .map_err(|fault| fault.at(path.display()).remedy("Bring the authority's files back from a backup"))
 }
 
-/// Takes every identity of `unit` out of use; a running service cuts the car off within a second or so. Says how
-/// many there were.
-pub fn revoke(data: &Path, unit: &str, clock: &dyn Clock) -> Result<usize> {
-    match Register::of(data).revoke(unit, clock.utc())? {
-        0 => Err(Fault::new(Kind::Missing, format!("no valid identity of a unit named {unit:?}"))
-            .at(data.display())
-            .remedy("The name must be as it was enrolled")),
-        count => Ok(count),
-    }
-}
-
 /// A certificate and its key.
 struct Issued {
     certificate_pem: String,
-    certificate_der: Vec<u8>,
     key_pem: String,
 }
 
@@ -135,21 +207,27 @@ fn issue<K: rcgen::SigningKey>(
     issuer: &Issuer<'_, K>,
     names: Vec<String>,
     name: &str,
-    utc: DateTime<Utc>,
-    days: u64,
+    life: (DateTime<Utc>, u64),
     usage: ExtendedKeyUsagePurpose,
 ) -> Result<Issued> {
+    let key = KeyPair::generate().map_err(unmade)?;
+    let certificate = certificate(issuer, names, name, &key, life, usage)?;
+    Ok(Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+}
+
+fn certificate<K: rcgen::SigningKey>(
+    issuer: &Issuer<'_, K>,
+    names: Vec<String>,
+    name: &str,
+    key: &impl PublicKeyData,
+    (utc, days): (DateTime<Utc>, u64),
+    usage: ExtendedKeyUsagePurpose,
+) -> Result<rcgen::Certificate> {
     let mut params = params(names, name, utc, days)?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![usage];
     params.use_authority_key_identifier_extension = true;
-    let key = KeyPair::generate().map_err(unmade)?;
-    let certificate = params.signed_by(&key, issuer).map_err(unmade)?;
-    Ok(Issued {
-        certificate_pem: certificate.pem(),
-        certificate_der: certificate.der().to_vec(),
-        key_pem: key.serialize_pem(),
-    })
+    params.signed_by(key, issuer).map_err(unmade)
 }
 
 /// Valid from yesterday on, since no two clocks agree.
@@ -160,7 +238,10 @@ fn params(names: Vec<String>, name: &str, utc: DateTime<Utc>, days: u64) -> Resu
             .because(error)
             .remedy("Give the names and addresses under which cars reach the office, without a port")
     })?;
-    let date = |at: DateTime<Utc>| date_time_ymd(at.year(), at.month() as u8, at.day() as u8);
+    let date = |at: DateTime<Utc>| {
+        let seconds = at.num_seconds_from_midnight();
+        date_time_ymd(at.year(), at.month() as u8, at.day() as u8) + Duration::from_secs(seconds.into())
+    };
     params.not_before = date(utc - Days::new(1));
     params.not_after = date(utc + Days::new(days));
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -205,6 +286,5 @@ mod tests {
         assert!(!data.join("authority").exists(), "nothing is left of a refused init");
         init(&data, &[], &*clock).expect("made");
         assert_eq!(kind(enrol(&data, " x", &folder.path().join("car"), &*clock)), Err(Kind::Usage));
-        assert_eq!(revoke(&data, "EX-02", &*clock).map_err(|fault| fault.kind()), Err(Kind::Missing));
     }
 }

@@ -1,13 +1,14 @@
-//! Where things lie in an office's folder, and how files are written so that nobody sees half of one.
+//! Where things lie in an office's folder.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
 use crate::fault::{Fault, Kind, Result};
+pub(crate) use crate::files::{make_folder, replace, replace_from, write_new};
 
 /// The authority's certificate and key.
 pub(crate) fn authority(data: &Path) -> PathBuf {
@@ -22,6 +23,16 @@ pub(crate) fn identity(data: &Path) -> PathBuf {
 /// The enrolled units.
 pub(crate) fn units(data: &Path) -> PathBuf {
     data.join("units")
+}
+
+/// The codes with which cars may enrol now.
+pub(crate) fn codes(data: &Path) -> PathBuf {
+    data.join("codes")
+}
+
+/// Who let which car in or cut it off, a line each.
+pub(crate) fn enrolments(data: &Path) -> PathBuf {
+    data.join("enrolments.jsonl")
 }
 
 /// Lists on their way into the service.
@@ -74,6 +85,14 @@ pub(crate) fn changes(data: &Path) -> PathBuf {
     data.join("changes.jsonl")
 }
 
+/// Holds the right to change what may speak to the office: codes and register. Commands and the service take turns.
+pub(crate) fn hold_the_door(data: &Path) -> Result<File> {
+    let path = data.join("enrol.lock");
+    File::create(&path)
+        .and_then(|file| file.lock().map(|()| file))
+        .map_err(|error| Fault::io("cannot change who may speak to the office", &path, error))
+}
+
 /// Appends a line to a private file, durably.
 pub(crate) fn append(path: &Path, line: &str) -> Result<()> {
     OpenOptions::new()
@@ -104,47 +123,4 @@ pub(crate) fn lines<T: DeserializeOwned>(path: &Path, what: &str) -> Result<Vec<
         })
     });
     lines.collect()
-}
-
-/// Makes a folder that only its owner may enter; one that exists is left as it is.
-pub(crate) fn make_folder(path: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
-        Fault::io("cannot make the folder", path, error).remedy("Name a folder that this user may write to")
-    })
-}
-
-/// Writes a new private file; one that exists is never overwritten.
-pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .map_err(|error| Fault::io("cannot write the file", path, error))
-}
-
-/// Writes a private file in place of an older one: readers see the old or the new, whole.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace_from(path, bytes)
-}
-
-/// As [`replace`], with the bytes that `source` gives: they need not fit into memory.
-pub(crate) fn replace_from(path: &Path, mut source: impl Read) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    // Two processes may write at once; the leading dot keeps the inbox from taking an unfinished file.
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = folder.join(format!(".{name}.{}.{:x}", std::process::id(), fastrand::u64(..)));
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&unfinished)
-        .and_then(|mut file| std::io::copy(&mut source, &mut file).and_then(|_| file.sync_all()))
-        .and_then(|()| std::fs::rename(&unfinished, path))
-        .and_then(|()| File::open(folder)?.sync_all());
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&unfinished);
-        Fault::io("cannot write the file", path, error)
-    })
 }

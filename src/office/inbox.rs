@@ -170,7 +170,7 @@ fn take_one(
 mod tests {
     use super::*;
     use crate::clock::RealClock;
-    use crate::office::{RedbStore, init};
+    use crate::office::{RedbStore, StoredPiece, init};
 
     #[test]
     fn the_newest_revision_is_taken_and_strangers_are_put_aside() {
@@ -190,7 +190,7 @@ mod tests {
 
         offer_revision(data, "stolen", 10, &b"again"[..]).expect("offered");
         assert!(!take(data, &store).expect("taken"), "a revision never changes");
-        assert_eq!(store.list_piece("stolen", 10, 0, 0).expect("read"), Some(b"ten".to_vec()));
+        assert_eq!(store.list_piece("stolen", 10, 0, 0).expect("read"), Some(StoredPiece::of(b"ten")));
         for bad in ["", "../up", "a b", ".hidden"] {
             assert_eq!(
                 offer_revision(data, bad, 1, &b"x"[..]).map_err(|fault| fault.kind()),

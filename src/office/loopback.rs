@@ -9,13 +9,13 @@ use std::time::Duration;
 use chrono::DateTime;
 use tempfile::TempDir;
 
-use super::{Service, enrol, fleet, init, offer_revision, revoke};
+use super::{Revocation, Service, enrol, fleet, init, offer_revision, revoke};
 use crate::clock::{RealClock, SimulatedClock};
 use crate::config;
 use crate::fault::{Fault, Kind as FaultKind, Result};
 use crate::sync::car::{Budget, Piece, Revision};
 use crate::sync::identity::Identity;
-use crate::sync::{Item, Kind, Link, LinkState, Outbox, Status};
+use crate::sync::{Health, Item, Kind, Link, LinkState, Outbox, Position, Present, Status};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -23,14 +23,14 @@ type Payloads = BTreeMap<(Kind, Vec<u8>), Vec<u8>>;
 
 /// A journal and hotlist in memory.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     unsent: Mutex<Payloads>,
-    lists: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
+    pub(super) lists: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
     arriving: Mutex<BTreeMap<(String, u64), Vec<u8>>>,
 }
 
 impl Memory {
-    fn add(&self, kind: Kind, number: usize, size: usize) {
+    pub(super) fn add(&self, kind: Kind, number: usize, size: usize) {
         let key = format!("{kind:?}-{number:05}").into_bytes();
         self.unsent.lock().expect("whole").insert((kind, key), vec![number as u8; size]);
     }
@@ -88,48 +88,66 @@ impl Outbox for Memory {
 }
 
 /// An office with one enrolled car.
-struct Yard {
-    folder: TempDir,
-    clock: crate::clock::Shared,
+pub(super) struct Yard {
+    pub(super) folder: TempDir,
+    pub(super) clock: crate::clock::Shared,
 }
 
 impl Yard {
-    fn new() -> Self {
-        let yard = Self { folder: tempfile::tempdir().expect("a folder"), clock: RealClock::shared() };
+    pub(super) fn new() -> Self {
+        Self::by(RealClock::shared())
+    }
+
+    /// One whose time is told by this clock.
+    pub(super) fn by(clock: crate::clock::Shared) -> Self {
+        let yard = Self { folder: tempfile::tempdir().expect("a folder"), clock };
         init(&yard.data(), &[], &*yard.clock).expect("made");
         enrol(&yard.data(), "EX-01", &yard.identity(), &*yard.clock).expect("enrolled");
         yard
     }
 
-    fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.folder.path().join("office")
     }
 
-    fn identity(&self) -> PathBuf {
+    pub(super) fn identity(&self) -> PathBuf {
         self.folder.path().join("car")
     }
 
-    fn serve(&self, listen: SocketAddr) -> Service {
+    pub(super) fn serve(&self, listen: SocketAddr) -> Service {
         Service::start(&self.data(), listen, Arc::clone(&self.clock)).expect("started")
     }
 
-    fn link(&self, office: SocketAddr, outbox: &Arc<Memory>) -> Link {
+    pub(super) fn link(&self, office: SocketAddr, outbox: &Arc<Memory>) -> Link {
         link(&self.identity(), "EX-01", office, outbox, &self.clock)
     }
 }
 
-fn link(identity: &Path, unit: &str, office: SocketAddr, outbox: &Arc<Memory>, clock: &crate::clock::Shared) -> Link {
-    let settings = config::Office { address: office.to_string(), identity: identity.to_owned() };
+pub(super) fn link(
+    identity: &Path,
+    unit: &str,
+    office: SocketAddr,
+    outbox: &Arc<Memory>,
+    clock: &crate::clock::Shared,
+) -> Link {
+    let settings = config::Office::at(office.to_string(), identity);
     let outbox: Arc<dyn Outbox> = Arc::clone(outbox) as Arc<dyn Outbox>;
     Link::start(unit, &settings, outbox, Arc::clone(clock)).expect("started")
 }
 
-fn anywhere() -> SocketAddr {
+/// A link of a car that may say where it is, or may not.
+fn telling(yard: &Yard, office: SocketAddr, outbox: &Arc<Memory>, live_position: bool) -> Link {
+    let settings = config::Office { live_position, ..config::Office::at(office.to_string(), yard.identity()) };
+    let outbox: Arc<dyn Outbox> = Arc::clone(outbox) as Arc<dyn Outbox>;
+    Link::start("EX-01", &settings, outbox, Arc::clone(&yard.clock)).expect("started")
+}
+
+pub(super) fn anywhere() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
 /// Waits until the link's status is as wanted.
-fn wait(link: &Link, what: &str, wanted: impl FnMut(&Status) -> bool) -> Status {
+pub(super) fn wait(link: &Link, what: &str, wanted: impl FnMut(&Status) -> bool) -> Status {
     let mut watch = link.watch();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let waited = runtime.block_on(async {
@@ -141,7 +159,7 @@ fn wait(link: &Link, what: &str, wanted: impl FnMut(&Status) -> bool) -> Status 
 }
 
 /// Waits until something outside the link is as wanted.
-fn wait_until(what: &str, mut wanted: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut wanted: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !wanted() {
         assert!(start.elapsed() < PATIENCE, "{what} did not happen");
@@ -149,11 +167,11 @@ fn wait_until(what: &str, mut wanted: impl FnMut() -> bool) {
     }
 }
 
-fn down(status: &Status, words: &str) -> bool {
+pub(super) fn down(status: &Status, words: &str) -> bool {
     matches!(&status.state, LinkState::Down { reason, .. } if reason.to_string().contains(words))
 }
 
-fn connected(status: &Status) -> bool {
+pub(super) fn connected(status: &Status) -> bool {
     matches!(status.state, LinkState::Connected { .. })
 }
 
@@ -204,6 +222,31 @@ fn things_go_up_and_lists_come_down() {
     service.stop();
     let fleet = fleet(&yard.data()).expect("readable");
     assert!(!fleet.serving && !fleet.units["EX-01"].connected);
+}
+
+#[test]
+fn the_office_knows_how_a_car_is_and_where_only_where_the_car_may_say_it() {
+    let yard = Yard::new();
+    let service = yard.serve(anywhere());
+    let outbox = Arc::new(Memory::default());
+    let position = Position { lat: 51.5, lon: -0.125, speed_mps: Some(13.0), course: Some(90), age_s: 0.5 };
+    let health = Health { cameras: 2, cameras_live: 1, unsent: 3, failed: vec!["sound".into()] };
+    let present = Present { position: Some(position), health: Some(health.clone()) };
+    let unit = || fleet(&yard.data()).ok().and_then(|fleet| fleet.units.get("EX-01").cloned()).unwrap_or_default();
+    for live_position in [false, true] {
+        let link = telling(&yard, service.address(), &outbox, live_position);
+        // Told before there is a connection: the newest is told once there is one.
+        link.report(Present::default());
+        link.report(present.clone());
+        wait_until("the datagram", || {
+            unit().health.is_some_and(|live| live.said == health) && { live_position == unit().position.is_some() }
+        });
+        assert_eq!(unit().position.map(|live| live.said), live_position.then_some(position));
+        drop(link);
+    }
+    // The end of the service leaves no position behind.
+    service.stop();
+    assert!(unit().position.is_none() && unit().health.is_some());
 }
 
 #[test]
@@ -277,7 +320,8 @@ fn strangers_and_the_revoked_are_turned_away_and_others_go_on() {
 
     // The good car was not disturbed; then it is revoked, in mid-connection.
     assert!(connected(&good.status()));
-    assert_eq!(revoke(&yard.data(), "EX-01", &*yard.clock).expect("revoked"), 1);
+    let cut_off = revoke(&yard.data(), Revocation::Unit("EX-01"), "Sgt Example", &*yard.clock);
+    assert_eq!(cut_off.expect("revoked"), (1, 0));
     wait(&good, "the cut", |status| down(status, "does not know this car's identity"));
     outbox.add(Kind::Read, 1, 1);
     good.nudge();

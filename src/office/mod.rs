@@ -1,23 +1,34 @@
 //! The back office: service, store and identities.
 //!
 //! One folder holds an office: its authority and identity, the register of enrolled units, the store, and an inbox
-//! through which other commands hand lists to the running service. [`init`] makes it, [`enrol`] and [`revoke`] decide
+//! through which other commands hand lists to the running service. [`init`] makes it, [`make_code`] and [`revoke`] decide
 //! which cars may speak to it, [`Service`] is it, [`fleet`] says what it last knew.
 
 mod amend;
 mod authority;
+mod begun;
 mod changes;
+mod codes;
 mod connection;
 mod crews;
+mod door;
+mod enrolment;
 mod files;
+#[cfg(test)]
+mod gate;
+mod handshakes;
 mod heads;
 mod inbox;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
+mod networks;
+#[cfg(test)]
 mod pair;
+mod patience;
 mod people;
 mod publish;
+mod record;
 mod register;
 mod service;
 mod session;
@@ -26,16 +37,19 @@ mod store;
 mod writer;
 
 pub use amend::{Amended, Order, amend};
-pub use authority::{enrol, init, revoke};
+pub use authority::{enrol, init};
 pub use changes::{ListChange, changes};
+pub use codes::{OpenCode, make_code, open_codes, withdraw_code};
 pub use crews::{Stated, crews};
+pub use door::{Enrolled, Revocation, revoke, units};
 pub use heads::{Anchored, check_chain, findings, heads};
 pub use inbox::offer_revision;
 pub use people::{PeopleChange, change_people, people, people_changes};
 pub use publish::{Publication, publish};
+pub use record::{Enrolment, enrolments};
 pub use service::{Service, serve, signalled};
-pub use session::ListInfo;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use session::converse;
-pub use status::{Fleet, UnitStatus, fleet};
+pub use session::{ListInfo, StoredPiece};
+pub use status::{Fleet, Live, POSITIONS_KEPT, UnitStatus, fleet};
 pub use store::{Outcome, Received, RedbStore, Store, Stored, UnitCounts};

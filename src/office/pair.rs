@@ -7,10 +7,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::session::{self as office, ListInfo};
+use super::begun::Begun;
+use super::session::{self as office, ListInfo, StoredPiece};
 use crate::clock::Moment;
 use crate::sync::car::{Downloads, Event as CarEvent, Revision, Session as CarSession};
 use crate::sync::wire::{Breach, Item, Kind, Lane, PIECE};
+
+mod drain;
+mod pictures;
+mod versions;
 
 const UNIT: &str = "EX-01";
 const LIST: &str = "stolen";
@@ -75,6 +80,8 @@ struct World {
     stored: Stored,
     link: Option<Linked>,
     downloads: Downloads,
+    /// What the office has of a picture that was cut.
+    begun: Option<Begun>,
     /// Pieces that the car has kept, by revision.
     arriving: BTreeMap<u64, Vec<u8>>,
     list_bytes_carried: usize,
@@ -91,6 +98,7 @@ enum Step {
     Publish(usize),
     Cut,
     KillCar,
+    KillOffice,
     Pass(u64),
 }
 
@@ -100,7 +108,7 @@ impl World {
             let downloads = std::mem::take(&mut self.downloads);
             self.link = Some(Linked {
                 car: CarSession::open(UNIT, self.journal.held(), downloads, self.now),
-                office: office::Session::open(UNIT, self.now),
+                office: office::Session::open(UNIT, self.begun.take(), self.now),
                 pipes: Pipes::new(),
                 uncommitted: Vec::new(),
                 unsettled: Vec::new(),
@@ -114,6 +122,7 @@ impl World {
     fn cut(&mut self) {
         if let Some(link) = self.link.take() {
             self.downloads = link.car.into_downloads();
+            self.begun = link.office.into_begun();
             self.list_bytes_carried += link.list_bytes_carried;
         }
     }
@@ -137,7 +146,7 @@ impl World {
                 if up {
                     link.office.receive(lane, &bytes)?;
                 } else {
-                    if lane == Lane::Lists {
+                    if matches!(lane, Lane::Lists | Lane::Urgent) {
                         link.list_bytes_carried += bytes.len();
                     }
                     link.car.receive(lane, &bytes, self.now)?;
@@ -162,8 +171,8 @@ impl World {
             Step::Apply => {
                 if let Some(revision) = link.unapplied.take() {
                     let bytes = self.arriving.remove(&revision.revision).unwrap_or_default();
-                    self.journal.lists.insert(revision.list, (revision.revision, bytes));
-                    link.car.list_done(true, self.journal.held());
+                    self.journal.lists.insert(revision.list.clone(), (revision.revision, bytes));
+                    link.car.list_done(&revision, true, self.journal.held());
                 }
             }
             Step::Publish(size) => {
@@ -179,6 +188,11 @@ impl World {
                 self.cut();
                 self.downloads = Downloads::default();
                 self.arriving.clear();
+                return Ok(());
+            }
+            Step::KillOffice => {
+                self.cut();
+                self.begun = None;
                 return Ok(());
             }
             Step::Pass(ms) => {
@@ -204,7 +218,8 @@ impl World {
                 office::Event::Piece(wanted) => {
                     let bytes = self.stored.list.as_ref().filter(|(revision, _)| *revision == wanted.revision);
                     let offset = wanted.offset as usize;
-                    let piece = bytes.map(|(_, bytes)| bytes[offset..(offset + PIECE).min(bytes.len())].to_vec());
+                    let piece =
+                        bytes.map(|(_, bytes)| StoredPiece::of(&bytes[offset..(offset + PIECE).min(bytes.len())]));
                     link.office.piece(wanted, piece);
                 }
             }
@@ -239,8 +254,10 @@ impl World {
         while let Some((lane, bytes)) = link.office.transmit() {
             link.pipes.entry((DOWN, lane)).or_default().extend(bytes);
         }
-        if link.pipes.get(&(DOWN, Lane::Lists)).is_none_or(VecDeque::is_empty) {
-            link.office.list_lane_free();
+        for lane in [Lane::Lists, Lane::Urgent] {
+            if link.pipes.get(&(DOWN, lane)).is_none_or(VecDeque::is_empty) {
+                link.office.list_lane_free(lane);
+            }
         }
         Ok(())
     }
@@ -289,15 +306,17 @@ fn step() -> impl Strategy<Value = Step> {
     let kind = prop::sample::select(Kind::ALL.to_vec());
     let lane = prop::sample::select(Lane::ALL.to_vec());
     prop_oneof![
-        4 => (kind, 0..3000usize).prop_map(|(kind, size)| Step::Make(kind, size)),
+        // Pictures of several parts; the rest is small.
+        4 => (kind, 0..3000usize).prop_map(|(kind, size)| Step::Make(kind, if kind == Kind::Picture { size * 40 } else { size })),
         3 => Just(Step::Look),
-        20 => (any::<bool>(), lane, prop_oneof![0..30usize, 0..4000usize]).prop_map(|(up, lane, bytes)| Step::Deliver { up, lane, bytes }),
+        20 => (any::<bool>(), lane, prop_oneof![0..30usize, 0..4000usize, 0..60_000usize]).prop_map(|(up, lane, bytes)| Step::Deliver { up, lane, bytes }),
         3 => Just(Step::Commit),
         3 => Just(Step::Settle),
         2 => Just(Step::Apply),
         1 => (0..3 * PIECE).prop_map(Step::Publish),
         1 => Just(Step::Cut),
         1 => Just(Step::KillCar),
+        1 => Just(Step::KillOffice),
         1 => (0..12_000u64).prop_map(Step::Pass),
     ]
 }
@@ -319,7 +338,7 @@ proptest! {
     /// never an acknowledgement of what was not sent.
     #[test]
     fn any_bytes_from_a_peer_are_survived(chunks in prop::collection::vec((prop::sample::select(Lane::ALL.to_vec()), prop::collection::vec(any::<u8>(), 0..200)), 0..30)) {
-        let mut office = office::Session::open(UNIT, Moment::default());
+        let mut office = office::Session::open(UNIT, None, Moment::default());
         let mut car = CarSession::open(UNIT, Vec::new(), Downloads::default(), Moment::default());
         let mut office_lives = true;
         let mut car_lives = true;
@@ -409,14 +428,14 @@ fn an_office_that_never_acknowledges_is_given_up_but_a_slow_network_is_not() {
 
 #[test]
 fn another_name_or_version_is_refused() {
-    let mut office = office::Session::open("EX-02", Moment::default());
+    let mut office = office::Session::open("EX-02", None, Moment::default());
     let mut car = CarSession::open(UNIT, Vec::new(), Downloads::default(), Moment::default());
     let (lane, hello) = car.transmit().expect("Hello");
     assert_eq!(office.receive(lane, &hello), Err(Breach::Name));
-    let mut office = office::Session::open(UNIT, Moment::default());
+    let mut office = office::Session::open(UNIT, None, Moment::default());
     let future = b"\x0d\x0a\x0b\x08\x07\x10\x09\x1a\x05EX-01";
     assert_eq!(office.receive(Lane::Control, future), Err(Breach::Version { oldest: 7, newest: 9 }));
-    let mut office = office::Session::open(UNIT, Moment::default());
+    let mut office = office::Session::open(UNIT, None, Moment::default());
     // A car that speaks this version and later ones is answered in this one.
     let newer = b"\x0d\x0a\x0b\x08\x01\x10\x09\x1a\x05EX-01";
     office.receive(Lane::Control, newer).expect("understood");
@@ -431,7 +450,7 @@ fn an_office_of_an_earlier_version_is_not_sent_what_it_does_not_know_and_gets_th
     use crate::sync::wire::proto::{FromOffice, Upload, Welcome, from_office};
     for (version, known) in [(1, &["h"][..]), (2, &["s", "h"]), (3, &["s", "a", "h"])] {
         let mut car = CarSession::open(UNIT, Vec::new(), Downloads::default(), Moment::default());
-        let welcome = Welcome { version, program: String::new() };
+        let welcome = Welcome { version, ..Welcome::default() };
         let mut bytes = Vec::new();
         encode(&FromOffice { message: Some(from_office::Message::Welcome(welcome)) }, &mut bytes);
         car.receive(Lane::Control, &bytes, Moment::default()).expect("understood");

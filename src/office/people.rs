@@ -164,7 +164,8 @@ mod tests {
         let key = authority::lists_key(&data).expect("a key").verifying();
         let newest = || {
             let info = store.lists().expect("read").into_iter().find(|info| info.list == ROLL).expect("there");
-            let bytes = store.list_piece(ROLL, info.revision, 0, 0).expect("read").expect("there");
+            let piece = store.list_piece(ROLL, info.revision, 0, 0).expect("read").expect("there");
+            let bytes = piece.plain().expect("unpacks");
             let roll = Roll::decode(key.open_roll(&bytes).expect("signed")).expect("a roll");
             assert_eq!(roll.revision, info.revision);
             roll

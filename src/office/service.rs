@@ -12,19 +12,24 @@ use chrono::{DateTime, Utc};
 use quinn::{Connection, Endpoint, Incoming, VarInt};
 use tokio::sync::{mpsc, watch};
 
-use super::register::{Fingerprint, Register};
+use super::begun::Pictures;
+use super::enrolment::Enrolments;
+use super::handshakes::Handshakes;
+use super::register::{Entry, Fingerprint, Register, Standing};
 use super::session::ListInfo;
 use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
 use super::writer::{self, Job};
-use super::{connection, crews, files, heads, inbox, people};
+use super::{authority, codes, connection, crews, files, heads, inbox, people};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::identity::Identity;
 use crate::sync::wire::Code;
 
-/// Between two looks at inbox and register.
+/// Between two looks at the inbox.
 const ROUND: Duration = Duration::from_millis(500);
+/// Between two looks whether the register was changed: a revoked car is cut off within so long.
+const LOOK: Duration = Duration::from_millis(50);
 /// Handshakes in progress beyond which an address must prove itself first.
 const UNPROVEN: usize = 64;
 /// Connections beyond which further ones are refused.
@@ -53,14 +58,17 @@ enum Stop {
 
 /// What the service's parts share.
 pub(crate) struct Office {
-    data: PathBuf,
+    pub(crate) data: PathBuf,
     pub(crate) clock: clock::Shared,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) register: Register,
+    pub(crate) enrolments: Enrolments,
     pub(crate) board: Arc<Board>,
     pub(crate) jobs: mpsc::Sender<Job>,
     pub(crate) lists: watch::Sender<Arc<Vec<ListInfo>>>,
     online: Mutex<HashMap<String, (Fingerprint, Connection)>>,
+    /// What came of pictures whose connection was cut.
+    pub(crate) pictures: Pictures,
     /// How many statements of crews there were when their file was last written.
     stated: AtomicU64,
     /// The same for heads of audit chains, and when the newest that is in the file came.
@@ -73,12 +81,19 @@ impl Service {
     /// Starts the office in `data`, as [`super::init`] made it, listening on `listen` (UDP; port 0 takes any).
     /// It listens when this returns.
     pub fn start(data: &Path, listen: SocketAddr, clock: clock::Shared) -> Result<Self> {
+        match authority::renew_service(data, &*clock) {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("the service's certificate is renewed"),
+            // The old one counts for a while yet; what is wrong with the identity is said next.
+            Err(fault) => tracing::warn!("the service's certificate cannot be renewed: {fault}"),
+        }
         let config = Identity::load(&files::identity(data))
             .map_err(|fault| fault.remedy("Make an office with outrider-office init first"))?
             .server(Arc::clone(&clock))?;
         let store: Arc<dyn Store> = Arc::new(RedbStore::open(&files::store(data))?);
         let board = Arc::new(Board::default());
         inbox::take(data, &*store)?;
+        codes::clear(data, clock.utc())?;
         let lists = store.lists()?;
         let (jobs, writer) = writer::start(Arc::clone(&store), Arc::clone(&board), Arc::clone(&clock))?;
         let office = Arc::new(Office {
@@ -86,10 +101,12 @@ impl Service {
             clock,
             store: Arc::clone(&store),
             register: Register::of(data),
+            enrolments: Enrolments::default(),
             board: Arc::clone(&board),
             jobs,
             lists: watch::Sender::new(Arc::new(lists)),
             online: Mutex::default(),
+            pictures: Pictures::default(),
             stated: AtomicU64::new(u64::MAX),
             headed: Mutex::new((u64::MAX, None)),
             roll: Mutex::default(),
@@ -209,8 +226,11 @@ pub async fn signalled() {
 
 async fn run(office: &Arc<Office>, endpoint: &Endpoint, stopping: &mut watch::Receiver<Stop>) {
     let mut rounds = tokio::time::interval(ROUND);
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut housekeeping: Option<tokio::task::JoinHandle<()>> = None;
-    let handshakes = Arc::new(());
+    let mut looking: Option<tokio::task::JoinHandle<()>> = None;
+    let handshakes = Handshakes::default();
     let how = loop {
         tokio::select! {
             how = stopping.wait_for(|stop| *stop != Stop::No) => break how.map_or(Stop::Orderly, |how| *how),
@@ -219,6 +239,12 @@ async fn run(office: &Arc<Office>, endpoint: &Endpoint, stopping: &mut watch::Re
                 if housekeeping.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
                     let office = Arc::clone(office);
                     housekeeping = Some(tokio::task::spawn_blocking(move || office.round()));
+                }
+            }
+            _ = looks.tick() => {
+                if looking.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+                    let office = Arc::clone(office);
+                    looking = Some(tokio::task::spawn_blocking(move || office.look_at_register()));
                 }
             }
             incoming = endpoint.accept() => match incoming {
@@ -238,29 +264,33 @@ async fn run(office: &Arc<Office>, endpoint: &Endpoint, stopping: &mut watch::Re
 }
 
 /// Starts a connection's task, or turns the connection away.
-fn take(office: &Arc<Office>, endpoint: &Endpoint, incoming: Incoming, handshakes: &Arc<()>) {
+fn take(office: &Arc<Office>, endpoint: &Endpoint, incoming: Incoming, handshakes: &Handshakes) {
     if endpoint.open_connections() >= CONNECTIONS {
         office.board.refused("too many connections", office.clock.utc());
         return incoming.refuse();
     }
-    if Arc::strong_count(handshakes) > UNPROVEN && incoming.may_retry() {
+    if handshakes.running() > UNPROVEN && incoming.may_retry() {
         // Made to come again from where it claims to be; costs a flood of made-up addresses more than the office.
         let _ = incoming.retry();
         return;
     }
-    let (office, handshake) = (Arc::clone(office), Arc::clone(handshakes));
-    tokio::spawn(async move {
+    let office = Arc::clone(office);
+    let board = Arc::clone(&office.board);
+    let utc = office.clock.utc();
+    let pushed_out = handshakes.start(|place| async move {
         let accepted = match incoming.accept() {
             Ok(connecting) => tokio::time::timeout(HANDSHAKE, connecting).await,
             Err(error) => Ok(Err(error)),
         };
-        drop(handshake);
         match accepted {
-            Ok(Ok(connection)) => connection::serve(office, connection).await,
+            Ok(Ok(connection)) => connection::serve(office, connection, place).await,
             Ok(Err(error)) => office.board.refused(&cause(&error), office.clock.utc()),
             Err(_) => office.board.refused("a handshake that took too long", office.clock.utc()),
         }
     });
+    if pushed_out {
+        board.refused("a handshake that newer ones pushed out", utc);
+    }
 }
 
 /// Why a handshake failed, in this side's words: what a stranger wrote does not belong in the log.
@@ -300,9 +330,10 @@ impl Office {
         self.online.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Inbox, register, status. Blocks on the disk.
+    /// Inbox, certificates that run out, status. Blocks on the disk.
     fn round(&self) {
-        for result in [self.take_inbox(), self.hand_out_roll(), self.cut_off_revoked(), self.write_status()] {
+        self.cut_off();
+        for result in [self.take_inbox(), self.hand_out_roll(), self.write_status()] {
             if let Err(fault) = result {
                 self.board.trouble(&fault, self.clock.utc());
             }
@@ -325,17 +356,55 @@ impl Office {
         Ok(())
     }
 
-    fn cut_off_revoked(&self) -> Result<()> {
-        let online: Vec<_> = self.online().values().cloned().collect();
-        for (certificate, connection) in online {
-            if self.register.unit_of(&certificate)?.is_none() {
-                connection.close(VarInt::from_u32(Code::Unknown.number()), b"");
+    /// Cuts off whoever was revoked. Blocks on the disk.
+    fn look_at_register(&self) {
+        match self.register.look() {
+            Ok(false) => {}
+            Ok(true) => self.cut_off(),
+            Err(fault) => self.board.trouble(&fault, self.clock.utc()),
+        }
+    }
+
+    /// Ends the connections of certificates that do not count any more: revoked, run out, or gone from the register.
+    fn cut_off(&self) {
+        let online: Vec<_> = self.online().iter().map(|(unit, online)| (unit.clone(), online.clone())).collect();
+        let utc = self.clock.utc();
+        for (unit, (certificate, connection)) in online {
+            let cause = match self.register.known_standing(&certificate, utc) {
+                // One that was replaced ends by itself: the newer one's connection has taken over.
+                Ok(Some(Standing::Good | Standing::Replaced)) => continue,
+                Ok(Some(standing)) => standing.words(),
+                Ok(None) => "not in the register",
+                Err(fault) => {
+                    self.board.trouble(&fault, utc);
+                    continue;
+                }
+            };
+            self.board.refused(&format!("unit {unit:?}: its certificate is {cause}"), utc);
+            connection.close(VarInt::from_u32(Code::Unknown.number()), b"");
+        }
+    }
+
+    /// The entry of a certificate that a connection shows. If it counts, it is used from now on: older ones of the same unit
+    /// end. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The register cannot be read. That it cannot be written does not keep the car out.
+    pub(crate) fn admit(&self, certificate: &Fingerprint) -> Result<Option<Entry>> {
+        let (entry, utc) = (self.register.entry(certificate)?, self.clock.utc());
+        if let Some(entry) = entry.as_ref().filter(|entry| entry.standing(utc) == Standing::Good)
+            && self.register.has_older(entry)
+        {
+            let ended = files::hold_the_door(&self.data).and_then(|_door| self.register.end_older(entry, utc));
+            if let Err(fault) = ended {
+                self.board.trouble(&fault, utc);
             }
         }
-        Ok(())
+        Ok(entry)
     }
 
     fn write_status(&self) -> Result<()> {
+        self.board.forget_positions(self.clock.utc());
         let mut lists = BTreeMap::new();
         for info in self.lists.borrow().iter() {
             let newest = lists.entry(info.list.clone()).or_insert(info.revision);

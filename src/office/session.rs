@@ -4,19 +4,25 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::begun::Begun;
 use crate::clock::Moment;
 use crate::people::ROLL;
+use crate::sync::packing;
+use crate::sync::present::{Present, heard};
+use crate::sync::wire::PRESENT_SINCE;
 use crate::sync::wire::proto::{
     Ack, FromCar, FromOffice, Kind as WireKind, ListOffer, ListPiece, ListWanted, Upload, Welcome, from_car,
     from_office,
 };
 use crate::sync::wire::{
-    Breach, Decoder, Item, KEY_LIMIT, Kind, LISTS_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION, PROGRAM,
-    ROLL_SINCE, encode,
+    Breach, Decoder, Item, KEY_LIMIT, Kind, LISTS_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION, PARTS_SINCE,
+    PROGRAM, ROLL_SINCE, URGENT_SINCE, encode,
 };
 
 /// How long a car may take to say Hello.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// A car that says more often than this how it is is not listened to.
+const PRESENT_PAUSE: Duration = Duration::from_millis(400);
 /// Most keys in one acknowledgement, so that it stays within the control lane's limit.
 const ACK_KEYS: usize = 1000;
 
@@ -59,11 +65,50 @@ pub(crate) struct Wanted {
     pub base: u64,
     /// From this byte on, one piece at most.
     pub offset: u64,
+    /// The lane that it goes on.
+    pub lane: Lane,
 }
 
 impl Wanted {
     fn is_of(&self, info: &ListInfo) -> bool {
         (&self.list, self.revision, self.base) == (&info.list, info.revision, info.base)
+    }
+}
+
+/// What goes down on one lane, one piece at a time.
+#[derive(Debug)]
+struct Down {
+    wanted: Option<Wanted>,
+    /// Whether the lane has taken everything so far.
+    free: bool,
+}
+
+/// A piece of a list as it is kept and sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPiece {
+    /// The bytes, packed or not.
+    pub bytes: Vec<u8>,
+    /// If packed, how many come of them; 0: they are not.
+    pub unpacked: u32,
+}
+
+impl StoredPiece {
+    /// A piece that is packed where that saves something.
+    pub fn of(bytes: &[u8]) -> Self {
+        match packing::pack(bytes) {
+            Some(packed) => Self { bytes: packed, unpacked: u32::try_from(bytes.len()).unwrap_or(u32::MAX) },
+            None => Self { bytes: bytes.to_vec(), unpacked: 0 },
+        }
+    }
+
+    /// How many bytes of the revision it is.
+    pub fn length(&self) -> usize {
+        if self.unpacked == 0 { self.bytes.len() } else { self.unpacked as usize }
+    }
+
+    /// The bytes of the revision; `None`: they cannot be unpacked.
+    pub fn plain(self) -> Option<Vec<u8>> {
+        if self.unpacked == 0 { Some(self.bytes) } else { packing::unpack(&self.bytes, self.unpacked) }
     }
 }
 
@@ -80,16 +125,23 @@ pub(crate) struct Session {
     changes: bool,
     whole: BTreeSet<String>,
     offered: BTreeMap<String, ListInfo>,
-    wanted: Option<Wanted>,
-    list_lane_free: bool,
+    /// What is wanted on the lane of lists, and on that of what is urgent.
+    downs: [Down; 2],
+    /// What an earlier connection left of a picture, until the car goes on with it.
+    begun: Option<Begun>,
+    /// The picture that is coming in parts.
+    arriving: Option<Begun>,
+    /// The number of the newest datagram, and when it came.
+    present: Option<(u64, Moment)>,
     out: VecDeque<(Lane, Vec<u8>)>,
     events: VecDeque<Event>,
     deadline: Option<Moment>,
 }
 
 impl Session {
-    /// A session at the start of a connection; `unit` is whose certificate it is.
-    pub(crate) fn open(unit: &str, now: Moment) -> Self {
+    /// A session at the start of a connection; `unit` is whose certificate it is, `begun` what its last connection left of a
+    /// picture.
+    pub(crate) fn open(unit: &str, begun: Option<Begun>, now: Moment) -> Self {
         Self {
             unit: unit.to_owned(),
             greeted: false,
@@ -99,12 +151,35 @@ impl Session {
             changes: false,
             whole: BTreeSet::new(),
             offered: BTreeMap::new(),
-            wanted: None,
-            list_lane_free: true,
+            downs: std::array::from_fn(|_| Down { wanted: None, free: true }),
+            begun,
+            arriving: None,
+            present: None,
             out: VecDeque::new(),
             events: VecDeque::new(),
             deadline: Some(now.plus(HELLO_TIMEOUT)),
         }
+    }
+
+    /// Takes a datagram: how the car is now, if it is newer than what is known, and not more often than anybody needs.
+    pub(crate) fn datagram(&mut self, datagram: &[u8], now: Moment) -> Result<Option<Present>, Breach> {
+        if !self.greeted || self.version < PRESENT_SINCE {
+            return Err(Breach::OutOfPlace("a datagram before Hello, or of a car that has none"));
+        }
+        if self.present.is_some_and(|(_, last)| now.since(last) < PRESENT_PAUSE) {
+            return Ok(None);
+        }
+        let (number, present) = heard(datagram).ok_or(Breach::OutOfPlace("a datagram that makes no sense"))?;
+        if self.present.is_some_and(|(newest, _)| number <= newest) {
+            return Ok(None);
+        }
+        self.present = Some((number, now));
+        Ok(Some(present))
+    }
+
+    /// What is left of a picture, for the next connection.
+    pub(crate) fn into_begun(self) -> Option<Begun> {
+        self.arriving.or(self.begun)
     }
 
     /// Takes bytes that arrived.
@@ -120,27 +195,55 @@ impl Session {
                 return Ok(());
             }
             Lane::Hits | Lane::Reads | Lane::Pictures => {}
-            Lane::Lists => return Err(Breach::OutOfPlace("the car sent on the office's lane")),
+            Lane::Lists | Lane::Urgent => return Err(Breach::OutOfPlace("the car sent on the office's lane")),
         }
         if !self.greeted {
             return Err(Breach::OutOfPlace("an upload before Hello"));
         }
-        let decoder = &mut self.lanes[lane as usize];
-        decoder.push(bytes);
+        self.lanes[lane as usize].push(bytes);
         let mut items = Vec::new();
-        while let Some(upload) = decoder.message::<Upload>()? {
+        while let Some(upload) = self.lanes[lane as usize].message::<Upload>()? {
             let Some(kind) = kind_of(upload.kind()).filter(|kind| kind.lane() == lane) else {
                 return Err(Breach::OutOfPlace("an upload on another kind's lane"));
             };
             if upload.key.is_empty() || upload.key.len() > KEY_LIMIT {
                 return Err(Breach::OutOfPlace("an upload without a usable key"));
             }
-            items.push(Item { kind, key: upload.key, payload: upload.payload });
+            if upload.size == 0 {
+                items.push(Item { kind, key: upload.key, payload: upload.payload });
+            } else {
+                items.extend(self.part(kind, upload)?);
+            }
         }
         if !items.is_empty() {
             self.events.push_back(Event::Store(items));
         }
         Ok(())
+    }
+
+    /// Takes a part of a picture; gives the picture with its last part.
+    fn part(&mut self, kind: Kind, part: Upload) -> Result<Option<Item>, Breach> {
+        if kind != Kind::Picture || self.version < PARTS_SINCE || part.size > Lane::Pictures.payload_limit() as u64 {
+            return Err(Breach::OutOfPlace("a part of what does not travel in parts"));
+        }
+        if part.offset == 0 {
+            self.arriving = Some(Begun::of(&part)?);
+        } else if self.begun.as_ref().is_some_and(|begun| begun.goes_on_with(&part)) {
+            // A car that has begun another meanwhile does not come back to it.
+            self.arriving = self.begun.take();
+        }
+        let Some(arriving) = self.arriving.as_mut().filter(|arriving| arriving.goes_on_with(&part)) else {
+            return Err(Breach::OutOfPlace("a part of a picture that does not follow the one before"));
+        };
+        arriving.bytes.extend_from_slice(&part.payload);
+        if (arriving.bytes.len() as u64) < part.size {
+            return Ok(None);
+        }
+        let Some(whole) = self.arriving.take() else { return Ok(None) };
+        if !whole.is_right() {
+            return Err(Breach::OutOfPlace("a picture that does not have the hash it came with"));
+        }
+        Ok(Some(Item { kind, key: whole.key, payload: whole.bytes }))
     }
 
     /// These are committed: the car may be told.
@@ -179,33 +282,41 @@ impl Session {
         }
     }
 
-    /// The lists lane has taken everything: the next piece may follow.
-    pub(crate) fn list_lane_free(&mut self) {
-        self.list_lane_free = true;
-        self.next_piece();
+    /// The lane of lists or of what is urgent has taken everything: the next piece may follow.
+    pub(crate) fn list_lane_free(&mut self, lane: Lane) {
+        self.down(lane).free = true;
+        self.next_piece(lane);
     }
 
     /// The bytes that [`Event::Piece`] asked for; `None` where the office no longer has them.
-    pub(crate) fn piece(&mut self, wanted: Wanted, bytes: Option<Vec<u8>>) {
+    pub(crate) fn piece(&mut self, wanted: Wanted, piece: Option<StoredPiece>) {
+        let (version, lane) = (self.version, wanted.lane);
+        let down = self.down(lane);
         // The car may want something else by now.
-        if self.wanted.as_ref() != Some(&wanted) {
-            self.list_lane_free = true;
-            return self.next_piece();
+        if down.wanted.as_ref() != Some(&wanted) {
+            return self.list_lane_free(lane);
         }
-        self.wanted = None;
-        let Some(bytes) = bytes else {
-            self.list_lane_free = true;
+        down.wanted = None;
+        let length = piece.as_ref().map_or(0, |piece| piece.length() as u64);
+        let piece = match piece {
+            Some(piece) if version < URGENT_SINCE && piece.unpacked != 0 => {
+                piece.plain().map(|bytes| StoredPiece { bytes, unpacked: 0 })
+            }
+            other => other,
+        };
+        let Some(StoredPiece { bytes, unpacked }) = piece else {
+            self.down(lane).free = true;
             return;
         };
         let size = self.offered.get(&wanted.list).filter(|info| wanted.is_of(info)).map_or(0, |info| info.size);
-        let end = wanted.offset + bytes.len() as u64;
-        if end < size && !bytes.is_empty() {
-            self.wanted = Some(Wanted { offset: end, ..wanted.clone() });
+        let end = wanted.offset + length;
+        if end < size && length > 0 {
+            self.down(lane).wanted = Some(Wanted { offset: end, ..wanted.clone() });
         }
         let mut frame = Vec::with_capacity(bytes.len() + 128);
-        let Wanted { list, revision, base, offset } = wanted;
-        encode(&ListPiece { list, revision, offset, bytes, base }, &mut frame);
-        self.out.push_back((Lane::Lists, frame));
+        let Wanted { list, revision, base, offset, .. } = wanted;
+        encode(&ListPiece { list, revision, offset, bytes, base, unpacked }, &mut frame);
+        self.out.push_back((lane, frame));
     }
 
     /// The next bytes to send, and where.
@@ -246,7 +357,12 @@ impl Session {
                 self.greeted = true;
                 self.deadline = None;
                 self.version = hello.newest.min(NEWEST_VERSION);
-                self.say(from_office::Message::Welcome(Welcome { version: self.version, program: PROGRAM.into() }));
+                let begun = self.begun.as_ref().filter(|_| self.version >= PARTS_SINCE).map(Begun::told);
+                self.say(from_office::Message::Welcome(Welcome {
+                    version: self.version,
+                    program: PROGRAM.into(),
+                    begun,
+                }));
                 let program = hello.program.chars().filter(|c| !c.is_control()).take(NAME_LIMIT).collect();
                 self.events.push_back(Event::Greeted(program));
             }
@@ -264,23 +380,31 @@ impl Session {
             from_car::Message::ListWanted(wanted) => {
                 // Only what was offered can be wanted; an older offer has been overtaken by a newer one.
                 let ListWanted { list, revision, offset, base } = wanted;
-                let wanted = Wanted { list, revision, base, offset };
-                let known = self.offered.get(&wanted.list);
-                if known.is_some_and(|info| wanted.is_of(info) && wanted.offset <= info.size) {
-                    self.wanted = Some(wanted);
-                    self.next_piece();
+                let known = self
+                    .offered
+                    .get(&list)
+                    .filter(|info| (info.revision, info.base) == (revision, base) && offset <= info.size);
+                if let Some(info) = known {
+                    let lane = Lane::of_list(&list, base, info.size, self.version);
+                    self.down(lane).wanted = Some(Wanted { list, revision, base, offset, lane });
+                    self.next_piece(lane);
                 }
             }
         }
         Ok(())
     }
 
-    fn next_piece(&mut self) {
-        if let Some(wanted) = &self.wanted
-            && self.list_lane_free
+    fn down(&mut self, lane: Lane) -> &mut Down {
+        &mut self.downs[usize::from(lane == Lane::Urgent)]
+    }
+
+    fn next_piece(&mut self, lane: Lane) {
+        let down = self.down(lane);
+        if let Some(wanted) = down.wanted.clone()
+            && down.free
         {
-            self.list_lane_free = false;
-            self.events.push_back(Event::Piece(wanted.clone()));
+            down.free = false;
+            self.events.push_back(Event::Piece(wanted));
         }
     }
 
@@ -307,7 +431,7 @@ fn kind_of(kind: WireKind) -> Option<Kind> {
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) fn converse(bytes: &[u8]) -> bool {
     let info = |base| ListInfo { list: "pnc".into(), revision: 7, base, size: 64, sha256: [7; 32] };
-    let mut session = Session::open("EX-01", Moment::default());
+    let mut session = Session::open("EX-01", None, Moment::default());
     for (lane, said) in crate::sync::wire::said(bytes) {
         if session.receive(lane, said).is_err() {
             return false;
@@ -318,16 +442,18 @@ pub(crate) fn converse(bytes: &[u8]) -> bool {
                 Event::Store(items) => session.stored(items.into_iter().map(|item| item.key).collect()),
                 Event::Piece(wanted) => {
                     let bytes = (wanted.offset < 64).then(|| vec![9; (64 - wanted.offset).min(40) as usize]);
-                    session.piece(wanted, bytes);
+                    session.piece(wanted, bytes.as_deref().map(StoredPiece::of));
                 }
                 Event::Greeted(_) | Event::Holding(_) => {}
             }
         }
         while session.transmit().is_some() {
-            session.list_lane_free();
+            session.list_lane_free(Lane::Lists);
+            session.list_lane_free(Lane::Urgent);
         }
     }
     let _ = session.tick(Moment::at(Duration::from_secs(1 << 20)));
+    let _ = session.into_begun();
     true
 }
 
@@ -369,7 +495,7 @@ mod tests {
     }
 
     fn session_of(newest: u32) -> Session {
-        let mut session = Session::open("EX-01", Moment::default());
+        let mut session = Session::open("EX-01", None, Moment::default());
         let hello = Hello { oldest: OLDEST_VERSION, newest, unit: "EX-01".into(), program: String::new() };
         say(&mut session, from_car::Message::Hello(hello));
         session

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::files;
 use super::store::UnitCounts;
+use crate::clock::RealClock;
 use crate::fault::{Fault, Kind, Result};
+use crate::sync::{Health, Position, Present};
 
 /// The office at a glance.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +48,37 @@ pub struct UnitStatus {
     pub lists: BTreeMap<String, u64>,
     /// What of it is stored.
     pub stored: UnitCounts,
+    /// Where it last said it was, for as long as that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<Live<Position>>,
+    /// What last worked in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Live<Health>>,
+}
+
+/// What a unit said of itself, and when that came here. Only the newest is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Live<T> {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What.
+    #[serde(flatten)]
+    pub said: T,
+}
+
+/// How long the office keeps where a unit was: it says where people are, and is of use only while it is news.
+pub const POSITIONS_KEPT: TimeDelta = TimeDelta::minutes(10);
+
+impl Fleet {
+    /// Forgets positions that are older than [`POSITIONS_KEPT`], or of a time that has not come; says whether there was one.
+    fn forget_positions(&mut self, now: DateTime<Utc>) -> bool {
+        let mut forgotten = false;
+        for unit in self.units.values_mut() {
+            let is_old = |live: &mut Live<Position>| (now - live.at).abs() > POSITIONS_KEPT;
+            forgotten |= unit.position.take_if(is_old).is_some();
+        }
+        forgotten
+    }
 }
 
 /// What the office in `data` last knew; works while it is serving, and after.
@@ -55,12 +88,15 @@ pub fn fleet(data: &Path) -> Result<Fleet> {
         Fault::io("cannot read the office's status", &path, error)
             .remedy("Start the service once with outrider-office serve")
     })?;
-    serde_json::from_slice(&bytes).map_err(|error| {
+    let mut fleet: Fleet = serde_json::from_slice(&bytes).map_err(|error| {
         Fault::new(Kind::Damaged, "the office's status cannot be read")
             .at(path.display())
             .because(error)
             .remedy("The running service writes it anew within a second")
-    })
+    })?;
+    // A service that was killed has forgotten nothing.
+    fleet.forget_positions(RealClock::shared().utc());
+    Ok(fleet)
 }
 
 /// The service's own copy.
@@ -107,7 +143,10 @@ impl Board {
         inner.fleet.serving = address.is_some();
         inner.fleet.address = address;
         if address.is_none() {
-            inner.fleet.units.values_mut().for_each(|unit| unit.connected = false);
+            for unit in inner.fleet.units.values_mut() {
+                // Nobody will be there to forget it later.
+                (unit.connected, unit.position) = (false, None);
+            }
         }
         inner.dirty = true;
         inner.counts_stale = true;
@@ -117,6 +156,21 @@ impl Board {
         let mut inner = self.lock();
         change(inner.fleet.units.entry(unit.to_owned()).or_default());
         inner.dirty = true;
+    }
+
+    /// A unit has said how it is.
+    pub(crate) fn present(&self, unit: &str, present: Present, at: DateTime<Utc>) {
+        self.unit(unit, |status| {
+            status.position = present.position.map(|said| Live { at, said }).or(status.position.take());
+            status.health = present.health.map(|said| Live { at, said }).or(status.health.take());
+        });
+    }
+
+    /// Forgets positions that are no news any more.
+    pub(crate) fn forget_positions(&self, now: DateTime<Utc>) {
+        let mut inner = self.lock();
+        let forgotten = inner.fleet.forget_positions(now);
+        inner.dirty |= forgotten;
     }
 
     pub(crate) fn lists(&self, lists: BTreeMap<String, u64>) {
@@ -169,5 +223,33 @@ impl Board {
 
     pub(crate) fn refusals(&self) -> u64 {
         self.lock().fleet.refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_forgotten_after_its_time_and_only_the_newest_is_kept() {
+        let board = Board::default();
+        let at = |minutes: i64| DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
+        let present = |lat| Present {
+            position: Some(Position { lat, lon: 0.0, speed_mps: None, course: None, age_s: 0.0 }),
+            health: Some(Health::default()),
+        };
+        let seen = || board.lock().fleet.units["EX-01"].position.as_ref().map(|live| live.said.lat);
+        board.present("EX-01", present(51.0), at(0));
+        board.present("EX-01", present(52.0), at(1));
+        // What says nothing of the position leaves it.
+        board.present("EX-01", Present { position: None, ..present(0.0) }, at(9));
+        board.forget_positions(at(11));
+        assert_eq!(seen(), Some(52.0));
+        let _ = board.take_changed(at(11));
+        board.forget_positions(at(12));
+        assert_eq!(seen(), None);
+        let written = board.take_changed(at(12)).expect("the file is written anew");
+        let json = serde_json::to_string(&written).expect("written");
+        assert!(!json.contains("lat") && json.contains("health"), "{json}");
     }
 }

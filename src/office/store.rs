@@ -12,7 +12,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTran
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use super::session::ListInfo;
+use super::session::{ListInfo, StoredPiece};
 use crate::fault::{Fault, Result};
 use crate::sync::wire::{Item, Kind, PIECE};
 
@@ -93,10 +93,12 @@ pub trait Store: Send + Sync {
     /// The newest revision of each list, and the changes that are kept.
     fn lists(&self) -> Result<Vec<ListInfo>>;
     /// A piece of a revision, or of what leads to it from `base` (0: the whole list); `None` if it is not there (any more).
-    /// At most [`PIECE`] bytes.
-    fn list_piece(&self, list: &str, revision: u64, base: u64, offset: u64) -> Result<Option<Vec<u8>>>;
+    /// At most [`PIECE`] bytes, and up to the next whole piece.
+    fn list_piece(&self, list: &str, revision: u64, base: u64, offset: u64) -> Result<Option<StoredPiece>>;
 }
 
+type Pieces = TableDefinition<'static, (&'static str, u64, u64), (u32, &'static [u8])>;
+type PlainPieces = TableDefinition<'static, (&'static str, u64, u64), &'static [u8]>;
 type Things = TableDefinition<'static, (&'static str, &'static [u8]), &'static [u8]>;
 
 type Beside = (&'static str, u8, &'static [u8], &'static [u8]);
@@ -110,10 +112,13 @@ const HEADS: Things = TableDefinition::new("heads");
 const BESIDE: TableDefinition<Beside, &[u8]> = TableDefinition::new("beside");
 const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
 const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lists");
-const PIECES: TableDefinition<(&str, u64, u64), &[u8]> = TableDefinition::new("list pieces");
+/// List, revision, number: how long the piece is unpacked (0: it is not packed), and its bytes.
+const PIECES: Pieces = TableDefinition::new("packed list pieces");
 /// The same for changes, by list and the revision that they go on from.
 const CHANGES: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("changes");
-const CHANGE_PIECES: TableDefinition<(&str, u64, u64), &[u8]> = TableDefinition::new("change pieces");
+const CHANGE_PIECES: Pieces = TableDefinition::new("packed change pieces");
+/// The pieces of an earlier program, none of them packed.
+const PLAIN: [PlainPieces; 2] = [TableDefinition::new("list pieces"), TableDefinition::new("change pieces")];
 
 /// Changes of a list that are kept: a car that missed more gets the whole list.
 const CHANGES_KEPT: usize = 48;
@@ -157,6 +162,9 @@ impl RedbStore {
             transaction.open_table(PIECES)?;
             transaction.open_table(CHANGES)?;
             transaction.open_table(CHANGE_PIECES)?;
+            for (plain, packed) in PLAIN.into_iter().zip([PIECES, CHANGE_PIECES]) {
+                take_over(&transaction, plain, packed)?;
+            }
             Ok(transaction.commit()?)
         });
         made.map_err(|error| self.broken(error))?;
@@ -309,8 +317,9 @@ impl Store for RedbStore {
             let info = {
                 let mut pieces = transaction.open_table(PIECES)?;
                 pieces.retain_in((list, 0, 0)..=(list, u64::MAX, u64::MAX), |_, _| false)?;
-                let (size, sha256) =
-                    in_pieces(bytes, |index, piece| Ok(_ = pieces.insert((list, revision, index), piece)?))?;
+                let (size, sha256) = in_pieces(bytes, |index, piece| {
+                    Ok(_ = pieces.insert((list, revision, index), (piece.unpacked, &piece.bytes[..]))?)
+                })?;
                 let info = ListInfo { list: list.to_owned(), revision, base: 0, size, sha256 };
                 transaction.open_table(LISTS)?.insert(list, encoded(&StoredList::from(&info))?.as_slice())?;
                 info
@@ -327,8 +336,9 @@ impl Store for RedbStore {
                 let mut changes = transaction.open_table(CHANGES)?;
                 let mut pieces = transaction.open_table(CHANGE_PIECES)?;
                 pieces.retain_in((list, base, 0)..=(list, base, u64::MAX), |_, _| false)?;
-                let (size, sha256) =
-                    in_pieces(bytes, |index, piece| Ok(_ = pieces.insert((list, base, index), piece)?))?;
+                let (size, sha256) = in_pieces(bytes, |index, piece| {
+                    Ok(_ = pieces.insert((list, base, index), (piece.unpacked, &piece.bytes[..]))?)
+                })?;
                 let info = ListInfo { list: list.to_owned(), revision, base, size, sha256 };
                 changes.insert((list, base), encoded(&StoredList::from(&info))?.as_slice())?;
                 // Revisions grow, so that the oldest changes are the first.
@@ -367,7 +377,7 @@ impl Store for RedbStore {
         })
     }
 
-    fn list_piece(&self, list: &str, revision: u64, base: u64, offset: u64) -> Result<Option<Vec<u8>>> {
+    fn list_piece(&self, list: &str, revision: u64, base: u64, offset: u64) -> Result<Option<StoredPiece>> {
         self.with(|database| {
             let transaction = database.begin_read()?;
             let (index, within) = (offset / PIECE as u64, (offset % PIECE as u64) as usize);
@@ -375,9 +385,33 @@ impl Store for RedbStore {
                 0 => transaction.open_table(PIECES)?.get((list, revision, index))?,
                 _ => transaction.open_table(CHANGE_PIECES)?.get((list, base, index))?,
             };
-            Ok(piece.and_then(|piece| piece.value().get(within..).map(<[u8]>::to_vec)))
+            let Some(piece) = piece else { return Ok(None) };
+            let (unpacked, bytes) = piece.value();
+            let piece = StoredPiece { bytes: bytes.to_vec(), unpacked };
+            if within == 0 {
+                return Ok(Some(piece));
+            }
+            // A car of another program may have come to the middle of a piece.
+            let plain =
+                piece.plain().ok_or_else(|| redb::Error::Corrupted("a piece of a list cannot be unpacked".into()))?;
+            Ok(plain.get(within..).map(|rest| StoredPiece { bytes: rest.to_vec(), unpacked: 0 }))
         })
     }
+}
+
+/// Packs the pieces that an earlier program kept.
+fn take_over(transaction: &WriteTransaction, plain: PlainPieces, packed: Pieces) -> Result<(), redb::Error> {
+    let mut into = transaction.open_table(packed)?;
+    {
+        let from = transaction.open_table(plain)?;
+        for row in from.iter()? {
+            let (key, bytes) = row?;
+            let piece = StoredPiece::of(bytes.value());
+            into.insert(key.value(), (piece.unpacked, &piece.bytes[..]))?;
+        }
+    }
+    transaction.delete_table(plain)?;
+    Ok(())
 }
 
 /// A transaction after which the file opens at once, however the office ended: without it redb walks the whole file.
@@ -390,7 +424,7 @@ fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
 /// Cuts what `bytes` gives into pieces; gives how many bytes there were, and their hash.
 fn in_pieces(
     bytes: &mut dyn Read,
-    mut keep: impl FnMut(u64, &[u8]) -> Result<(), redb::Error>,
+    mut keep: impl FnMut(u64, &StoredPiece) -> Result<(), redb::Error>,
 ) -> Result<(u64, [u8; 32]), redb::Error> {
     let (mut size, mut hash) = (0, Sha256::new());
     for index in 0.. {
@@ -401,7 +435,7 @@ fn in_pieces(
         }
         size += piece.len() as u64;
         hash.update(&piece);
-        keep(index, &piece)?;
+        keep(index, &StoredPiece::of(&piece))?;
     }
     Ok((size, hash.finalize().into()))
 }
@@ -507,9 +541,9 @@ mod tests {
         for start in [0, 5, PIECE - 1, PIECE, PIECE * 2 + 76] {
             let mut got = bytes[..start].to_vec();
             while let Some(piece) =
-                store.list_piece("stolen", 2, 0, got.len() as u64).expect("read").filter(|p| !p.is_empty())
+                store.list_piece("stolen", 2, 0, got.len() as u64).expect("read").filter(|p| p.length() > 0)
             {
-                got.extend(piece);
+                got.extend(piece.plain().expect("unpacks"));
             }
             assert!(got == bytes, "from {start}");
         }
@@ -521,7 +555,7 @@ mod tests {
         }
         let bases: Vec<u64> = store.lists().expect("read").iter().map(|info| info.base).collect();
         assert_eq!(bases, std::iter::once(0).chain(60 - CHANGES_KEPT as u64..60).collect::<Vec<_>>());
-        assert_eq!(store.list_piece("stolen", 60, 59, 0).expect("read"), Some(b"change of 59".to_vec()));
+        assert_eq!(store.list_piece("stolen", 60, 59, 0).expect("read"), Some(StoredPiece::of(b"change of 59")));
         assert_eq!(store.list_piece("stolen", 3, 2, 0).expect("read"), None, "an old change is gone");
     }
 

@@ -45,7 +45,7 @@ async fn read_lane(lane: Lane, stream: &mut RecvStream, to: &mpsc::Sender<Inboun
 /// Takes the unidirectional streams that the peer opens: each lane of `allowed` once.
 pub(crate) fn accept(connection: Connection, allowed: &'static [Lane], to: mpsc::Sender<Inbound>) {
     tokio::spawn(async move {
-        let seen: Arc<[AtomicBool; 5]> = Arc::default();
+        let seen: Arc<[AtomicBool; Lane::ALL.len()]> = Arc::default();
         while let Ok(mut stream) = connection.accept_uni().await {
             let (to, seen) = (to.clone(), Arc::clone(&seen));
             tokio::spawn(async move {

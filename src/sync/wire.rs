@@ -19,11 +19,18 @@ pub const ALPN: &[u8] = b"outrider/1";
 /// The oldest version of the conversation that this program speaks.
 pub const OLDEST_VERSION: u32 = 1;
 /// The newest version of the conversation that this program speaks. Since 2 the car sends statements of its crew; since 3 it
-/// sends heads of its audit chain, and takes the roll of people.
-pub const NEWEST_VERSION: u32 = 3;
+/// sends heads of its audit chain, and takes the roll of people. Since 4 pictures travel in parts, pieces of lists may be
+/// packed, what is urgent of them has a lane of its own, verdicts of other crews come down, and the car says how it is.
+pub const NEWEST_VERSION: u32 = 4;
 /// The version from which on the roll of people is understood.
 #[cfg(feature = "office")]
 pub(crate) const ROLL_SINCE: u32 = 3;
+/// The version from which on pictures travel in parts.
+pub(crate) const PARTS_SINCE: u32 = 4;
+/// The version from which on there is a lane for what is urgent of lists, and pieces of them may be packed.
+pub(crate) const URGENT_SINCE: u32 = 4;
+/// The version from which on the car says how it is.
+pub(crate) const PRESENT_SINCE: u32 = 4;
 /// This program, as Hello and Welcome name it.
 pub const PROGRAM: &str = concat!("outrider ", env!("CARGO_PKG_VERSION"));
 
@@ -37,6 +44,12 @@ pub const LISTS_LIMIT: usize = 256;
 pub const LIST_LIMIT: u64 = 4 << 30;
 /// The size of the pieces in which a revision travels, bytes.
 pub const PIECE: usize = 128 << 10;
+/// The size of the parts in which a picture travels, bytes: what a cut costs at most.
+pub const PART: usize = 32 << 10;
+/// A change of no more bytes is urgent.
+pub const URGENT: u64 = 512 << 10;
+/// The longest datagram, bytes: fits into one packet of any network.
+pub const DATAGRAM_LIMIT: usize = 1000;
 /// What a message needs beside its payload, at most: keys, tags and lengths.
 const ENVELOPE: usize = 512;
 
@@ -53,11 +66,23 @@ pub enum Lane {
     Pictures,
     /// From the office.
     Lists,
+    /// From the office: what of lists must not wait behind a whole one.
+    Urgent,
 }
 
 impl Lane {
     /// Every lane.
-    pub const ALL: [Lane; 5] = [Lane::Control, Lane::Hits, Lane::Reads, Lane::Pictures, Lane::Lists];
+    pub const ALL: [Lane; 6] = [Lane::Control, Lane::Hits, Lane::Reads, Lane::Pictures, Lane::Lists, Lane::Urgent];
+
+    /// The lane on which a revision travels in this version of the conversation: a small change may take entries away, so that
+    /// it overtakes a whole list that is half way down, as does what is no list.
+    pub(crate) fn of_list(list: &str, base: u64, size: u64, version: u32) -> Self {
+        if version >= URGENT_SINCE && size <= URGENT && (base != 0 || list.starts_with('+')) {
+            Lane::Urgent
+        } else {
+            Lane::Lists
+        }
+    }
 
     /// The first byte of a unidirectional stream; the control lane is the bidirectional one and has none.
     pub fn number(self) -> Option<u8> {
@@ -67,6 +92,7 @@ impl Lane {
             Lane::Reads => Some(2),
             Lane::Pictures => Some(3),
             Lane::Lists => Some(4),
+            Lane::Urgent => Some(5),
         }
     }
 
@@ -78,7 +104,8 @@ impl Lane {
     /// Priority of the stream: a lower one sends only when the higher have nothing to send.
     pub fn priority(self) -> i32 {
         match self {
-            Lane::Control => 4,
+            Lane::Control => 5,
+            Lane::Urgent => 4,
             Lane::Hits => 3,
             Lane::Reads => 2,
             Lane::Lists => 1,
@@ -92,7 +119,7 @@ impl Lane {
             Lane::Control => 256 << 10,
             Lane::Hits | Lane::Reads => 1 << 20,
             Lane::Pictures => 4 << 20,
-            Lane::Lists => PIECE + ENVELOPE,
+            Lane::Lists | Lane::Urgent => PIECE + ENVELOPE,
         }
     }
 
@@ -328,8 +355,8 @@ pub(crate) fn said(mut bytes: &[u8]) -> impl Iterator<Item = (Lane, &[u8])> {
 #[cfg(test)]
 pub(crate) fn samples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     use proto::{
-        Ack, FromCar, FromOffice, Held, Hello, Holding, ListOffer, ListPiece, ListWanted, Upload, Welcome, from_car,
-        from_office,
+        Ack, Begun, FromCar, FromOffice, Held, Hello, Holding, ListOffer, ListPiece, ListWanted, Upload, Welcome,
+        from_car, from_office,
     };
     use sha2::{Digest, Sha256};
 
@@ -342,7 +369,11 @@ pub(crate) fn samples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let bytes = vec![9; 64];
     let mut office = Vec::new();
     for message in [
-        from_office::Message::Welcome(Welcome { version: NEWEST_VERSION, program: PROGRAM.into() }),
+        from_office::Message::Welcome(Welcome {
+            version: NEWEST_VERSION,
+            program: PROGRAM.into(),
+            begun: Some(Begun { key: vec![3; 9], size: 40, sha256: Sha256::digest([7; 40]).to_vec(), offset: 30 }),
+        }),
         from_office::Message::ListOffer(ListOffer {
             list: "pnc".into(),
             revision: 7,
@@ -354,9 +385,11 @@ pub(crate) fn samples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ] {
         on(Lane::Control, &FromOffice { message: Some(message) }, &mut office);
     }
-    for offset in [0, 32] {
-        let bytes = bytes[..32].to_vec();
-        on(Lane::Lists, &ListPiece { list: "pnc".into(), revision: 7, offset, bytes, base: 6 }, &mut office);
+    for (offset, unpacked) in [(0, 0), (32, 32)] {
+        // Thirty-two nines, packed.
+        let bytes = if unpacked == 0 { bytes[..32].to_vec() } else { vec![0xe3, 0xe4, 0xc4, 0x0f, 0x00] };
+        let piece = ListPiece { list: "pnc".into(), revision: 7, offset, bytes, base: 6, unpacked };
+        on(Lane::Urgent, &piece, &mut office);
     }
     let mut car = Vec::new();
     for message in [
@@ -374,10 +407,16 @@ pub(crate) fn samples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ] {
         on(Lane::Control, &FromCar { message: Some(message) }, &mut car);
     }
-    for (kind, lane) in [(1, Lane::Hits), (4, Lane::Hits), (2, Lane::Reads), (3, Lane::Pictures)] {
-        on(lane, &Upload { kind, key: vec![kind as u8; 9], payload: vec![7; 40] }, &mut car);
+    let upload = |kind: i32| Upload { kind, key: vec![kind as u8; 9], payload: vec![7; 40], ..Upload::default() };
+    for (kind, lane) in [(1, Lane::Hits), (4, Lane::Hits), (5, Lane::Hits), (2, Lane::Reads), (3, Lane::Pictures)] {
+        on(lane, &upload(kind), &mut car);
     }
-    vec![("office", "office", office), ("car", "car", car)]
+    let sha256 = Sha256::digest([7; 40]).to_vec();
+    for (offset, length) in [(0, 30), (30, 10)] {
+        let part = Upload { payload: vec![7; length], offset, size: 40, sha256: sha256.clone(), ..upload(3) };
+        on(Lane::Pictures, &part, &mut car);
+    }
+    vec![("office", "office", office), ("car", "car", car), ("present", "present", crate::sync::present::sample())]
 }
 
 #[cfg(test)]
@@ -402,7 +441,9 @@ mod tests {
     fn the_largest_payload_fits_its_lane() {
         for kind in Kind::ALL {
             let lane = kind.lane();
-            let upload = Upload { kind: 4, key: vec![7; KEY_LIMIT], payload: vec![9; lane.payload_limit()] };
+            let payload = vec![9; lane.payload_limit()];
+            let (offset, size, sha256) = (u64::MAX, u64::MAX, vec![5; 32]);
+            let upload = Upload { kind: 4, key: vec![7; KEY_LIMIT], payload, offset, size, sha256 };
             assert!(upload.encoded_len() <= lane.limit());
         }
         let piece = ListPiece {
@@ -411,6 +452,7 @@ mod tests {
             offset: LIST_LIMIT,
             bytes: vec![1; PIECE],
             base: u64::MAX,
+            unpacked: u32::MAX,
         };
         assert!(piece.encoded_len() <= Lane::Lists.limit());
     }
@@ -467,7 +509,7 @@ mod tests {
             cuts in prop::collection::vec(1..60usize, 1..40),
         ) {
             let sent: Vec<Upload> =
-                uploads.into_iter().map(|(kind, key, payload)| Upload { kind, key, payload }).collect();
+                uploads.into_iter().map(|(kind, key, payload)| Upload { kind, key, payload, ..Upload::default() }).collect();
             let mut bytes = Vec::new();
             sent.iter().for_each(|upload| encode(upload, &mut bytes));
             let mut decoder = Decoder::new(Lane::Reads);

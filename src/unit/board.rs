@@ -1,5 +1,6 @@
 //! What the status strip says: the state of every part, in words.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::desk::Tools;
@@ -9,7 +10,8 @@ use crate::alert::{Alert, SoundState, ago};
 use crate::clock::Moment;
 use crate::journal::{Room, Status};
 use crate::screen::{CameraTile, Found, ListLine, MapView, ReadLine, Shift, SoundSetting, State, StatusItem, View};
-use crate::sync::LinkState;
+use crate::sync::{Health, LinkState, Position, Present};
+use crate::tag::Place;
 
 /// What the desk brings for the pages.
 pub(super) struct Pages {
@@ -173,6 +175,26 @@ impl Board {
         parts.into_iter().map(|(failed, item)| (item, failed)).collect()
     }
 
+    /// How the car is, for the office.
+    pub(super) fn present(&self, tools: &Tools, place: Option<Place>, failed: &BTreeSet<String>) -> Present {
+        let position = place.filter(|place| !place.stale).map(|place| Position {
+            lat: place.lat,
+            lon: place.lon,
+            speed_mps: place.speed_mps,
+            course: place.course.map(|course| course.rem_euclid(360.0) as u16),
+            age_s: place.age.as_secs_f32(),
+        });
+        let live = self.cameras(tools).filter(|camera| camera.state == State::Ok).count();
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let health = Health {
+            cameras: number(self.cameras.len()),
+            cameras_live: number(live),
+            unsent: tools.link.as_ref().map_or(0, |link| link.status().unsent),
+            failed: failed.iter().cloned().collect(),
+        };
+        Present { position, health: Some(health) }
+    }
+
     fn position(&self, tools: &Tools, now: Moment) -> StatusItem {
         let name = "Position";
         match &self.receiver {
@@ -299,16 +321,28 @@ fn network(tools: &Tools) -> (bool, StatusItem) {
     let Some(link) = &tools.link else {
         return (false, StatusItem::warn("Network", "none", "no back office is configured: the unit works alone"));
     };
-    let status = link.status();
+    linked(link.status())
+}
+
+/// How the link is, and whether it has failed. One that is up fails with a certificate that is not renewed: it will be down.
+pub(super) fn linked(status: crate::sync::Status) -> (bool, StatusItem) {
     let unsent = match status.unsent {
         0 => "nothing unsent".to_owned(),
         1 => "1 thing unsent".to_owned(),
         n => format!("{n} things unsent"),
     };
-    match status.state {
-        LinkState::Connected { .. } => (false, StatusItem::ok("Network", "up", unsent)),
-        LinkState::Starting => (false, StatusItem::warn("Network", "starting", unsent)),
-        LinkState::Down { reason, .. } => (true, StatusItem::warn("Network", "down", format!("{unsent}. {reason}"))),
+    match (status.state, status.identity_fault) {
+        (LinkState::Connected { .. }, Some(fault)) => {
+            (true, StatusItem::warn("Network", "certificate", format!("{unsent}. {fault}")))
+        }
+        (LinkState::Connected { .. }, None) => (false, StatusItem::ok("Network", "up", unsent)),
+        (LinkState::Starting, _) => (false, StatusItem::warn("Network", "starting", unsent)),
+        (LinkState::Down { reason, .. }, Some(fault)) => {
+            (true, StatusItem::warn("Network", "down", format!("{unsent}. {reason} {fault}")))
+        }
+        (LinkState::Down { reason, .. }, None) => {
+            (true, StatusItem::warn("Network", "down", format!("{unsent}. {reason}")))
+        }
     }
 }
 

@@ -275,6 +275,9 @@ impl Worker {
         }
         let utc = self.when().utc;
         let place = self.tools.tagger.place(now, self.tools.position());
+        if let Some(link) = &self.tools.link {
+            link.report(self.board.present(&self.tools, place, &self.failed));
+        }
         self.trail.is_at(place);
         self.trail.refresh();
         self.gauges.pass(place.filter(|place| !place.stale).and_then(|place| place.speed_mps), now);

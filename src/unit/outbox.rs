@@ -17,7 +17,7 @@ use crate::sync::identity;
 use crate::sync::{Item, Kind, Outbox};
 use crate::tag::When;
 
-/// What the crew makes known that is offered at once: they are few, and go before everything else.
+/// What the crew makes known that is offered at once: they are few, and go before everything but hits.
 const STATEMENTS: usize = 64;
 
 pub(super) struct Store {
@@ -89,13 +89,15 @@ impl Store {
 
 impl Outbox for Store {
     fn pending(&self, budget: Budget) -> Result<Vec<Item>> {
-        let statements = self.hotlist.statements(STATEMENTS.min(budget.items))?;
-        let mut items: Vec<Item> =
-            statements.into_iter().map(|(key, payload)| Item { kind: Kind::Statement, key, payload }).collect();
+        let mut items: Vec<Item> = self.journal.pending(budget.items, budget.bytes)?.into_iter().map(sent).collect();
+        let hits = items.iter().take_while(|item| item.kind == Kind::Hit).count();
+        let mut few = Vec::new();
+        for (key, payload) in self.hotlist.statements(STATEMENTS.min(budget.items))? {
+            few.push(Item { kind: Kind::Statement, key, payload });
+        }
         // Few and small: how much of the chain is anchored must not wait behind pictures.
-        items.extend(self.journal.archive().unanchored()?.map(sent));
-        let left = budget.items.saturating_sub(items.len());
-        items.extend(self.journal.pending(left, budget.bytes)?.into_iter().map(sent));
+        few.extend(self.journal.archive().unanchored()?.map(sent));
+        items.splice(hits..hits, few);
         Ok(items)
     }
 

@@ -591,6 +591,35 @@ fn a_long_run_does_not_grow() {
 }
 
 #[test]
+fn a_certificate_that_is_not_renewed_is_a_fault_though_the_link_is_up() {
+    use crate::fault::{Fault, Kind};
+    use crate::screen::State;
+    use crate::sync::{LinkState, Status};
+    let status = |state, fault: Option<&str>| Status {
+        state,
+        unsent: 0,
+        acknowledged: 0,
+        lists: Vec::new(),
+        list_fault: None,
+        identity_fault: fault.map(|why| Arc::new(Fault::new(Kind::Denied, why))),
+    };
+    let up = || LinkState::Connected { since: Moment::default() };
+    let down = || LinkState::Down {
+        since: Moment::default(),
+        reason: Arc::new(Fault::new(Kind::Unavailable, "the office cannot be reached").remedy("Wait")),
+    };
+    assert!(matches!(board::linked(status(up(), None)), (false, item) if item.state == State::Ok));
+    let (failed, item) = board::linked(status(up(), Some("it runs out on 2028-11-30")));
+    assert!(failed && item.state == State::Warn && item.word == "certificate", "{item:?}");
+    assert!(item.detail.contains("runs out on 2028-11-30"), "{item:?}");
+    let (failed, item) = board::linked(status(down(), Some("it runs out on 2028-11-30")));
+    assert!(
+        failed && item.word == "down" && item.detail.ends_with("cannot be reached. Wait. it runs out on 2028-11-30"),
+        "{item:?}"
+    );
+}
+
+#[test]
 fn records_that_are_lost_show_on_the_strip() {
     use crate::journal::{Room, Status};
     use crate::screen::State;
@@ -765,7 +794,7 @@ fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
         let tagged = TaggedRead { read: read(1, text), when, place: None, drill: false };
         journal.record(Record::Read(Box::new(tagged))).expect("taken");
         journal.flush().expect("on disk");
-        let settings = config::Office { address: "localhost:1".into(), identity: folder.path().to_owned() };
+        let settings = config::Office::at("localhost:1", folder.path());
         let outbox = outbox::Store::new(&journal, &hotlist, &settings, folder.path(), clock.clone()).expect("made");
         let items = outbox.pending(Budget { items: 100, bytes: 1 << 20 }).expect("read");
         let keys: Vec<_> = items.iter().map(|item| item.key.clone()).collect();
@@ -804,7 +833,7 @@ fn what_a_crew_makes_known_reaches_the_office_and_what_that_makes_of_it_the_car(
 
     let hotlist = Arc::new(Hotlist::open(&car.join("hotlist.redb"), clock.clone()).expect("opened"));
     let journal = Arc::new(Journal::open(&car, clock.clone()).expect("opened"));
-    let settings = config::Office { address: service.address().to_string(), identity: car.join("identity") };
+    let settings = config::Office::at(service.address().to_string(), car.join("identity"));
     let outbox = Arc::new(outbox::Store::new(&journal, &hotlist, &settings, &car, clock.clone()).expect("made"));
     let link = Link::start("EX-01", &settings, outbox, clock.clone()).expect("started");
     let until = |what: &str, happened: &dyn Fn() -> bool| {

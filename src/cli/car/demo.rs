@@ -215,7 +215,7 @@ fn config(data: &Path, files: &DriveFiles, office: SocketAddr) -> Config {
         driver: None,
         journal: config::Journal::default(),
         crew: config::Crew::default(),
-        office: Some(config::Office { address: office.to_string(), identity: data.join("identity") }),
+        office: Some(config::Office::at(office.to_string(), data.join("identity"))),
         models: None,
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, channel};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::alert::{Chart, DeviceSounder, Sounder, check_voice};
 use crate::capture;
 use crate::clock::{Clock, RealClock};
@@ -13,11 +15,12 @@ use crate::hotlist::Hotlist;
 use crate::journal::{Archive, Protection, Tpm};
 use crate::recognise::{Models, Stills};
 use crate::screen::check_map;
-use crate::sync::identity::Identity;
+use crate::sync::car;
+use crate::sync::identity::{self, Identity};
 use crate::tag::{Counts, Event, Limits, SerialReceiver};
 
 /// Try every part of the unit once: networks, data folder, journal and its key, people, hotlist,
-/// cameras, receiver, sound, display, identity.
+/// cameras, receiver, sound, display, identity, office.
 ///
 /// Example: outrider doctor --config /etc/outrider/car.toml
 ///
@@ -81,6 +84,28 @@ fn protection(config: &Config) -> Result<String> {
             ));
     }
     Ok(words)
+}
+
+/// Whether the certificate counts, and for how long. One that should have been renewed long ago is a fault.
+fn certificate(office: &config::Office, utc: DateTime<Utc>) -> Result<String> {
+    let life = Identity::load(&office.identity)?.life()?;
+    let (day, left) = (life.until.format("%Y-%m-%d"), life.left(utc).num_days());
+    let told = |what: String| Fault::new(Kind::Unavailable, what).at(office.identity.display());
+    if life.left(utc).is_zero() {
+        return Err(
+            told(format!("the certificate ran out on {day}, by this car's clock")).remedy(identity::ENROL_AGAIN)
+        );
+    }
+    // As long before the end as the renewal is before that.
+    if utc >= life.renewal() + (life.until - life.renewal()) / 2 {
+        return Err(told(format!("the certificate runs out on {day}, in {left} days, and was not renewed"))
+            .remedy("Let the unit run with a network; if it stays so, look at the office's log"));
+    }
+    // Written to where the unit will write the next one.
+    tempfile::tempfile_in(&office.identity)
+        .map_err(|error| Fault::io("the unit could not renew its certificate here", &office.identity, error))?;
+    let renewal = life.renewal().format("%Y-%m-%d");
+    Ok(format!("the certificate counts until {day}, and is renewed from {renewal} on"))
 }
 
 /// Whether people are set up in the car. Nothing is asked for and nothing unlocked.
@@ -203,10 +228,13 @@ impl Doctor {
             );
         }
         if let Some(office) = &config.office {
-            tell(
-                "identity",
-                Identity::load(&office.identity).map(|_| "certificate, key and authority are there".to_owned()),
-            );
+            let identity = certificate(office, clock.utc());
+            // Without one there is nothing to show to the office.
+            let reached = identity.is_ok().then(|| car::probe(&config.unit, office, clock.clone()));
+            tell("identity", identity);
+            if let Some(reached) = reached {
+                tell("office", reached.map(|took| format!("it welcomes this car, after {} ms", took.as_millis())));
+            }
         }
         match ill {
             0 => Ok(()),

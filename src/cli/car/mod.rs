@@ -9,6 +9,7 @@ mod config;
 #[cfg(feature = "office")]
 mod demo;
 mod doctor;
+mod enrol;
 mod evaluate;
 mod film;
 mod hotlist;
@@ -44,6 +45,7 @@ enum Command {
     Hotlist(hotlist::Hotlist),
     Journal(journal::Journal),
     People(people::People),
+    Enrol(enrol::Enrol),
     Doctor(doctor::Doctor),
     Sound(sound::Sound),
     Config(config::Config),
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Hotlist(command) => command.run(),
         Command::Journal(command) => command.run(),
         Command::People(command) => command.run(),
+        Command::Enrol(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Sound(command) => command.run(),
         Command::Config(command) => command.run(),

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::clock::RealClock;
-use crate::fault::{Fault, Kind, Result};
+use crate::fault::Result;
 use crate::office;
 
+mod enrol;
 mod heads;
 mod lists;
 mod people;
@@ -18,10 +19,10 @@ mod people;
 ///
 /// Example, a first office in order:
 ///   outrider-office init --data office --name office.example.org
-///   outrider-office enrol --data office --unit car-01 --out identity-car-01
 ///   outrider-office publish --data office --list stolen stolen.csv
 ///   outrider-office serve --data office --listen 0.0.0.0:4433
-/// Then carry the folder identity-car-01 to the car and name it in its configuration.
+///   outrider-office enrol --data office --unit car-01 --by "Sgt Example"
+/// The last one prints a code, which outrider enrol takes in the car.
 #[derive(Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true, verbatim_doc_comment)]
 struct Arguments {
@@ -43,33 +44,10 @@ enum Command {
         #[arg(long = "name", value_name = "HOST", default_value = "localhost")]
         names: Vec<String>,
     },
-    /// Make a car's identity: its certificate and key, and the authority's certificate
-    ///
-    /// Example: outrider-office enrol --data office --unit car-01 --out identity-car-01
-    #[command(verbatim_doc_comment)]
-    Enrol {
-        /// The office's folder
-        #[arg(long, value_name = "FOLDER")]
-        data: PathBuf,
-        /// The unit's name, as in its configuration
-        #[arg(long)]
-        unit: String,
-        /// Where the identity goes; carry it to the car, then delete it here
-        #[arg(long, value_name = "FOLDER")]
-        out: PathBuf,
-    },
-    /// Cut a car off, also in mid-connection
-    ///
-    /// Example: outrider-office revoke --data office --unit car-01
-    #[command(verbatim_doc_comment)]
-    Revoke {
-        /// The office's folder
-        #[arg(long, value_name = "FOLDER")]
-        data: PathBuf,
-        /// The unit's name
-        #[arg(long)]
-        unit: String,
-    },
+    Enrol(enrol::Enrol),
+    Codes(enrol::Codes),
+    Units(enrol::Units),
+    Revoke(enrol::Revoke),
     /// Serve the cars until asked to end (Ctrl-C)
     ///
     /// Example: outrider-office serve --data office --listen 0.0.0.0:4433
@@ -142,21 +120,12 @@ fn run(command: Command) -> Result<()> {
         Command::Init { data, names } => {
             office::init(&data, &names, &*clock)?;
             println!("An office for {} is in {}.", names.join(", "), data.display());
-            println!("Next: outrider-office enrol --data {} --unit NAME --out FOLDER", data.display());
+            println!("Next: outrider-office enrol --data {} --unit NAME --by NAME", data.display());
         }
-        Command::Enrol { data, unit, out } => {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            if unit.is_empty() || unit.starts_with('.') || !unit.chars().all(plain) {
-                return Err(Fault::new(Kind::Usage, format!("{unit:?} is not a name for a unit"))
-                    .remedy("Use letters, digits, '-', '_' and '.'"));
-            }
-            office::enrol(&data, &unit, &out, &*clock)?;
-            println!("The identity of {unit} is in {}: carry it to the car, then delete it here.", out.display());
-        }
-        Command::Revoke { data, unit } => {
-            let certificates = office::revoke(&data, &unit, &*clock)?;
-            println!("{unit} is cut off ({certificates} certificates revoked).");
-        }
+        Command::Enrol(command) => command.run(&*clock)?,
+        Command::Codes(command) => command.run(&*clock)?,
+        Command::Units(command) => command.run(&*clock)?,
+        Command::Revoke(command) => command.run(&*clock)?,
         Command::Serve { data, listen } => {
             office::serve(&data, listen, clock, office::signalled(), |address| {
                 println!("serving on {address} (UDP)");

@@ -1,29 +1,39 @@
-//! One connection, from looking up the office's name to its end: sockets around the [`Session`].
+//! One connection, from Hello to its end: streams around the [`Session`].
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::future::pending;
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use quinn::{Connection, ConnectionError, Endpoint, VarInt};
+use quinn::{Connection, ConnectionError, VarInt};
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 
-use super::session::{Downloads, Event, Session};
+use super::dial::Line;
+use super::downloads::Downloads;
+use super::pulse::{self, Pulse, Seen};
+use super::route::{self, Route};
+use super::session::{Event, Revision, Session};
 use super::{Keeper, LinkState, Outbox};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
-use crate::sync::identity::Identity;
+use crate::sync::identity::ENROL_AGAIN;
 use crate::sync::pipes::{self, Inbound, Writer};
 use crate::sync::wire::{Breach, Code, Item, Lane};
 
-/// How long looking up the office's name may take, and how long each of its addresses may take to answer.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
-/// How many of the office's addresses are tried.
-const ADDRESSES: usize = 4;
 /// The journal is looked at so often even if nobody nudges.
 const LOOK: Duration = Duration::from_secs(5);
+/// Between two looks at the way to the office.
+const WAY: Duration = Duration::from_millis(500);
+/// A message of no content: the office has to acknowledge its packet, and nothing else follows from it.
+const NOTHING_SAID: [u8; 1] = [0];
 /// How long a goodbye may take to leave.
 const GOODBYE: Duration = Duration::from_millis(500);
+
+/// Dialling that goes on beside a conversation.
+type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Line>> + Send + 'a>>;
 
 /// What the disk answered.
 enum Done {
@@ -32,52 +42,98 @@ enum Done {
     /// The journal knows that these are stored.
     Settled(Vec<Vec<u8>>, u64),
     /// A list was applied or not, and these are held.
-    List(Result<()>, Vec<(String, u64)>),
+    List(Revision, Result<()>, Vec<(String, u64)>),
     /// The journal failed.
     Failed(Fault),
 }
 
 impl Keeper {
-    /// Connects and converses until the connection is lost (an error) or the unit stops (no error).
-    pub(super) async fn run_once(
-        &mut self,
+    /// Converses on a line until it is lost, another one takes its place, or the unit stops.
+    pub(super) async fn converse(
+        &self,
+        line: Line,
         downloads: &mut Downloads,
         welcomed: &mut bool,
         stop: &mut watch::Receiver<bool>,
-    ) -> Result<()> {
-        let dialled = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
-            dialled = self.dialler.dial(&self.settings, &self.clock) => dialled?,
-        };
-        let (endpoint, connection) = dialled;
+    ) -> Ended {
         let outbox = Arc::clone(&self.outbox);
-        let held = tokio::task::spawn_blocking(move || outbox.lists_held()).await.map_err(|_| panicked())?;
-        let session = Session::open(&self.unit, held, std::mem::take(downloads), self.clock.now());
-        let mut conversation = Conversation::begin(self, connection.clone(), session).await?;
-        let end = conversation.run(stop, welcomed).await;
-        *downloads = conversation.session.into_downloads();
-        let code = match &end {
-            Ok(()) => Code::Stopping,
-            Err(End::Breach(breach)) => breach.code(),
-            Err(_) => Code::Done,
+        let Ok(held) = tokio::task::spawn_blocking(move || outbox.lists_held()).await else {
+            return Ended::Broken(panicked());
         };
-        connection.close(VarInt::from_u32(code.number()), b"");
+        let session = Session::open(&self.unit, held, std::mem::take(downloads), self.clock.now());
+        let end = match Conversation::begin(self, line.connection.clone(), session).await {
+            Ok(mut conversation) => {
+                let end = conversation.run(&line, stop, welcomed).await;
+                *downloads = conversation.session.into_downloads();
+                end
+            }
+            Err(end) => Err(end),
+        };
+        let code = match &end {
+            Ok(Next::Stop) => Code::Stopping,
+            Err(End::Breach(breach)) => breach.code(),
+            Ok(Next::Line(_) | Next::Dial) | Err(_) => Code::Done,
+        };
+        line.connection.close(VarInt::from_u32(code.number()), b"");
         // What was going out is on record in the journal, so nothing is lost if the goodbye does not get through.
-        let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
-        end.map_err(|end| match end {
-            End::Lost(error) => lost(&self.settings.address, error, &self.clock),
-            End::Fault(fault) => fault,
-            End::Breach(Breach::Silent) => {
+        let goodbye = async move { tokio::time::timeout(GOODBYE, line.endpoint.wait_idle()).await };
+        let fault = match end {
+            Ok(Next::Stop) => {
+                let _ = goodbye.await;
+                return Ended::Stopped;
+            }
+            Ok(Next::Line(next)) => {
+                tokio::spawn(goodbye);
+                return Ended::Overtaken(next);
+            }
+            Ok(Next::Dial) => {
+                tokio::spawn(goodbye);
+                return Ended::Renewed;
+            }
+            Err(End::Lost(error)) => {
+                let silent = matches!(error, ConnectionError::TimedOut | ConnectionError::Reset);
+                let fault = lost(&self.settings.address, error, &self.clock);
+                tokio::spawn(goodbye);
+                return if silent { Ended::Silent(fault) } else { Ended::Broken(fault) };
+            }
+            Err(End::Fault(fault)) => fault,
+            Err(End::Breach(Breach::Silent)) => {
                 Fault::new(Kind::Unavailable, "the office does not acknowledge what it is sent")
                     .at(&self.settings.address)
                     .remedy("The link is made anew by itself; if it stays so, look at the office's log")
             }
-            End::Breach(breach) => Fault::new(Kind::Damaged, "the office does not keep to the conversation")
+            Err(End::Breach(breach)) => Fault::new(Kind::Damaged, "the office does not keep to the conversation")
                 .at(&self.settings.address)
                 .because(breach)
                 .remedy("Bring car and office to versions that fit together"),
-        })
+        };
+        tokio::spawn(goodbye);
+        Ended::Broken(fault)
     }
+}
+
+/// How a connection came to its end.
+pub(super) enum Ended {
+    /// The unit stops.
+    Stopped,
+    /// It had fallen silent, and this one answers.
+    Overtaken(Line),
+    /// The car has a new certificate: to be dialled again with it, at once.
+    Renewed,
+    /// Nothing comes any more: worth dialling again at once.
+    Silent(Fault),
+    /// The office has ended it, or something is wrong: better after a pause.
+    Broken(Fault),
+}
+
+/// What follows a conversation that nothing is wrong with.
+enum Next {
+    /// The end of the unit.
+    Stop,
+    /// A conversation on this line.
+    Line(Line),
+    /// One on a new line.
+    Dial,
 }
 
 /// Why a conversation ended.
@@ -104,6 +160,8 @@ struct Conversation<'a> {
     done: mpsc::UnboundedReceiver<Done>,
     /// Acknowledged keys that the journal has not been told of yet.
     to_settle: Vec<Vec<u8>>,
+    /// How many keys were acknowledged in all.
+    acknowledged: u64,
     /// Whether the journal may hold something that the session has not seen.
     look: bool,
     /// Whether the journal is being asked or told something: one at a time, so that an answer is never older than
@@ -112,12 +170,11 @@ struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    async fn begin(keeper: &'a Keeper, connection: Connection, session: Session) -> Result<Self> {
-        let (send, receive) =
-            connection.open_bi().await.map_err(|error| lost(&keeper.settings.address, error, &keeper.clock))?;
+    async fn begin(keeper: &'a Keeper, connection: Connection, session: Session) -> Result<Self, End> {
+        let (send, receive) = connection.open_bi().await.map_err(End::Lost)?;
         let (inbound_sender, inbound) = pipes::inbound();
         pipes::read(Lane::Control, receive, inbound_sender.clone());
-        pipes::accept(connection.clone(), &[Lane::Lists], inbound_sender);
+        pipes::accept(connection.clone(), &[Lane::Lists, Lane::Urgent], inbound_sender);
         let control = pipes::write(Lane::Control, send, None);
         let (done_sender, done) = mpsc::unbounded_channel();
         Ok(Self {
@@ -129,31 +186,75 @@ impl<'a> Conversation<'a> {
             done_sender,
             done,
             to_settle: Vec::new(),
+            acknowledged: 0,
             look: true,
             desk_busy: false,
         })
     }
 
-    async fn run(&mut self, stop: &mut watch::Receiver<bool>, welcomed: &mut bool) -> Result<(), End> {
-        let connection = self.connection.clone();
+    /// Says what follows when it is over.
+    async fn run(&mut self, line: &Line, stop: &mut watch::Receiver<bool>, welcomed: &mut bool) -> Result<Next, End> {
+        let (keeper, connection) = (self.keeper, self.connection.clone());
         let shared = Arc::clone(&self.keeper.shared);
         let clock = Arc::clone(&self.keeper.clock);
         let mut looks = tokio::time::interval(LOOK);
+        let (mut pulse, mut pulses) = (Pulse::default(), tokio::time::interval(pulse::LOOK));
+        pulses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut way, mut ways) = (Route::default(), tokio::time::interval(WAY));
+        // A second line, dialled once this one has been silent. It takes over even if this one comes to life again: what QUIC
+        // believes of round trips after a cut is so far off that the next lost packet would be missed for seconds.
+        let mut second: Option<Dialling> = None;
+        let mut present = shared.present.subscribe();
+        present.mark_changed();
         loop {
             self.settle_events(welcomed).await?;
             self.desk();
             self.flush();
             let due = self.session.deadline().map(|deadline| deadline.since(clock.now()));
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                _ = stop.wait_for(|stop| *stop) => return Ok(Next::Stop),
                 error = connection.closed() => return Err(End::Lost(error)),
                 Some(inbound) = self.inbound.recv() => match inbound {
                     Inbound::Bytes(lane, bytes) => self.session.receive(lane, &bytes, clock.now())?,
                     Inbound::Breach(breach) => return Err(End::Breach(breach)),
                 },
                 Some(done) = self.done.recv() => self.take(done)?,
+                () = shared.renewed.notified() => return Ok(Next::Dial),
                 () = shared.nudge.notified() => self.look = true,
+                // Before Welcome nothing is known of what the office understands; the newest waits for it.
+                Ok(()) = present.changed(), if self.session.budget().is_some() => {
+                    let datagram = self.session.report(&present.borrow_and_update(), clock.now());
+                    if let Some(datagram) = datagram {
+                        // An office that takes none, or a network that cannot: the next one is newer.
+                        let _ = connection.send_datagram(datagram.into());
+                    }
+                }
                 _ = looks.tick() => self.look = true,
+                _ = pulses.tick() => {
+                    let stats = connection.stats();
+                    let seen = Seen {
+                        received: stats.udp_rx.datagrams,
+                        questions: stats.frame_tx.stream + stats.frame_tx.ping + stats.frame_tx.datagram,
+                        waiting: self.session.is_waiting() || !*welcomed,
+                        acknowledged: self.acknowledged,
+                        rtt: stats.path.rtt,
+                    };
+                    let sign = pulse.look(seen, clock.now());
+                    if sign.ask && let Some(control) = &self.writers[Lane::Control as usize] {
+                        control.send(NOTHING_SAID.to_vec());
+                    }
+                    if sign.silent && second.is_none() {
+                        second = Some(Box::pin(keeper.dialler.dial(&|_| {})));
+                    }
+                }
+                dialled = async { match &mut second { Some(dialling) => dialling.await, None => pending().await } } => {
+                    match dialled {
+                        Ok(line) => return Ok(Next::Line(line)),
+                        // Not again before this line is alive, or lost.
+                        Err(_) => second = Some(Box::pin(pending())),
+                    }
+                }
+                _ = ways.tick() => line.follow(&mut way, &route::toward(connection.remote_address())),
                 () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {
                     self.session.tick(connection.stats().udp_tx.bytes, clock.now())?;
                 }
@@ -170,7 +271,10 @@ impl<'a> Conversation<'a> {
                     tracing::info!("linked to the office");
                     self.keeper.shared.status.send_modify(|status| status.state = LinkState::Connected { since });
                 }
-                Event::Acknowledged(mut keys) => self.to_settle.append(&mut keys),
+                Event::Acknowledged(mut keys) => {
+                    self.acknowledged += keys.len() as u64;
+                    self.to_settle.append(&mut keys);
+                }
                 Event::Unfit(kind) => {
                     tracing::error!("a {kind:?} in the journal is larger than can be uploaded: it stays in the car");
                 }
@@ -187,7 +291,7 @@ impl<'a> Conversation<'a> {
                     let outbox = Arc::clone(&self.keeper.outbox);
                     self.on_disk(move || {
                         let applied = outbox.apply_list(&revision);
-                        Done::List(applied, outbox.lists_held())
+                        Done::List(revision, applied, outbox.lists_held())
                     });
                 }
                 Event::Dropped(revision) => {
@@ -256,7 +360,7 @@ impl<'a> Conversation<'a> {
                     status.unsent = unsent;
                 });
             }
-            Done::List(applied, held) => {
+            Done::List(revision, applied, held) => {
                 let fault = applied.err().map(Arc::new);
                 if let Some(fault) = &fault {
                     tracing::warn!("a list from the office could not be used: {fault}");
@@ -265,7 +369,7 @@ impl<'a> Conversation<'a> {
                     status.lists.clone_from(&held);
                     status.list_fault = fault.clone();
                 });
-                self.session.list_done(fault.is_none(), held);
+                self.session.list_done(&revision, fault.is_none(), held);
             }
             Done::Failed(fault) => return Err(End::Fault(fault)),
         }
@@ -280,87 +384,19 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// Makes connections; keeps the TLS settings, and with them the tickets for quicker handshakes, while the identity's
-/// files stay the same.
-#[derive(Default)]
-pub(super) struct Dialler {
-    settings: Option<(Identity, quinn::ClientConfig)>,
-}
-
-impl Dialler {
-    async fn dial(&mut self, office: &crate::config::Office, clock: &clock::Shared) -> Result<(Endpoint, Connection)> {
-        let utc = clock.utc();
-        if !clock::plausible(utc) {
-            return Err(wrong_clock(utc));
-        }
-        let identity = Identity::load(&office.identity)?;
-        let config = match &self.settings {
-            Some((known, config)) if *known == identity => config.clone(),
-            _ => {
-                let config = identity.client(Arc::clone(clock)).map_err(|fault| fault.at(office.identity.display()))?;
-                self.settings = Some((identity, config.clone()));
-                config
-            }
-        };
-        let (host, _) = office.address.rsplit_once(':').unwrap_or((&office.address, ""));
-        let host = host.trim_matches(['[', ']']);
-        let mut last = None;
-        for address in look_up(&office.address).await? {
-            match connect(&config, address, host).await {
-                Ok(connected) => return Ok(connected),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(match last {
-            Some(Dialled::Lost(error)) => lost(&office.address, error, clock),
-            Some(Dialled::Other(why)) => no_way(&office.address, why),
-            None => no_way(&office.address, "the name has no address".into()),
-        })
-    }
-}
-
-enum Dialled {
-    Lost(ConnectionError),
-    Other(Box<dyn std::error::Error + Send + Sync>),
-}
-
-async fn look_up(address: &str) -> Result<Vec<SocketAddr>> {
-    let found = match tokio::time::timeout(DIAL_TIMEOUT, tokio::net::lookup_host(address)).await {
-        Ok(Ok(found)) => found.take(ADDRESSES).collect(),
-        Ok(Err(error)) => return Err(no_way(address, error.into())),
-        Err(_) => return Err(no_way(address, "looking up the name takes too long".into())),
-    };
-    Ok(found)
-}
-
-async fn connect(
-    config: &quinn::ClientConfig,
-    address: SocketAddr,
-    host: &str,
-) -> Result<(Endpoint, Connection), Dialled> {
-    // Bound to no interface: the system may send from whichever has a network.
-    let any = match address {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-    };
-    let endpoint = Endpoint::client(any).map_err(|error| Dialled::Other(error.into()))?;
-    let connecting =
-        endpoint.connect_with(config.clone(), address, host).map_err(|error| Dialled::Other(error.into()))?;
-    match tokio::time::timeout(DIAL_TIMEOUT, connecting).await {
-        Ok(Ok(connection)) => Ok((endpoint, connection)),
-        Ok(Err(error)) => Err(Dialled::Lost(error)),
-        Err(_) => Err(Dialled::Lost(ConnectionError::TimedOut)),
-    }
-}
-
 /// TLS alerts that both sides use for certificates (RFC 8446, section 6), as QUIC carries them.
 const ALERT: u64 = 0x100;
 const CERTIFICATE_EXPIRED: u64 = 45;
 const UNKNOWN_AUTHORITY: u64 = 48;
 const NO_APPLICATION_PROTOCOL: u64 = 120;
 
+/// Whether the other side's certificate was signed by another authority than the one that is trusted.
+pub(super) fn is_stranger(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::TransportError(local) if u64::from(local.code) == ALERT + UNKNOWN_AUTHORITY)
+}
+
 /// What the loss of a connection means for people.
-fn lost(address: &str, error: ConnectionError, clock: &clock::Shared) -> Fault {
+pub(super) fn lost(address: &str, error: ConnectionError, clock: &clock::Shared) -> Fault {
     let alert = |code: u64| (ALERT..ALERT + 256).contains(&code).then(|| code - ALERT);
     match &error {
         ConnectionError::TransportError(local) => match alert(local.code.into()) {
@@ -388,14 +424,14 @@ fn lost(address: &str, error: ConnectionError, clock: &clock::Shared) -> Fault {
             Some(CERTIFICATE_EXPIRED) => {
                 Fault::new(Kind::Denied, "this car's certificate is no longer valid, the office says")
                     .at(address)
-                    .remedy("Enrol the car again")
+                    .remedy(ENROL_AGAIN)
             }
             Some(NO_APPLICATION_PROTOCOL) => Fault::new(Kind::Denied, "the office does not speak this car's protocol")
                 .at(address)
                 .remedy("Bring car and office to versions that fit together"),
-            Some(_) => Fault::new(Kind::Denied, "the office refuses this car's identity")
-                .at(address)
-                .remedy("Enrol the car again"),
+            Some(_) => {
+                Fault::new(Kind::Denied, "the office refuses this car's identity").at(address).remedy(ENROL_AGAIN)
+            }
             None => no_way(address, error.into()),
         },
         ConnectionError::ApplicationClosed(close) => closed(address, close.error_code.into_inner()),
@@ -409,7 +445,7 @@ fn lost(address: &str, error: ConnectionError, clock: &clock::Shared) -> Fault {
 fn closed(address: &str, code: u64) -> Fault {
     let (kind, what, remedy) = match Code::from_number(code) {
         Some(Code::Unknown) => {
-            (Kind::Denied, "the office does not know this car's identity, or no longer", "Enrol the car again")
+            (Kind::Denied, "the office does not know this car's identity, or no longer", ENROL_AGAIN)
         }
         Some(Code::Name) => (
             Kind::Denied,
@@ -437,19 +473,26 @@ fn closed(address: &str, code: u64) -> Fault {
     Fault::new(kind, what).at(address).remedy(remedy)
 }
 
-fn no_way(address: &str, why: Box<dyn std::error::Error + Send + Sync>) -> Fault {
+pub(super) fn no_way(address: &str, why: Box<dyn std::error::Error + Send + Sync>) -> Fault {
     Fault::new(Kind::Unavailable, "the office cannot be reached")
         .at(address)
         .because(why)
         .remedy("It is tried again by itself; nothing is lost meanwhile")
 }
 
-fn panicked() -> Fault {
+pub(super) fn panicked() -> Fault {
     Fault::new(Kind::Internal, "journal or hotlist ended a call from the link by a panic")
         .remedy("The link is made anew by itself; report it with the log")
 }
 
-fn wrong_clock(utc: DateTime<Utc>) -> Fault {
+pub(super) fn ran_out(identity: &Path, until: DateTime<Utc>) -> Fault {
+    let day = until.format("%Y-%m-%d");
+    Fault::new(Kind::Denied, format!("this car's certificate ran out on {day}, by this car's clock"))
+        .at(identity.display())
+        .remedy(format!("If the clock is right: {}", ENROL_AGAIN.replacen("Enrol", "enrol", 1)))
+}
+
+pub(super) fn wrong_clock(utc: DateTime<Utc>) -> Fault {
     Fault::new(
         Kind::Unavailable,
         format!("this car's clock says {}, so certificates cannot be judged", utc.format("%Y-%m-%d")),

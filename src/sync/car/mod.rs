@@ -2,9 +2,17 @@
 //! journal holds, most urgent first, and brings the lists up to date. Nothing in the unit waits for it.
 
 mod connection;
+mod dial;
+mod downloads;
+mod enrol;
+mod knock;
+mod probe;
+mod pulse;
+mod renewal;
+mod route;
 mod session;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,13 +21,21 @@ use tokio::sync::{Notify, watch};
 use crate::clock::{self, Moment};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
+use crate::sync::present::Present;
 use crate::sync::wire::Item;
+use connection::Ended;
+use dial::Dialler;
+use renewal::Renewer;
 
+#[cfg(all(test, feature = "office"))]
+pub(crate) use downloads::Downloads;
+pub use enrol::{Enrolment, enrol};
+pub use probe::probe;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use session::converse;
 pub use session::{Budget, Piece, Revision};
 #[cfg(all(test, feature = "office"))]
-pub(crate) use session::{Downloads, Event, Session};
+pub(crate) use session::{Event, Session};
 
 /// The first pause before trying again.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -80,12 +96,16 @@ pub struct Status {
     pub lists: Vec<(String, u64)>,
     /// A list that came and could not be used, and why.
     pub list_fault: Option<Arc<Fault>>,
+    /// The car's certificate will run out, and why it is not renewed.
+    pub identity_fault: Option<Arc<Fault>>,
 }
 
 /// The link to the office. Dropping it ends it.
 #[derive(Debug)]
 pub struct Link {
     shared: Arc<Shared>,
+    /// Whether the office may know where the car is.
+    live_position: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -94,6 +114,10 @@ pub struct Link {
 struct Shared {
     status: watch::Sender<Status>,
     nudge: Notify,
+    /// There is a new certificate to connect with.
+    renewed: Notify,
+    /// How the car is, as it was last told.
+    present: watch::Sender<Present>,
     stop: watch::Sender<bool>,
 }
 
@@ -101,11 +125,19 @@ impl Link {
     /// Starts the link of the car named `unit`. Whatever is missing (identity, network, office, a sane clock) is a
     /// reason for being down, and is tried again.
     pub fn start(unit: &str, settings: &config::Office, outbox: Arc<dyn Outbox>, clock: clock::Shared) -> Result<Self> {
-        let status =
-            Status { state: LinkState::Starting, unsent: 0, acknowledged: 0, lists: Vec::new(), list_fault: None };
+        let status = Status {
+            state: LinkState::Starting,
+            unsent: 0,
+            acknowledged: 0,
+            lists: Vec::new(),
+            list_fault: None,
+            identity_fault: None,
+        };
         let shared = Arc::new(Shared {
             status: watch::Sender::new(status),
             nudge: Notify::new(),
+            renewed: Notify::new(),
+            present: watch::Sender::default(),
             stop: watch::Sender::new(false),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -116,10 +148,11 @@ impl Link {
         let keeper = Keeper {
             unit: unit.to_owned(),
             settings: settings.clone(),
+            dialler: Dialler::new(settings.clone(), Arc::clone(&outbox), Arc::clone(&clock)),
             outbox,
             clock,
             shared: Arc::clone(&shared),
-            dialler: connection::Dialler::default(),
+            said: Mutex::default(),
         };
         let thread = std::thread::Builder::new()
             .name("office-link".into())
@@ -129,12 +162,19 @@ impl Link {
                 runtime.shutdown_timeout(GOODBYE);
             })
             .map_err(|error| Fault::new(Kind::Internal, "cannot start the link to the office").because(error))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, live_position: settings.live_position, thread: Some(thread) })
     }
 
     /// Something new is pending: it is uploaded at once if the link is up.
     pub fn nudge(&self) {
         self.shared.nudge.notify_one();
+    }
+
+    /// How the car is now: the office is told while it answers, and nothing of it is kept. Where the car is stays in the car
+    /// unless its configuration says otherwise.
+    pub fn report(&self, present: Present) {
+        let position = present.position.filter(|_| self.live_position);
+        self.shared.present.send_replace(Present { position, ..present });
     }
 
     /// How the link is now.
@@ -166,44 +206,74 @@ struct Keeper {
     outbox: Arc<dyn Outbox>,
     clock: clock::Shared,
     shared: Arc<Shared>,
-    dialler: connection::Dialler,
+    dialler: Dialler,
+    /// The trouble that was logged last.
+    said: Mutex<String>,
 }
 
 impl Keeper {
-    async fn keep(mut self) {
+    async fn keep(self) {
         let mut stop = self.shared.stop.subscribe();
-        let mut downloads = session::Downloads::default();
+        let mut downloads = downloads::Downloads::default();
         let mut pause = Pause::default();
-        let mut said = String::new();
+        let mut line = None;
         self.count().await;
+        tokio::spawn(Renewer::new(&self.unit, &self.settings, self.clock.clone(), self.shared.clone()).keep());
         loop {
+            let dialled = match line.take() {
+                Some(line) => Some(Ok(line)),
+                None => self.meanwhile(self.dialler.dial(&|fault| self.down(fault)), &mut stop).await,
+            };
             let mut welcomed = false;
-            let end = self.run_once(&mut downloads, &mut welcomed, &mut stop).await;
-            let Err(fault) = end else { return };
+            let ended = match dialled {
+                Some(Ok(line)) => self.converse(line, &mut downloads, &mut welcomed, &mut stop).await,
+                Some(Err(fault)) => Ended::Broken(fault),
+                None => Ended::Stopped,
+            };
             if welcomed {
                 pause = Pause::default();
-                said.clear();
+                self.said().clear();
+                self.dialler.answered();
             }
-            // The same trouble, tried again every few seconds for a day, is one line.
-            let text = fault.to_string();
-            if text != said {
-                tracing::warn!("no link to the office: {text}");
-                said = text;
-            }
-            self.down(fault);
-            let wake = tokio::time::sleep(pause.next());
-            tokio::pin!(wake);
-            loop {
-                tokio::select! {
-                    _ = stop.wait_for(|stop| *stop) => return,
-                    () = &mut wake => break,
-                    () = self.shared.nudge.notified() => self.count().await,
+            match ended {
+                Ended::Stopped => return,
+                Ended::Overtaken(next) => line = Some(next),
+                Ended::Renewed => {}
+                Ended::Silent(fault) => self.down(fault),
+                Ended::Broken(fault) => {
+                    self.down(fault);
+                    if self.meanwhile(tokio::time::sleep(pause.next()), &mut stop).await.is_none() {
+                        return;
+                    }
                 }
             }
         }
     }
 
+    /// Waits without a connection, and counts what comes to wait with it; `None` if the unit stops before.
+    async fn meanwhile<T>(&self, wait: impl Future<Output = T>, stop: &mut watch::Receiver<bool>) -> Option<T> {
+        tokio::pin!(wait);
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return None,
+                done = &mut wait => return Some(done),
+                () = self.shared.nudge.notified() => self.count().await,
+            }
+        }
+    }
+
+    fn said(&self) -> std::sync::MutexGuard<'_, String> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is no connection, for this reason. The same trouble, met every few seconds for a day, is one line of the log.
     fn down(&self, reason: Fault) {
+        let text = reason.to_string();
+        let mut said = self.said();
+        if text != *said {
+            tracing::warn!("no link to the office: {text}");
+            *said = text;
+        }
         let now = self.clock.now();
         self.shared.status.send_modify(|status| {
             let since = match status.state {

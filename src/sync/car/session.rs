@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::downloads::{Downloads, Next, Offer};
 use crate::clock::Moment;
+use crate::sync::packing;
+use crate::sync::present::{Present, Teller};
 use crate::sync::wire::proto::{
-    FromCar, FromOffice, Held, Hello, Holding, ListOffer, ListPiece, ListWanted, Upload, from_car, from_office,
+    Begun, FromCar, FromOffice, Held, Hello, Holding, ListOffer, ListPiece, ListWanted, Upload, from_car, from_office,
 };
 use crate::sync::wire::{
-    Breach, Decoder, Item, KEY_LIMIT, Kind, LIST_LIMIT, LISTS_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION,
-    PROGRAM, encode,
+    Breach, Decoder, Item, KEY_LIMIT, Kind, LIST_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION, PART,
+    PARTS_SINCE, PRESENT_SINCE, PROGRAM, encode,
 };
 
 /// How long the office may take to answer Hello.
@@ -76,43 +79,6 @@ pub struct Budget {
     pub bytes: usize,
 }
 
-/// List transfers, which outlive a connection: what has arrived is not fetched again.
-#[derive(Debug, Default)]
-pub(crate) struct Downloads {
-    /// The revision that is being fetched.
-    partial: Option<Partial>,
-    /// One that an earlier connection began, while another list comes first.
-    stale: Option<Partial>,
-    /// Offers that turned out to be unusable; asking again would bring the same bytes.
-    refused: HashSet<Offer>,
-    /// Lists of which a change was unusable: they are wanted whole.
-    whole: HashSet<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Offer {
-    list: String,
-    revision: u64,
-    /// 0: a whole list.
-    base: u64,
-    size: u64,
-    sha256: [u8; 32],
-}
-
-impl Offer {
-    fn revision(&self) -> Revision {
-        Revision { list: self.list.clone(), revision: self.revision, base: self.base }
-    }
-}
-
-/// How much of an offer has come. Its bytes are kept by the parts around the session.
-#[derive(Debug)]
-struct Partial {
-    offer: Offer,
-    arrived: u64,
-    hash: Sha256,
-}
-
 /// One connection's conversation.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -122,16 +88,16 @@ pub(crate) struct Session {
     version: u32,
     held: BTreeMap<String, u64>,
     control: Decoder,
-    lists: Decoder,
+    lists: [Decoder; 2],
+    /// What the office has of a picture that an earlier connection was cut in.
+    begun: Option<Begun>,
     in_flight: HashMap<Vec<u8>, (Kind, usize)>,
     /// Items and bytes on their way, by kind.
     load: [(usize, usize); Kind::ALL.len()],
     unfit: HashSet<Vec<u8>>,
     unfit_bytes: usize,
     downloads: Downloads,
-    offers: BTreeMap<String, Offer>,
-    fetching: bool,
-    applying: Option<Offer>,
+    teller: Teller,
     out: VecDeque<(Lane, Vec<u8>)>,
     events: VecDeque<Event>,
     deadline: Option<Moment>,
@@ -140,22 +106,22 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session at the start of a connection, for a car of this name that holds these revisions of lists.
-    pub(crate) fn open(unit: &str, held: Vec<(String, u64)>, downloads: Downloads, now: Moment) -> Self {
+    pub(crate) fn open(unit: &str, held: Vec<(String, u64)>, mut downloads: Downloads, now: Moment) -> Self {
+        downloads.cut(false);
         let mut session = Self {
             unit: unit.to_owned(),
             welcome: false,
             version: OLDEST_VERSION,
             held: held.into_iter().collect(),
             control: Decoder::new(Lane::Control),
-            lists: Decoder::new(Lane::Lists),
+            lists: [Lane::Lists, Lane::Urgent].map(Decoder::new),
+            begun: None,
             in_flight: HashMap::new(),
             load: [(0, 0); Kind::ALL.len()],
             unfit: HashSet::new(),
             unfit_bytes: 0,
             downloads,
-            offers: BTreeMap::new(),
-            fetching: false,
-            applying: None,
+            teller: Teller::default(),
             out: VecDeque::new(),
             events: VecDeque::new(),
             deadline: Some(now.plus(WELCOME_TIMEOUT)),
@@ -172,15 +138,14 @@ impl Session {
 
     /// What of list transfers is kept for the next connection.
     pub(crate) fn into_downloads(mut self) -> Downloads {
-        if self.events.iter().any(|event| matches!(event, Event::Piece(_))) {
-            self.piece_lost();
-        }
+        let lost = self.events.iter().any(|event| matches!(event, Event::Piece(_)));
+        self.downloads.cut(lost);
         self.downloads
     }
 
     /// A piece could not be kept: the revision begins anew.
     pub(crate) fn piece_lost(&mut self) {
-        self.downloads.partial = None;
+        self.downloads.piece_lost();
     }
 
     /// Takes bytes that arrived.
@@ -196,10 +161,11 @@ impl Session {
                 }
                 Ok(())
             }
-            Lane::Lists => {
-                self.lists.push(bytes);
-                while let Some(piece) = self.lists.message::<ListPiece>()? {
-                    self.piece(piece)?;
+            Lane::Lists | Lane::Urgent => {
+                let decoder = usize::from(lane == Lane::Urgent);
+                self.lists[decoder].push(bytes);
+                while let Some(piece) = self.lists[decoder].message::<ListPiece>()? {
+                    self.piece(lane, piece)?;
                 }
                 Ok(())
             }
@@ -254,10 +220,40 @@ impl Session {
                 self.deadline = Some(now.plus(ACK_TIMEOUT));
             }
             self.in_flight.insert(item.key.clone(), (item.kind, size));
-            let mut bytes = Vec::with_capacity(size + item.key.len() + 16);
-            encode(&Upload { kind: number(item.kind), key: item.key, payload: item.payload }, &mut bytes);
-            self.out.push_back((lane, bytes));
+            self.upload(item);
         }
+    }
+
+    /// Whether something is on its way up.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// Sends one thing: a picture in parts, where the office understands them, and from where it has it.
+    fn upload(&mut self, item: Item) {
+        let (kind, lane, key) = (number(item.kind), item.kind.lane(), item.key);
+        if item.kind != Kind::Picture || self.version < PARTS_SINCE || item.payload.is_empty() {
+            let mut bytes = Vec::with_capacity(item.payload.len() + key.len() + 16);
+            encode(&Upload { kind, key, payload: item.payload, ..Upload::default() }, &mut bytes);
+            return self.out.push_back((lane, bytes));
+        }
+        let (size, sha256) = (item.payload.len() as u64, Sha256::digest(&item.payload).to_vec());
+        // Only the very same picture goes on: a journal that began anew may give a key again.
+        let begun = self.begun.take_if(|begun| begun.key == key);
+        let begun = begun.filter(|begun| (begun.size, &begun.sha256) == (size, &sha256) && begun.offset < size);
+        let mut offset = begun.map_or(0, |begun| begun.offset);
+        for part in item.payload[offset as usize..].chunks(PART) {
+            let mut bytes = Vec::with_capacity(part.len() + key.len() + 64);
+            let (key, payload, sha256) = (key.clone(), part.to_vec(), sha256.clone());
+            encode(&Upload { kind, key, payload, offset, size, sha256 }, &mut bytes);
+            self.out.push_back((lane, bytes));
+            offset += part.len() as u64;
+        }
+    }
+
+    /// A datagram that says how the car is, where it is time for one and the office understands it.
+    pub(crate) fn report(&mut self, present: &Present, now: Moment) -> Option<Vec<u8>> {
+        (self.welcome && self.version >= PRESENT_SINCE).then(|| self.teller.tell(present, now)).flatten()
     }
 
     /// The journal knows that these are stored: they are no longer on their way.
@@ -275,20 +271,12 @@ impl Session {
     }
 
     /// A revision was applied, or could not be; `held` is what the car holds now.
-    pub(crate) fn list_done(&mut self, applied: bool, held: Vec<(String, u64)>) {
-        if let Some(offer) = self.applying.take() {
-            if applied {
-                self.downloads.whole.remove(&offer.list);
-            } else {
-                if offer.base != 0 {
-                    self.downloads.whole.insert(offer.list.clone());
-                }
-                self.downloads.refused.insert(offer);
-            }
-        }
+    pub(crate) fn list_done(&mut self, revision: &Revision, applied: bool, held: Vec<(String, u64)>) {
+        self.downloads.applied(revision, applied);
         self.held = held.into_iter().collect();
         self.say_held();
-        self.fetch();
+        self.fetch(Lane::Urgent);
+        self.fetch(Lane::Lists);
     }
 
     /// The next bytes to send, and where.
@@ -333,6 +321,7 @@ impl Session {
                 }
                 self.welcome = true;
                 self.version = welcome.version;
+                self.begun = welcome.begun;
                 self.deadline = None;
                 self.say_held();
                 self.events.push_back(Event::Welcome);
@@ -360,98 +349,57 @@ impl Session {
         }
         let offer = Offer { list: offer.list, revision: offer.revision, base: offer.base, size: offer.size, sha256 };
         // An older revision would take back what the crew was told to look for.
-        let held = self.held.get(&offer.list).copied().unwrap_or(0);
-        if offer.revision <= held || self.downloads.refused.contains(&offer) || self.applying.as_ref() == Some(&offer) {
+        if offer.revision <= self.held.get(&offer.list).copied().unwrap_or(0) {
             return Ok(());
         }
-        if self.offers.len() >= LISTS_LIMIT && !self.offers.contains_key(&offer.list) {
+        let lane = Lane::of_list(&offer.list, offer.base, offer.size, self.version);
+        if !self.downloads.offered(offer, lane) {
             return Err(Breach::OutOfPlace("more lists than a car takes"));
         }
-        // A newer revision of the list that is being fetched makes the rest of the older one worthless.
-        if self.fetching
-            && self.downloads.partial.as_ref().is_some_and(|p| p.offer.list == offer.list && p.offer != offer)
-        {
-            self.fetching = false;
-        }
-        self.offers.insert(offer.list.clone(), offer);
-        self.fetch();
+        self.fetch(lane);
         Ok(())
     }
 
-    /// Asks for the next list that is offered, one at a time.
-    fn fetch(&mut self) {
-        if self.fetching || self.applying.is_some() {
-            return;
-        }
-        let Some((_, offer)) = self.offers.pop_first() else { return };
-        if self.downloads.stale.as_ref().is_some_and(|partial| partial.offer == offer) {
-            std::mem::swap(&mut self.downloads.stale, &mut self.downloads.partial);
-        } else if self.downloads.partial.as_ref().is_none_or(|partial| partial.offer != offer) {
-            let before =
-                self.downloads.partial.replace(Partial { offer: offer.clone(), arrived: 0, hash: Sha256::new() });
-            if let Some(before) = before
-                && let Some(older) = self.downloads.stale.replace(before)
-            {
-                self.events.push_back(Event::Dropped(older.offer.revision()));
+    /// Does what is to be done next about the lists of one lane.
+    fn fetch(&mut self, lane: Lane) {
+        while let Some(next) = self.downloads.next(lane) {
+            match next {
+                Next::Ask(offer, offset) => self.say(from_car::Message::ListWanted(ListWanted {
+                    list: offer.list,
+                    revision: offer.revision,
+                    offset,
+                    base: offer.base,
+                })),
+                Next::Drop(revision) => self.events.push_back(Event::Dropped(revision)),
+                Next::Apply(revision) => self.events.push_back(Event::List(revision)),
             }
         }
-        let offset = self.downloads.partial.as_ref().map_or(0, |partial| partial.arrived);
-        self.fetching = true;
-        self.say(from_car::Message::ListWanted(ListWanted {
-            list: offer.list,
-            revision: offer.revision,
-            offset,
-            base: offer.base,
-        }));
-        self.complete();
     }
 
-    fn piece(&mut self, piece: ListPiece) -> Result<(), Breach> {
-        let Some(partial) = self.downloads.partial.as_mut().filter(|_| self.fetching) else { return Ok(()) };
-        // What is left on the lane of a revision that is no longer wanted is let go.
-        if (&partial.offer.list, partial.offer.revision, partial.offer.base)
-            != (&piece.list, piece.revision, piece.base)
-        {
-            return Ok(());
+    fn piece(&mut self, lane: Lane, piece: ListPiece) -> Result<(), Breach> {
+        let bytes = match piece.unpacked {
+            0 => piece.bytes,
+            unpacked => packing::unpack(&piece.bytes, unpacked).ok_or(Breach::Garbled(lane))?,
+        };
+        let revision = Revision { list: piece.list, revision: piece.revision, base: piece.base };
+        match self.downloads.piece(lane, &revision, piece.offset, &bytes) {
+            // What is left on the lane of a revision that is no longer wanted is let go.
+            None => return Ok(()),
+            Some(Err(())) => {
+                return Err(Breach::OutOfPlace("a piece of a list that does not follow the one before"));
+            }
+            Some(Ok(())) => {}
         }
-        if piece.offset != partial.arrived || piece.offset + piece.bytes.len() as u64 > partial.offer.size {
-            return Err(Breach::OutOfPlace("a piece of a list that does not follow the one before"));
-        }
-        partial.arrived += piece.bytes.len() as u64;
-        partial.hash.update(&piece.bytes);
-        let revision = partial.offer.revision();
-        self.events.push_back(Event::Piece(Piece { revision, offset: piece.offset, bytes: piece.bytes }));
-        self.complete();
+        self.events.push_back(Event::Piece(Piece { revision, offset: piece.offset, bytes }));
+        self.fetch(lane);
         Ok(())
-    }
-
-    /// Hands over the revision being fetched if it is whole.
-    fn complete(&mut self) {
-        if self.downloads.partial.as_ref().is_none_or(|partial| partial.arrived != partial.offer.size) {
-            return;
-        }
-        let Some(Partial { offer, hash, .. }) = self.downloads.partial.take() else { return };
-        self.fetching = false;
-        if <[u8; 32]>::from(hash.finalize()) == offer.sha256 {
-            self.events.push_back(Event::List(offer.revision()));
-            self.applying = Some(offer);
-        } else {
-            tracing::warn!(
-                list = offer.list,
-                revision = offer.revision,
-                "a list does not have the hash it was offered with"
-            );
-            self.events.push_back(Event::Dropped(offer.revision()));
-            self.downloads.refused.insert(offer);
-            self.fetch();
-        }
     }
 
     fn say_held(&mut self) {
         let held = |(list, revision): (&String, &u64)| Held {
             list: list.clone(),
             revision: *revision,
-            whole: self.downloads.whole.contains(list),
+            whole: self.downloads.wants_whole(list),
         };
         let lists = self.held.iter().map(held).collect();
         self.say(from_car::Message::Holding(Holding { lists, changes: true }));
@@ -492,7 +440,9 @@ pub(crate) fn converse(bytes: &[u8]) -> bool {
         while let Some(event) = session.event() {
             match event {
                 Event::Acknowledged(keys) => session.settled(&keys),
-                Event::List(revision) => session.list_done(step % 2 == 0, vec![(revision.list, revision.revision)]),
+                Event::List(revision) => {
+                    session.list_done(&revision, step % 2 == 0, vec![(revision.list.clone(), revision.revision)]);
+                }
                 Event::Welcome | Event::Unfit(_) | Event::Piece(_) | Event::Dropped(_) => {}
             }
         }

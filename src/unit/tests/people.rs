@@ -234,7 +234,7 @@ fn the_office_hands_the_roll_down_and_keeps_heads_that_show_a_journal_that_was_p
     let add = |person| office::change_people(&depot, "Sgt Example", Change::Add(person), &*clock).expect("added");
     add(person("1234", Role::Crew, "480615"));
     let service = Service::start(&depot, "127.0.0.1:0".parse().expect("an address"), clock.clone()).expect("started");
-    let settings = config::Office { address: service.address().to_string(), identity: car.join("identity") };
+    let settings = config::Office::at(service.address().to_string(), car.join("identity"));
     let hotlist = Arc::new(Hotlist::open(&car.join("hotlist.redb"), clock.clone()).expect("opened"));
 
     let drive = || {

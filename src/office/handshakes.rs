@@ -1,0 +1,112 @@
+//! Connections of which it is not known yet whose they are: so many at once, and the oldest makes room for the newest. A car
+//! is through in two or three round trips; who dawdles is pushed out by those who come.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::task::AbortHandle;
+
+/// So many at once.
+const MOST: usize = 512;
+
+/// The handshakes in progress.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Handshakes {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The newest's number.
+    number: u64,
+    running: VecDeque<(u64, AbortHandle)>,
+}
+
+/// A place among them. Dropping it leaves it: whoever had it can be pushed out no more.
+#[derive(Debug)]
+pub(crate) struct Place {
+    handshakes: Handshakes,
+    number: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let number = self.number;
+        self.handshakes.inner().running.retain(|(other, _)| *other != number);
+    }
+}
+
+impl Handshakes {
+    /// How many there are.
+    pub(crate) fn running(&self) -> usize {
+        self.inner().running.len()
+    }
+
+    /// Starts one more, on the runtime that this is called on. Says whether the oldest was pushed out for it.
+    pub(crate) fn start<F>(&self, work: impl FnOnce(Place) -> F) -> bool
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut inner = self.inner();
+        inner.number += 1;
+        let number = inner.number;
+        let pushed_out = if inner.running.len() >= MOST { inner.running.pop_front() } else { None };
+        // The task leaves its place through the same lock: it is entered first.
+        let task = tokio::spawn(work(Place { handshakes: self.clone(), number }));
+        inner.running.push_back((number, task.abort_handle()));
+        drop(inner);
+        if let Some((_, oldest)) = &pushed_out {
+            oldest.abort();
+        }
+        pushed_out.is_some()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_makes_room_and_who_is_known_stays() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let handshakes = Handshakes::default();
+            let (known, mut told) = tokio::sync::mpsc::unbounded_channel();
+            let forever = |place: Place, name: usize| {
+                let known = known.clone();
+                async move {
+                    let place = if name == 0 {
+                        drop(place);
+                        None
+                    } else {
+                        Some(place)
+                    };
+                    let _ = known.send(name);
+                    std::future::pending::<()>().await;
+                    drop(place);
+                }
+            };
+            assert!(!handshakes.start(|place| forever(place, 0)));
+            assert_eq!(told.recv().await, Some(0));
+            assert_eq!(handshakes.running(), 0, "it is known whose it is");
+            for name in 1..=MOST {
+                assert!(!handshakes.start(|place| forever(place, name)));
+            }
+            assert!(handshakes.start(|place| forever(place, MOST + 1)));
+            for _ in 0..=MOST {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(handshakes.running(), MOST);
+            drop(known);
+            let mut names = Vec::new();
+            while let Ok(name) = told.try_recv() {
+                names.push(name);
+            }
+            assert_eq!(names, (2..=MOST + 1).collect::<Vec<_>>(), "the first of the waiting was pushed out");
+        });
+    }
+}
