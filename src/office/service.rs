@@ -17,6 +17,7 @@ use super::register::{Fingerprint, Register};
 use super::session::ListInfo;
 use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
+use super::watch::Watch;
 use super::writer::{self, Job};
 use super::{connection, crews, files, heads, inbox, people};
 use crate::clock;
@@ -24,7 +25,7 @@ use crate::fault::{Fault, Kind, Result};
 use crate::sync::identity::Identity;
 use crate::sync::wire::Code;
 
-/// Between two looks at inbox and register.
+/// Between two looks at inbox and register, where nothing wakes the service before.
 const ROUND: Duration = Duration::from_millis(500);
 /// Handshakes in progress beyond which an address must prove itself first.
 const UNPROVEN: usize = 64;
@@ -81,7 +82,7 @@ impl Service {
             .server(Arc::clone(&clock))?;
         let store: Arc<dyn Store> = Arc::new(RedbStore::open(&files::store(data))?);
         let board = Arc::new(Board::default());
-        inbox::take(data, &*store)?;
+        while inbox::take(data, &*store)?.more {}
         let lists = store.lists()?;
         let (jobs, writer) = writer::start(Arc::clone(&store), Arc::clone(&board), Arc::clone(&clock))?;
         let office = Arc::new(Office {
@@ -213,22 +214,28 @@ pub async fn signalled() {
 
 async fn run(office: &Arc<Office>, endpoint: &Endpoint, stopping: &mut watch::Receiver<Stop>) {
     let mut rounds = tokio::time::interval(ROUND);
+    let mut watch = Watch::of(&office.data);
     let mut housekeeping: Option<tokio::task::JoinHandle<()>> = None;
+    let mut due = false;
     let handshakes = Arc::new(());
     let how = loop {
         tokio::select! {
             how = stopping.wait_for(|stop| *stop != Stop::No) => break how.map_or(Stop::Orderly, |how| *how),
-            _ = rounds.tick() => {
-                // A round that takes long, because a large list came, is not started a second time.
-                if housekeeping.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
-                    let office = Arc::clone(office);
-                    housekeeping = Some(tokio::task::spawn_blocking(move || office.round()));
-                }
+            _ = rounds.tick() => due = true,
+            () = watch.changed() => due = true,
+            _ = async { housekeeping.as_mut().expect("there is one").await }, if housekeeping.is_some() => {
+                housekeeping = None;
             }
             incoming = endpoint.accept() => match incoming {
                 Some(incoming) => take(office, endpoint, incoming, &handshakes),
                 None => break Stop::Orderly,
             },
+        }
+        // A round that takes long, because a large list came, is not started a second time; the next follows it.
+        if due && housekeeping.is_none() {
+            due = false;
+            let office = Arc::clone(office);
+            housekeeping = Some(tokio::task::spawn_blocking(move || office.round()));
         }
     };
     if how == Stop::Orderly {
@@ -314,10 +321,15 @@ impl Office {
     }
 
     fn take_inbox(&self) -> Result<()> {
-        if inbox::take(&self.data, &*self.store)? {
-            self.lists.send_replace(Arc::new(self.store.lists()?));
+        loop {
+            let taken = inbox::take(&self.data, &*self.store)?;
+            if taken.changed {
+                self.lists.send_replace(Arc::new(self.store.lists()?));
+            }
+            if !taken.more {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Hands the roll of people to the cars anew when it was changed, and each day, so that it does not run out.
