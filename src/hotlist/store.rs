@@ -217,6 +217,25 @@ impl Hotlist {
         )
     }
 
+    /// The reasons of the entries that `list` has under `mark`; none where it cannot say.
+    pub fn reasons(&self, list: &str, mark: &str) -> Vec<String> {
+        let snapshot = self.snapshot();
+        let (Some(listed), Ok(mark)) = (snapshot.list(list), Mark::parse(mark)) else { return Vec::new() };
+        if listed.head.settings.white {
+            return Vec::new();
+        }
+        let entries = match &mark {
+            Mark::Pattern(pattern) => listed.of_pattern(pattern.as_str()).to_vec(),
+            Mark::Vrm(vrm) => {
+                let entries = Packed::of(vrm.as_str()).and_then(|packed| listed.entries(packed).ok());
+                entries.unwrap_or_default().into_iter().flatten().collect()
+            }
+        };
+        let folded = plate::fold(mark.as_str());
+        let is_of = |entry: &Entry| plate::fold(entry.vrm.as_str()) == folded;
+        entries.into_iter().filter(is_of).map(|entry| entry.reason).collect()
+    }
+
     /// Every entry with this VRM, shared glyphs taken for one, and every pattern that it fits.
     ///
     /// # Errors

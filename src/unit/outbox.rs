@@ -4,7 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::News;
 
 use crate::clock;
 use crate::config;
@@ -30,6 +33,8 @@ pub(super) struct Store {
     /// The pieces of the roll of people so far. It names people, so it lies on no disk before it is sealed.
     roll: Mutex<Vec<u8>>,
     clock: clock::Shared,
+    /// Who is told that a list counts: an alert may rest on what it takes off.
+    news: Option<Sender<News>>,
 }
 
 impl Store {
@@ -50,7 +55,12 @@ impl Store {
         std::fs::create_dir_all(&arriving)
             .map_err(|error| Fault::io("cannot make a folder for lists that arrive", &arriving, error))?;
         let (journal, hotlist, identity) = (journal.clone(), hotlist.clone(), office.identity.clone());
-        Ok(Self { journal, hotlist, identity, arriving, roll: Mutex::default(), clock })
+        Ok(Self { journal, hotlist, identity, arriving, roll: Mutex::default(), clock, news: None })
+    }
+
+    /// The same, telling the desk of every list that came.
+    pub(super) fn telling(self, news: Sender<News>) -> Self {
+        Self { news: Some(news), ..self }
     }
 
     fn roll(&self) -> MutexGuard<'_, Vec<u8>> {
@@ -151,6 +161,10 @@ impl Outbox for Store {
         let file = File::open(&path).map_err(|error| Fault::io("cannot read a list that has arrived", &path, error))?;
         let applied = self.hotlist.apply(BufReader::with_capacity(1 << 20, file), Some(&revision.list));
         self.drop_list(revision);
+        if let (Ok(_), Some(news)) = (&applied, &self.news) {
+            // The desk is gone only while the unit is being taken down.
+            let _ = news.send(News::Lists);
+        }
         applied.map(|_| ())
     }
 

@@ -320,8 +320,29 @@ fn an_alert_whose_entry_is_taken_off_its_list_is_withdrawn() {
     hotlist.import("pnc", &b"vrm,reason\nCD34EFG,x\n"[..], Path::new("list.csv"), &options).expect("imported");
     worker.stand_down();
     let time = super::clerk::clock_time(start(), start());
-    let why = format!("taken off pnc at revision 2 {time}, stand down");
+    // Nobody has signed this list: it was imported at the car.
+    let why = format!("taken off pnc at revision 2 at {time}");
     assert_eq!(worker.standing(), [crate::alert::Standing::Withdrawn(why)]);
+}
+
+#[test]
+fn an_alert_whose_entry_comes_to_say_something_else_is_withdrawn_with_what_it_says() {
+    let bench = Bench::new();
+    let mut worker = bench.worker("vrm,reason\nAB12CDE,stolen\nCD34EFG,x\n", true, silent());
+    worker.hear(put_out(read(1, "AB12CDE")));
+    worker.hear(put_out(read(2, "CD34EFG")));
+    let hotlist = worker.lists();
+    let options = ImportOptions { produced: Some(start()), ..ImportOptions::default() };
+    let mut import = |list: &[u8]| hotlist.import("pnc", list, Path::new("list.csv"), &options).expect("imported");
+    // Other words about the vehicle are no other reason.
+    import(b"vrm,reason,colour\nAB12CDE,Stolen,RED\nCD34EFG,x,\n");
+    worker.stand_down();
+    assert_eq!(worker.standing(), [crate::alert::Standing::Open, crate::alert::Standing::Open]);
+    import(b"vrm,reason\nAB12CDE,RECOVERED\nCD34EFG,x\n");
+    worker.stand_down();
+    let time = super::clerk::clock_time(start(), start());
+    let why = format!("now listed as recovered at {time}");
+    assert_eq!(worker.standing(), [crate::alert::Standing::Open, crate::alert::Standing::Withdrawn(why)]);
 }
 
 #[test]
