@@ -17,6 +17,7 @@ pub mod config;
 pub mod fault;
 pub mod people;
 pub mod plate;
+pub mod seal;
 
 // The rooms, in the order in which data passes through them.
 #[cfg(feature = "vehicle")]
