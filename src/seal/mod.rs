@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 pub use backend::Sealed;
 pub use file::{database, finish, is_sealed, plain_of, sealed_of, take_place};
-pub use scratch::Scratch;
+pub use scratch::{Scratch, ScratchReader};
 pub use wipe::{overwrite, sync_folder, wipe};
 
 use crate::fault::{Fault, Kind, Result};
@@ -51,6 +51,14 @@ impl SealKey {
     /// Takes `secret` for a key.
     pub fn new(secret: Secret) -> Self {
         Self(secret)
+    }
+
+    /// A key that nobody has and that is kept nowhere: of a file that does not outlive the process.
+    ///
+    /// # Errors
+    /// The operating system has no randomness to give.
+    pub fn passing() -> Result<Self> {
+        Ok(Self(Zeroizing::new(random()?)))
     }
 
     /// The key of the file that has this salt.

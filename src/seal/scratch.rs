@@ -7,9 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use ring::aead::LessSafeKey;
+use zeroize::Zeroizing;
 
 use super::{BLOCK, Seal, aead, drawn};
-use zeroize::Zeroizing;
 
 /// The file. Written at any place up to its end, read from any.
 #[derive(Debug)]
@@ -64,13 +64,8 @@ impl Scratch {
     }
 
     /// Everything from the begin.
-    pub fn reader(&self) -> impl Read {
-        Reader { of: self, at: 0, block: vec![0; BLOCK] }
-    }
-
-    /// The same, of a file that is not needed any more.
-    pub fn into_reader(self) -> impl Read {
-        Reader { of: self, at: 0, block: vec![0; BLOCK] }
+    pub fn into_reader(self) -> ScratchReader {
+        ScratchReader { of: self, at: 0, block: vec![0; BLOCK] }
     }
 
     fn block(&self, number: usize, out: &mut [u8]) -> io::Result<()> {
@@ -102,16 +97,18 @@ impl Write for Scratch {
     }
 }
 
-struct Reader<S> {
-    of: S,
+/// Reads a [`Scratch`] once.
+#[derive(Debug)]
+pub struct ScratchReader {
+    of: Scratch,
     at: usize,
     /// The block that is being read.
     block: Vec<u8>,
 }
 
-impl<S: std::borrow::Borrow<Scratch>> Read for Reader<S> {
+impl Read for ScratchReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let of = self.of.borrow();
+        let of = &self.of;
         let (number, from) = (self.at / BLOCK, self.at % BLOCK);
         let there = if number == of.seals.len() {
             &of.tail[from.min(of.tail.len())..]

@@ -139,6 +139,7 @@ impl Board {
             sound,
             found,
             map,
+            locked: String::new(),
         }
     }
 

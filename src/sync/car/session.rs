@@ -46,7 +46,7 @@ pub(crate) enum Event {
 }
 
 /// Which revision of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Revision {
     /// The list's id.
     pub list: String,
