@@ -28,6 +28,8 @@ impl Watch {
             }
             // Here also lies what the service itself writes: its own files are passed over below.
             inotify::add_watch(&events, data, WatchFlags::MOVED_TO)?;
+            // Deprecated for types that may lie about their descriptor; an `OwnedFd` is one, for as long as it lives.
+            #[allow(deprecated)]
             Ok::<_, std::io::Error>(AsyncFd::new(events)?)
         })();
         if let Err(error) = &watched {

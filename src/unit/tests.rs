@@ -333,7 +333,7 @@ fn an_alert_whose_entry_comes_to_say_something_else_is_withdrawn_with_what_it_sa
     worker.hear(put_out(read(2, "CD34EFG")));
     let hotlist = worker.lists();
     let options = ImportOptions { produced: Some(start()), ..ImportOptions::default() };
-    let mut import = |list: &[u8]| hotlist.import("pnc", list, Path::new("list.csv"), &options).expect("imported");
+    let import = |list: &[u8]| hotlist.import("pnc", list, Path::new("list.csv"), &options).expect("imported");
     // Other words about the vehicle are no other reason.
     import(b"vrm,reason,colour\nAB12CDE,Stolen,RED\nCD34EFG,x,\n");
     worker.stand_down();
