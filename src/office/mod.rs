@@ -18,12 +18,15 @@ mod loopback;
 #[cfg(test)]
 mod pair;
 mod people;
+#[cfg(test)]
+mod prompt;
 mod publish;
 mod register;
 mod service;
 mod session;
 mod status;
 mod store;
+mod verdicts;
 mod watch;
 mod writer;
 

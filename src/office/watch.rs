@@ -28,7 +28,8 @@ impl Watch {
             }
             // Here also lies what the service itself writes: its own files are passed over below.
             inotify::add_watch(&events, data, WatchFlags::MOVED_TO)?;
-            Ok::<_, std::io::Error>(AsyncFd::new(events)?)
+            // SAFETY: an owned descriptor stays open, and the same, for as long as the watch holds it.
+            Ok::<_, std::io::Error>(unsafe { AsyncFd::register(events)? })
         })();
         if let Err(error) = &watched {
             tracing::warn!("the office's folders cannot be watched, and are looked at twice a second: {error}");

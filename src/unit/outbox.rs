@@ -1,5 +1,6 @@
 //! What the link to the office uploads from and downloads to: journal and hotlist behind one trait.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +13,7 @@ use super::News;
 use crate::clock;
 use crate::config;
 use crate::fault::{Fault, Kind as FaultKind, Result};
-use crate::hotlist::Hotlist;
+use crate::hotlist::{Hotlist, VERDICTS, VERDICTS_BYTES, Verdicts};
 use crate::journal::{self, Act, Deed, ItemKind, Journal, SetUp};
 use crate::people::{MOST_BYTES, ROLL, Roll};
 use crate::sync::car::{Budget, Piece, Revision};
@@ -30,8 +31,10 @@ pub(super) struct Store {
     identity: PathBuf,
     /// Where revisions are put together from their pieces. What an earlier run left there is of no use.
     arriving: PathBuf,
-    /// The pieces of the roll of people so far. It names people, so it lies on no disk before it is sealed.
-    roll: Mutex<Vec<u8>>,
+    /// The car's name.
+    unit: String,
+    /// The pieces of the roll of people and of other crews' verdicts so far. They name people and plates, so they lie on no disk.
+    unsealed: Mutex<BTreeMap<String, Vec<u8>>>,
     clock: clock::Shared,
     /// Who is told that a list counts: an alert may rest on what it takes off.
     news: Option<Sender<News>>,
@@ -55,22 +58,58 @@ impl Store {
         std::fs::create_dir_all(&arriving)
             .map_err(|error| Fault::io("cannot make a folder for lists that arrive", &arriving, error))?;
         let (journal, hotlist, identity) = (journal.clone(), hotlist.clone(), office.identity.clone());
-        Ok(Self { journal, hotlist, identity, arriving, roll: Mutex::default(), clock, news: None })
+        Ok(Self {
+            journal,
+            hotlist,
+            identity,
+            arriving,
+            unit: String::new(),
+            unsealed: Mutex::default(),
+            clock,
+            news: None,
+        })
     }
 
-    /// The same, telling the desk of every list that came.
-    pub(super) fn telling(self, news: Sender<News>) -> Self {
-        Self { news: Some(news), ..self }
+    /// The same for a car of this name, telling the desk of every list that came.
+    pub(super) fn telling(self, unit: &str, news: Sender<News>) -> Self {
+        Self { unit: unit.to_owned(), news: Some(news), ..self }
     }
 
-    fn roll(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.roll.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A list counts, or what other crews found does.
+    fn tell(&self) {
+        if let Some(news) = &self.news {
+            // The desk is gone only while the unit is being taken down.
+            let _ = news.send(News::Lists);
+        }
+    }
+
+    /// Takes what other crews found, if the office signed it. It is held in memory only.
+    fn hear_verdicts(&self, revision: u64) -> Result<()> {
+        let what = "what other crews found cannot be used";
+        let signed = self.unsealed().remove(VERDICTS).unwrap_or_default();
+        let key = identity::lists_key(&self.identity)?;
+        let bytes = key.open_verdicts(&signed).ok_or_else(|| {
+            Fault::new(FaultKind::Denied, what)
+                .because("it is not signed by the office that enrolled this car")
+                .remedy("Enrol the car again with outrider-office enrol")
+        })?;
+        let verdicts = Verdicts::decode(bytes).map_err(|why| Fault::new(FaultKind::Damaged, what).because(why))?;
+        if verdicts.revision != revision {
+            return Err(Fault::new(FaultKind::Damaged, what).because("it is another revision than was offered"));
+        }
+        self.hotlist.hear(&self.unit, verdicts);
+        self.tell();
+        Ok(())
+    }
+
+    fn unsealed(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.unsealed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the roll of people that has arrived, if the office signed it.
     fn apply_roll(&self, revision: u64) -> Result<()> {
         let what = "the roll of people from the office cannot be used";
-        let signed = std::mem::take(&mut *self.roll());
+        let signed = self.unsealed().remove(ROLL).unwrap_or_default();
         let key = identity::lists_key(&self.identity)?;
         let bytes = key.open_roll(&signed).ok_or_else(|| {
             Fault::new(FaultKind::Denied, what)
@@ -126,17 +165,21 @@ impl Outbox for Store {
             SetUp::Roll(kept) if kept.from_office => Some((ROLL.to_owned(), kept.roll.revision)),
             _ => None,
         };
-        self.hotlist.status().into_iter().map(|list| (list.id, list.revision)).chain(roll).collect()
+        let heard = self.hotlist.heard().map(|revision| (VERDICTS.to_owned(), revision));
+        self.hotlist.status().into_iter().map(|list| (list.id, list.revision)).chain(roll).chain(heard).collect()
     }
 
     fn take_piece(&self, piece: &Piece) -> Result<()> {
-        if piece.revision.list == ROLL {
-            let mut roll = self.roll();
-            roll.truncate(usize::try_from(piece.offset).unwrap_or(usize::MAX));
-            if roll.len() + piece.bytes.len() > MOST_BYTES {
-                return Err(Fault::new(FaultKind::Full, "the roll of people from the office is too large"));
+        if let Some(most) = most_unsealed(&piece.revision.list) {
+            let mut unsealed = self.unsealed();
+            let kept = unsealed.entry(piece.revision.list.clone()).or_default();
+            kept.truncate(usize::try_from(piece.offset).unwrap_or(usize::MAX));
+            if kept.len() + piece.bytes.len() > most {
+                return Err(Fault::new(FaultKind::Full, "what the office hands down is too large")
+                    .at(&piece.revision.list)
+                    .remedy("Bring car and office to versions that fit together"));
             }
-            roll.extend(&piece.bytes);
+            kept.extend(&piece.bytes);
             return Ok(());
         }
         let path = self.file(&piece.revision);
@@ -152,8 +195,10 @@ impl Outbox for Store {
     }
 
     fn apply_list(&self, revision: &Revision) -> Result<()> {
-        if revision.list == ROLL {
-            return self.apply_roll(revision.revision);
+        match revision.list.as_str() {
+            ROLL => return self.apply_roll(revision.revision),
+            VERDICTS => return self.hear_verdicts(revision.revision),
+            _ => {}
         }
         // Read each time: a car that is enrolled again gets a new one.
         self.hotlist.trust(vec![identity::lists_key(&self.identity)?]);
@@ -161,16 +206,16 @@ impl Outbox for Store {
         let file = File::open(&path).map_err(|error| Fault::io("cannot read a list that has arrived", &path, error))?;
         let applied = self.hotlist.apply(BufReader::with_capacity(1 << 20, file), Some(&revision.list));
         self.drop_list(revision);
-        if let (Ok(_), Some(news)) = (&applied, &self.news) {
-            // The desk is gone only while the unit is being taken down.
-            let _ = news.send(News::Lists);
+        if applied.is_ok() {
+            self.tell();
         }
         applied.map(|_| ())
     }
 
     fn drop_list(&self, revision: &Revision) {
-        if revision.list == ROLL {
-            return self.roll().clear();
+        if most_unsealed(&revision.list).is_some() {
+            self.unsealed().remove(&revision.list);
+            return;
         }
         let path = self.file(revision);
         if let Err(error) = std::fs::remove_file(&path)
@@ -178,6 +223,16 @@ impl Outbox for Store {
         {
             tracing::warn!("{}", Fault::io("cannot remove a list that has arrived", &path, error));
         }
+    }
+}
+
+/// The most bytes of what lies on no disk as it arrives; `None`: it is a list, which does.
+fn most_unsealed(list: &str) -> Option<usize> {
+    match list {
+        ROLL => Some(MOST_BYTES),
+        // The signature comes before it.
+        VERDICTS => Some(VERDICTS_BYTES + 64),
+        _ => None,
     }
 }
 
