@@ -27,6 +27,8 @@ mod networks;
 mod pair;
 mod patience;
 mod people;
+#[cfg(test)]
+mod prompt;
 mod publish;
 mod record;
 mod register;
@@ -34,6 +36,7 @@ mod service;
 mod session;
 mod status;
 mod store;
+mod verdicts;
 mod watch;
 mod writer;
 
