@@ -10,6 +10,8 @@ mod changes;
 mod connection;
 mod crews;
 mod files;
+#[cfg(test)]
+mod floods;
 mod heads;
 mod inbox;
 #[cfg(test)]

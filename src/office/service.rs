@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use quinn::{Connection, Endpoint, Incoming, VarInt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::register::{Fingerprint, Register};
 use super::session::ListInfo;
 use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
-use super::writer::{self, Job};
+use super::writer::{self, Jobs};
 use super::{connection, crews, files, heads, inbox, people};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
@@ -58,7 +58,7 @@ pub(crate) struct Office {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) register: Register,
     pub(crate) board: Arc<Board>,
-    pub(crate) jobs: mpsc::Sender<Job>,
+    pub(crate) jobs: Jobs,
     pub(crate) lists: watch::Sender<Arc<Vec<ListInfo>>>,
     online: Mutex<HashMap<String, (Fingerprint, Connection)>>,
     /// How many statements of crews there were when their file was last written.

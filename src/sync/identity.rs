@@ -62,14 +62,19 @@ impl Identity {
         Ok(Self { authority, certificates, key })
     }
 
-    /// QUIC settings of a car. Certificates are judged by `clock`.
-    pub(crate) fn client(&self, clock: clock::Shared) -> Result<quinn::ClientConfig> {
-        let mut tls = rustls::ClientConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
+    /// TLS settings of a car. Certificates are judged by `clock`.
+    pub(crate) fn tls_client(&self, clock: clock::Shared) -> Result<rustls::ClientConfig> {
+        rustls::ClientConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(unusable)?
             .with_root_certificates(self.roots()?)
             .with_client_auth_cert(self.certificates.clone(), self.key.clone_key())
-            .map_err(unusable)?;
+            .map_err(unusable)
+    }
+
+    /// QUIC settings of a car.
+    pub(crate) fn client(&self, clock: clock::Shared) -> Result<quinn::ClientConfig> {
+        let mut tls = self.tls_client(clock)?;
         tls.alpn_protocols = vec![ALPN.to_vec()];
         let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).map_err(unusable)?));
         // The office opens one stream to a car, for lists.
@@ -77,18 +82,24 @@ impl Identity {
         Ok(config)
     }
 
-    /// QUIC settings of the office: whoever connects must show a certificate that the authority signed.
+    /// TLS settings of the office: whoever connects must show a certificate that the authority signed.
     #[cfg(feature = "office")]
-    pub(crate) fn server(&self, clock: clock::Shared) -> Result<quinn::ServerConfig> {
+    pub(crate) fn tls_server(&self, clock: clock::Shared) -> Result<rustls::ServerConfig> {
         let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), provider())
             .build()
             .map_err(unusable)?;
-        let mut tls = rustls::ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
+        rustls::ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(unusable)?
             .with_client_cert_verifier(verifier)
             .with_single_cert(self.certificates.clone(), self.key.clone_key())
-            .map_err(unusable)?;
+            .map_err(unusable)
+    }
+
+    /// QUIC settings of the office.
+    #[cfg(feature = "office")]
+    pub(crate) fn server(&self, clock: clock::Shared) -> Result<quinn::ServerConfig> {
+        let mut tls = self.tls_server(clock)?;
         tls.alpn_protocols = vec![ALPN.to_vec()];
         // Who comes back is in the register or is not, whatever the handshake was. No early data (0-RTT): an onlooker could send
         // a car's Hello again and so end the connection that the car has.

@@ -13,6 +13,7 @@ use crate::office;
 mod heads;
 mod lists;
 mod people;
+mod simulate;
 
 /// The back office of Outrider: takes in what cars read, hands them their lists.
 ///
@@ -116,6 +117,7 @@ enum Command {
     Crews(lists::Crews),
     People(people::People),
     Heads(heads::Heads),
+    Simulate(simulate::Simulate),
     /// What each unit has sent, and when it was last heard of
     ///
     /// Example: outrider-office fleet --data office --json
@@ -167,6 +169,7 @@ fn run(command: Command) -> Result<()> {
         Command::Crews(command) => command.run()?,
         Command::People(command) => command.run(&*clock)?,
         Command::Heads(command) => command.run()?,
+        Command::Simulate(command) => command.run(&clock)?,
         Command::Publish { data, list, name, settings, dry_run, by, json, file } => {
             let settings = settings.as_deref().map(super::list_settings).transpose()?;
             let size = std::fs::metadata(&file).map_or(0, |data| data.len());

@@ -14,7 +14,7 @@ use super::dial::Line;
 use super::pulse::{self, Pulse, Seen};
 use super::route::{self, Route};
 use super::session::{Downloads, Event, Session};
-use super::{Keeper, LinkState, Outbox};
+use super::{Keeper, LinkState, Outbox, stopped};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::pipes::{self, Inbound, Writer};
@@ -196,7 +196,7 @@ impl<'a> Conversation<'a> {
             self.flush();
             let due = self.session.deadline().map(|deadline| deadline.since(clock.now()));
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return Ok(None),
+                () = stopped(stop) => return Ok(None),
                 error = connection.closed() => return Err(End::Lost(error)),
                 Some(inbound) = self.inbound.recv() => match inbound {
                     Inbound::Bytes(lane, bytes) => self.session.receive(lane, &bytes, clock.now())?,
