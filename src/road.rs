@@ -36,8 +36,7 @@ const QUEUE: Duration = Duration::from_millis(500);
 
 impl Conditions {
     /// Nothing befalls a packet.
-    pub const GOOD: Self =
-        Self { delay: Duration::ZERO, loss: 0.0, late: 0.0, doubled: 0.0, rate: None, cut: false };
+    pub const GOOD: Self = Self { delay: Duration::ZERO, loss: 0.0, late: 0.0, doubled: 0.0, rate: None, cut: false };
 
     /// A round trip of `rtt`, and so many packets of one lost.
     pub fn far(rtt: Duration, loss: f64) -> Self {

@@ -64,7 +64,13 @@ struct Upload {
 
 /// Says Hello as `unit`, and sends things of so many bytes on the lane of reads until it is cut off or the time is over. Never
 /// reads. Gives the code that it was cut off with.
-async fn flood(identity: &Path, unit: &str, office: std::net::SocketAddr, size: usize, sent: &AtomicU64) -> Option<u64> {
+async fn flood(
+    identity: &Path,
+    unit: &str,
+    office: std::net::SocketAddr,
+    size: usize,
+    sent: &AtomicU64,
+) -> Option<u64> {
     let config = Identity::load(identity).expect("loaded").client(RealClock::shared()).expect("usable");
     let endpoint = quinn::Endpoint::client(anywhere()).expect("bound");
     let connection = endpoint.connect_with(config, office, "127.0.0.1").expect("begun").await.expect("let in");
@@ -108,7 +114,8 @@ impl StoppedOr for quinn::SendStream {
 #[test]
 fn floods_and_who_does_not_read_cost_a_bounded_memory_and_nobody_else_anything() {
     let yard = Yard::new();
-    let cars: Vec<_> = (0..6).map(|number| (format!("BAD-{number}"), yard.folder.path().join(format!("bad{number}")))).collect();
+    let cars: Vec<_> =
+        (0..6).map(|number| (format!("BAD-{number}"), yard.folder.path().join(format!("bad{number}")))).collect();
     for (unit, identity) in &cars {
         enrol(&yard.data(), unit, identity, &*yard.clock).expect("enrolled");
     }

@@ -118,7 +118,13 @@ impl Yard {
     }
 }
 
-pub(super) fn link(identity: &Path, unit: &str, office: SocketAddr, outbox: &Arc<Memory>, clock: &crate::clock::Shared) -> Link {
+pub(super) fn link(
+    identity: &Path,
+    unit: &str,
+    office: SocketAddr,
+    outbox: &Arc<Memory>,
+    clock: &crate::clock::Shared,
+) -> Link {
     let settings = config::Office { address: office.to_string(), identity: identity.to_owned() };
     let outbox: Arc<dyn Outbox> = Arc::clone(outbox) as Arc<dyn Outbox>;
     Link::start(unit, &settings, outbox, Arc::clone(clock)).expect("started")

@@ -54,11 +54,7 @@ pub(crate) enum Reply {
 }
 
 /// Starts the writer. It ends when all senders are gone and what they sent is stored.
-pub(crate) fn start(
-    store: Arc<dyn Store>,
-    board: Arc<Board>,
-    clock: clock::Shared,
-) -> Result<(Jobs, JoinHandle<()>)> {
+pub(crate) fn start(store: Arc<dyn Store>, board: Arc<Board>, clock: clock::Shared) -> Result<(Jobs, JoinHandle<()>)> {
     let (sender, mut jobs) = mpsc::channel::<Job>(QUEUE);
     let thread = std::thread::Builder::new()
         .name("office-store".into())

@@ -171,12 +171,7 @@ impl Drop for Far {
     }
 }
 
-async fn carry(
-    near: std::net::UdpSocket,
-    target: SocketAddr,
-    shared: &Arc<Shared>,
-    seed: u64,
-) -> std::io::Result<()> {
+async fn carry(near: std::net::UdpSocket, target: SocketAddr, shared: &Arc<Shared>, seed: u64) -> std::io::Result<()> {
     let near = UdpSocket::from_std(near)?;
     let (back, mut coming_back) = mpsc::unbounded_channel::<(SocketAddr, Vec<u8>)>();
     let mut fates = [Fate::new(seed), Fate::new(seed ^ u64::MAX)];

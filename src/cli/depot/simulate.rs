@@ -17,7 +17,7 @@ use crate::office::{self, RedbStore, Store};
 
 /// Simulate a fleet against an office of its own, and say what that took
 ///
-/// Example: outrider-office simulate --cars 2000 --seconds 60 --json
+/// Example: OUTRIDER_LOG=error outrider-office simulate --cars 2000 --seconds 60 --json
 ///
 /// Makes an office in a folder of its own, serves it in a process that has two cores of the machine, and lets that many cars
 /// connect over the loopback interface, each with its own identity and connection. Each has a read a second, every twentieth
@@ -73,11 +73,11 @@ impl Simulate {
 
         let mut service = Process::start(&data, SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let (empty, address) = (service.memory(), service.address);
-        let start = clock.now();
+        let (start, cpu) = (clock.now(), service.processor());
         let fleet = Fleet::start(&cars, address, clock)?;
         let connect = until(clock, start, "connecting", || fleet.connected() == cars.len())?;
         eprintln!("all are connected after {:.1} s", connect.as_secs_f64());
-        let connected = service.memory();
+        let (connected, handshakes) = (service.memory(), service.processor() - cpu);
 
         let cpu = service.processor();
         let usual = drive(&fleet, &service, clock, 1.0, Duration::from_secs(self.seconds.into()));
@@ -93,7 +93,7 @@ impl Simulate {
         service = Process::start(&data, address)?;
         let again = clock.now();
         let back = until(clock, again, "coming back", || fleet.heard_since(again) == cars.len())?;
-        let lag = clock.now().since(dead);
+        let (lag, coming_back) = (clock.now().since(dead), service.processor());
         eprintln!("after the office was killed, all were back {:.1} s after its start", back.as_secs_f64());
 
         let mut steps = Vec::new();
@@ -127,20 +127,25 @@ impl Simulate {
         let report = json!({
             "cars": cars.len(),
             "cores": std::thread::available_parallelism().map_or(0, usize::from),
-            "connect_s": connect.as_secs_f64(),
+            "connect": { "seconds": connect.as_secs_f64(), "processor_ms_a_car": handshakes * 1e3 / cars.len() as f64 },
             "memory_mib": { "empty": mib(empty), "connected": mib(connected), "working": mib(working) },
             "memory_kib_a_car": (connected.saturating_sub(empty) / 1024) as f64 / cars.len() as f64,
             "usual": usual.report(),
             "processor_us_a_read": (spent / usual.count.max(1) as f64 * 1e6).round(),
             "processor_cores": spent / usual.time.as_secs_f64(),
-            "restart": { "all_back_s": back.as_secs_f64(), "since_it_died_s": lag.as_secs_f64() },
+            "restart": {
+                "all_back_s": back.as_secs_f64(),
+                "since_it_died_s": lag.as_secs_f64(),
+                "processor_ms_a_car": coming_back * 1e3 / cars.len() as f64,
+            },
             "ramp": steps,
             "keeps_up_with_a_second": best.round(),
             "sent": sent,
             "stored": stored,
             "came_twice": twice,
         });
-        let text = if self.json { report.to_string() } else { serde_json::to_string_pretty(&report).unwrap_or_default() };
+        let text =
+            if self.json { report.to_string() } else { serde_json::to_string_pretty(&report).unwrap_or_default() };
         println!("{text}");
         Ok(())
     }

@@ -201,11 +201,8 @@ impl Keeper {
     fn new(unit: &str, settings: &config::Office, outbox: Arc<dyn Outbox>, clock: clock::Shared) -> Self {
         let status =
             Status { state: LinkState::Starting, unsent: 0, acknowledged: 0, lists: Vec::new(), list_fault: None };
-        let shared = Shared {
-            status: watch::Sender::new(status),
-            nudge: Notify::new(),
-            stop: watch::Sender::new(false),
-        };
+        let shared =
+            Shared { status: watch::Sender::new(status), nudge: Notify::new(), stop: watch::Sender::new(false) };
         Self {
             unit: unit.to_owned(),
             settings: settings.clone(),

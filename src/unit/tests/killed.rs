@@ -55,7 +55,8 @@ fn child_that_is_the_car() {
     let outbox: Arc<dyn Outbox> = store.clone();
     let link = Link::start(UNIT, &settings, outbox, clock.clone()).expect("started");
     if told(LAST).is_some() {
-        let held = |revision: &str| store.lists_held().iter().any(|(list, held)| list == LIST && held.to_string() == revision);
+        let held =
+            |revision: &str| store.lists_held().iter().any(|(list, held)| list == LIST && held.to_string() == revision);
         while store.unsent() > 0 || !told(LAST).is_some_and(|revision| held(&revision)) {
             clock.sleep(Duration::from_millis(20));
         }
@@ -106,7 +107,9 @@ impl Process {
     }
 
     fn wait_for(&self, what: &str) {
-        while !self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it never said {what:?}")).starts_with(what) {}
+        while !self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it never said {what:?}")).starts_with(what)
+        {
+        }
     }
 
     /// Kills it where it stands; gives the rest of what it said.

@@ -6,7 +6,7 @@ mod https;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -118,7 +118,7 @@ fn network(
             Err(fault) => {
                 eprintln!("only the link is measured: {fault}");
                 report.insert("https_missing".into(), json!(fault.to_string()));
-                quic.push(by_link(options, &Way::Relay { conditions, seed, relay: None.into() }, &place, clock)?);
+                quic.push(by_link(options, &Way::Relay { conditions, seed, relay: OnceLock::new() }, &place, clock)?);
             }
         }
     }
@@ -162,7 +162,11 @@ fn middle(rounds: &[Took], payload: u64) -> Value {
 enum Way {
     Tunnel(Tunnel),
     /// For UDP alone; started once it is known where the office listens.
-    Relay { conditions: Conditions, seed: u64, relay: std::sync::OnceLock<Relay> },
+    Relay {
+        conditions: Conditions,
+        seed: u64,
+        relay: OnceLock<Relay>,
+    },
 }
 
 impl Way {
