@@ -10,7 +10,7 @@ use super::register::Fingerprint;
 use super::service::Office;
 use super::session::{Event, ListInfo, Session, Wanted};
 use super::store::Received;
-use super::writer::Reply;
+use super::writer::{Jobs, Reply};
 use crate::sync::pipes::{self, Inbound, Writer};
 use crate::sync::wire::{Breach, Code, Lane};
 
@@ -64,6 +64,7 @@ struct Conversation<'a> {
     unit: &'a str,
     certificate: Fingerprint,
     connection: &'a Connection,
+    jobs: Jobs,
     session: Session,
     control: Option<Writer>,
     lists_lane: Option<Writer>,
@@ -79,6 +80,7 @@ impl<'a> Conversation<'a> {
             unit,
             certificate,
             connection,
+            jobs: office.jobs.of_connection(),
             session: Session::open(unit, office.clock.now()),
             control: None,
             lists_lane: None,
@@ -140,7 +142,7 @@ impl<'a> Conversation<'a> {
                 Event::Store(items) => {
                     let received = Received { unit: self.unit.to_owned(), items };
                     // Waits while the writer is behind; meanwhile flow control slows this car down.
-                    self.office.jobs.send(received, self.replies.0.clone()).await;
+                    self.jobs.send(received, self.replies.0.clone()).await;
                 }
                 Event::Holding(held) => {
                     self.office.board.unit(self.unit, |status| status.lists = held.into_iter().collect());
