@@ -18,6 +18,7 @@ pub mod fault;
 mod files;
 pub mod people;
 pub mod plate;
+pub mod seal;
 
 // The rooms, in the order in which data passes through them.
 #[cfg(feature = "vehicle")]

@@ -206,11 +206,17 @@ pub fn layout(text: &str) -> Option<(Layout, String)> {
     as_it_stands
 }
 
+/// As [`layout`], for a text whose shared glyphs are settled: none where the text as it stands is another country's, and a UK
+/// layout would have to change it. ER130VZ is French, and not ER13 OVZ.
+fn layout_here(text: &str) -> Option<(Layout, String)> {
+    layout(text).filter(|(_, settled)| settled == text || lands(text).next().is_none())
+}
+
 /// The country (ISO 3166-1 alpha-2) that a plate of this text is most likely from: the UK where a UK layout fits, whoever else
 /// has it, because that is where the car patrols; another where only its layouts fit. To be shown, not to be held against a hit:
 /// that is [`country`].
 pub fn likely_country(text: &str) -> Option<&'static str> {
-    if layout(text).is_some() {
+    if layout_here(text).is_some() {
         return Some("GB");
     }
     let mut lands = lands(text);
@@ -222,7 +228,7 @@ pub fn likely_country(text: &str) -> Option<&'static str> {
 /// current, prefix and suffix marks do. The shorter and dateless layouts are those of other countries too (ABC 123 is
 /// Swedish, B AB 1234 German), and a text of no UK layout may be a misread one.
 pub fn country(text: &str) -> Option<&'static str> {
-    match layout(text)? {
+    match layout_here(text)? {
         (Layout::Current | Layout::Prefix | Layout::Suffix, settled) if settled.len() == 7 => Some("GB"),
         _ => None,
     }
@@ -235,7 +241,7 @@ pub fn settle(text: &str) -> String {
 
 /// `text` spaced as a UK plate shows it; unchanged where no UK layout fits.
 pub fn spaced(text: &str) -> String {
-    let cut = match layout(text) {
+    let cut = match layout_here(text) {
         Some((Layout::Current, _)) => 4,
         Some((Layout::Prefix, _)) => text.len() - 3,
         Some((Layout::Suffix, _)) => 3,
@@ -284,9 +290,10 @@ mod tests {
         for text in ["AB12CDE", "ABI2CDE", "A123BCD", "ABC123D"] {
             assert_eq!(country(text), Some("GB"), "{text}");
         }
-        for text in ["BAB1234", "ABC123", "1234AB", "AA123AA", "A12BCD", ""] {
+        for text in ["BAB1234", "ABC123", "1234AB", "AA123AA", "A12BCD", "ER130VZ", ""] {
             assert_eq!(country(text), None, "{text}");
         }
+        assert_eq!((likely_country("ER13OVZ"), likely_country("DA16406")), (Some("GB"), Some("NO")));
     }
 
     #[test]
@@ -297,6 +304,8 @@ mod tests {
             ("ABC123D", "ABC 123D"),
             ("JIL1234", "JIL 1234"),
             ("WOBXY", "WOBXY"),
+            ("ER13OVZ", "ER13 OVZ"),
+            ("ER130VZ", "ER130VZ"),
         ] {
             assert_eq!(spaced(text), shown);
         }

@@ -102,6 +102,8 @@ enum News {
     Heard(crate::alert::AlertId, Moment),
     /// What the clerk was asked for, or measured.
     Brought(Box<clerk::Brought>),
+    /// A list has come from the office and counts.
+    Lists,
     /// The display has gone, or never was there.
     Display(Fault),
     /// There is no driver's window, though there should be.
@@ -194,7 +196,8 @@ impl Unit {
             (Some(office), Some(journal), Some(hotlist)) => {
                 // Certificates are judged by the satellites' time, where there is one: the system's may never have been set.
                 let clock: Shared = Arc::new(SatelliteClock { tagger: tagger.clone(), system: clock.clone() });
-                let outbox = Arc::new(outbox::Store::new(journal, hotlist, office, &config.data, clock.clone())?);
+                let outbox = outbox::Store::new(journal, hotlist, office, &config.data, clock.clone())?;
+                let outbox = Arc::new(outbox.telling(news.clone()));
                 Some(Arc::new(Link::start(&config.unit, office, outbox, clock)?))
             }
             _ => None,

@@ -397,6 +397,54 @@ fn a_journal_is_locked_with_a_passphrase_then_with_a_token_and_erased() {
 }
 
 #[test]
+fn without_its_token_a_unit_says_that_it_is_locked_and_starts_as_soon_as_that_is_there() {
+    let folder = Folder::new();
+    let (token, other) = (folder.path().join("token"), folder.path().join("other"));
+    assert!(outrider(&["journal", "token", text_of(&token)]).status.success());
+    assert!(outrider(&["journal", "token", text_of(&other)]).status.success());
+    let [token, other] = [token, other].map(|path| std::fs::read(path).expect("read"));
+    let socket = folder.path().join("socket");
+    let locked = format!("[journal]\nkey = {{ file = {socket:?} }}\n");
+    let config = folder.file("car.toml", std::fs::read_to_string(dead_car(&folder)).expect("read") + &locked);
+    for inserted in [&token, &token] {
+        let _ = std::fs::remove_file(&socket);
+        let mut unit = Command::new(env!("CARGO_BIN_EXE_outrider"))
+            .args(["run", "--config", &config])
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started");
+        let mut lines = BufReader::new(unit.stderr.take().expect("its log")).lines().map_while(Result::ok);
+        let mut said = |what: &str| lines.by_ref().find(|line| line.contains(what));
+        let line = said("locked:").expect("it says that it is locked");
+        assert!(line.contains("nobody is alerted") && line.contains("Put the token in"), "{line}");
+        if folder.path().join("data/journal.keys").exists() {
+            // A token of another car's does not end it.
+            std::fs::write(&socket, &other).expect("put in");
+            assert!(said("is another one").is_some());
+        }
+        std::fs::write(&socket, inserted).expect("put in");
+        assert!(said("camera front:").is_some(), "it runs");
+        let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", unit.id())]).status().expect("a shell");
+        assert!(asked.success() && unit.wait().expect("ended").success());
+    }
+    // Asked to end while it waits, it does.
+    std::fs::remove_file(&socket).expect("pulled out");
+    let mut unit = Command::new(env!("CARGO_BIN_EXE_outrider"))
+        .args(["run", "--config", &config])
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut lines = BufReader::new(unit.stderr.take().expect("its log")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("locked:")));
+    let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", unit.id())]).status().expect("a shell");
+    assert!(asked.success() && unit.wait().expect("ended").success());
+}
+
+#[test]
 fn people_are_set_up_at_the_car_and_from_then_on_everybody_says_who_they_are_and_does_what_they_may() {
     let folder = Folder::new();
     let journal = outrider::journal::Journal::open(folder.path(), RealClock::shared()).expect("opened");

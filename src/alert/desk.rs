@@ -124,14 +124,15 @@ impl Desk {
         }
         for id in withdrawn {
             let why = if text.is_empty() { "read withdrawn".to_owned() } else { format!("plate now read as {text}") };
-            changes.extend(self.withdraw_where(&why, |alert| alert.id == id));
+            changes.extend(self.withdraw_where(&why, None, |alert| alert.id == id));
         }
         changes
     }
 
-    /// Takes an entry off: its alerts turn grey, with `why`: "recovered 14:02, stand down".
-    pub fn withdraw(&mut self, entry: &str, why: &str) -> Vec<Change> {
-        self.withdraw_where(why, |alert| alert.entry == entry)
+    /// Takes an entry off: its alerts turn grey, with `why`: "by the office at 14:02: recovered". The crew also hears `who` has
+    /// withdrawn it, where that is known: "the office".
+    pub fn withdraw(&mut self, entry: &str, why: &str, who: Option<&str>) -> Vec<Change> {
+        self.withdraw_where(why, who, |alert| alert.entry == entry)
     }
 
     /// Takes the crew's answer; gives the alert as it was answered, `None` if it was not waiting for one.
@@ -227,13 +228,13 @@ impl Desk {
         }
     }
 
-    fn withdraw_where(&mut self, why: &str, concerned: impl Fn(&Alert) -> bool) -> Vec<Change> {
+    fn withdraw_where(&mut self, why: &str, who: Option<&str>, concerned: impl Fn(&Alert) -> bool) -> Vec<Change> {
         let mut changes = Vec::new();
         for case in &mut self.cases {
             if case.verdict.is_none() && case.alert.standing == Standing::Open && concerned(&case.alert) {
                 let alert = Arc::make_mut(&mut case.alert);
                 alert.standing = Standing::Withdrawn(why.to_owned());
-                alert.spoken = words::stood_down(&alert.text);
+                alert.spoken = words::stood_down(&alert.text, who);
                 changes.push(Change::Withdrawn(Arc::clone(&case.alert)));
             }
         }

@@ -176,7 +176,7 @@ pub struct Sureness {
 pub enum Standing {
     /// It does.
     Open,
-    /// It does not, and why: "recovered 14:02, stand down".
+    /// It does not, and why: "by the office at 14:02: recovered".
     Withdrawn(String),
 }
 
@@ -199,7 +199,7 @@ pub struct Alert {
     pub text: String,
     /// The VRM or pattern as it is listed.
     pub listed: String,
-    /// As it is said aloud behind the tone; "Stand down" once it is withdrawn.
+    /// As it is said aloud behind the tone; "Stand down", and by whose word, once it is withdrawn.
     pub spoken: String,
     /// The reason in capitals: "STOLEN".
     pub headline: String,

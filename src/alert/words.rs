@@ -46,9 +46,10 @@ pub(super) fn spoken(grade: Grade, sighting: &Sighting, text: &str) -> String {
     sentences.join(". ") + "."
 }
 
-/// What is said when an alert no longer stands.
-pub(super) fn stood_down(text: &str) -> String {
-    format!("Stand down. {}.", spell(text))
+/// What is said when an alert no longer stands, and who has withdrawn it, where that is known: "the office".
+pub(super) fn stood_down(text: &str, who: Option<&str>) -> String {
+    let by = who.map_or_else(String::new, |who| format!("Withdrawn by {who}. "));
+    format!("Stand down. {by}{}.", spell(text))
 }
 
 /// Whether `word` is the grade that weakens a reason.
@@ -178,7 +179,9 @@ mod tests {
         assert!(spoken(Grade::Possible, &old, "A1").starts_with("Possible stolen. Out of date. Front"));
         let odd = Sighting { against: vec!["camera saw a white vehicle".into()], ..sighting("stolen", "front") };
         assert!(spoken(Grade::Possible, &odd, "A1").starts_with("Possible stolen. Contradicted. Front"));
-        assert_eq!(stood_down("A1B"), "Stand down. Alpha one Bravo.");
+        assert_eq!(stood_down("A1B", None), "Stand down. Alpha one Bravo.");
+        let by = stood_down("A1B", Some("the office"));
+        assert_eq!(by, "Stand down. Withdrawn by the office. Alpha one Bravo.");
     }
 
     #[test]

@@ -201,6 +201,11 @@ mod clock_time {
 }
 
 impl ListHead {
+    /// Whether the office has signed it; else it was imported at the car, or is the crew's own.
+    pub fn is_signed(&self) -> bool {
+        self.state.is_some()
+    }
+
     /// Time since the list was produced; zero if that lies ahead of `utc`, and for the crew's own list, which is kept here and
     /// whose entries all have an end.
     pub fn age(&self, utc: DateTime<Utc>) -> Duration {

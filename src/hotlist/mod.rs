@@ -47,5 +47,5 @@ pub use revision::Signed;
 pub use sheet::Remark;
 pub use signing::{SigningKey, VerifyingKey};
 pub use statement::{Said, Statement};
-pub use store::{Hotlist, Standing};
+pub use store::{FILE, Hotlist, Standing};
 pub use typed::typed;

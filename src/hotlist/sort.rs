@@ -1,12 +1,12 @@
-//! Sorts entries that are more than memory should hold: runs go to unnamed files and are merged.
+//! Sorts entries that are more than memory should hold: runs go to unnamed files, sealed, and are merged.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 
 use super::index::Packed;
+use crate::seal::{Scratch, ScratchReader};
 
 /// Bytes of entries that are held before they go to a file.
 const HELD: usize = 40 << 20;
@@ -22,7 +22,7 @@ pub(super) struct Sorter {
     bytes: Vec<u8>,
     /// Key, and where the entry is in `bytes`.
     places: Vec<(Packed, u32, u32)>,
-    runs: Vec<File>,
+    runs: Vec<Scratch>,
 }
 
 impl Sorter {
@@ -51,15 +51,13 @@ impl Sorter {
 
     fn spill(&mut self) -> io::Result<()> {
         self.sort();
-        let mut run = BufWriter::with_capacity(256 << 10, tempfile::tempfile_in(&self.folder)?);
+        let mut run = BufWriter::with_capacity(256 << 10, Scratch::in_folder(&self.folder)?);
         for (key, start, length) in &self.places {
             run.write_all(&key.0.to_le_bytes())?;
             run.write_all(&length.to_le_bytes())?;
             run.write_all(&self.bytes[*start as usize..][..*length as usize])?;
         }
-        let mut run = run.into_inner().map_err(io::IntoInnerError::into_error)?;
-        run.rewind()?;
-        self.runs.push(run);
+        self.runs.push(run.into_inner().map_err(io::IntoInnerError::into_error)?);
         self.places.clear();
         self.bytes.clear();
         Ok(())
@@ -73,7 +71,7 @@ impl Sorter {
         self.sort();
         let mut runs: Vec<Run> = std::mem::take(&mut self.runs)
             .into_iter()
-            .map(|file| Run::File(BufReader::with_capacity(128 << 10, file)))
+            .map(|run| Run::File(BufReader::with_capacity(128 << 10, run.into_reader())))
             .collect();
         if runs.is_empty() {
             runs.push(Run::Held { bytes: self.bytes, places: self.places.into_iter() });
@@ -87,7 +85,7 @@ impl Sorter {
 }
 
 enum Run {
-    File(BufReader<File>),
+    File(BufReader<ScratchReader>),
     Held { bytes: Vec<u8>, places: std::vec::IntoIter<(Packed, u32, u32)> },
 }
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+};
 
 use super::block;
 use super::entry::Entry;
@@ -22,6 +24,7 @@ use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::plate::{self, Vrm};
 use crate::recognise::Read;
+use crate::seal::{self, SealKey};
 
 /// Version of the store's layout and its id, lists by id, and why entries were taken off (list and mark: when and why).
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -73,42 +76,56 @@ impl std::fmt::Debug for Hotlist {
 }
 
 impl Hotlist {
-    /// Opens the store at `path`, or makes one.
+    /// Opens the store at `path`, or makes one, in the clear: an office's, on a disk of its own.
     ///
     /// # Errors
     /// The file cannot be opened or made, is damaged or no such store, or another program has it open.
     pub fn open(path: &Path, clock: clock::Shared) -> Result<Self> {
-        let database = Database::builder()
-            .set_cache_size(CACHE)
-            .create(path)
-            .map_err(|error| Fault::database(OPEN, path, error))?;
+        let database = builder().create(path).map_err(|error| Fault::database(OPEN, path, error))?;
         Self::over(database, path, clock)
     }
 
-    /// Opens the store at `path`; one that is damaged is moved aside, and an empty one made in its place, which the office
-    /// fills again. Gives the fault that was met, to be told.
+    /// Opens the store at `path`, or makes one, sealed with `key`: a car's. One that lies there in the clear is written anew,
+    /// sealed, and overwritten.
     ///
     /// # Errors
-    /// As [`Self::open`], but for damage; or the damaged file cannot be moved.
-    pub fn open_or_replace(path: &Path, clock: clock::Shared) -> Result<(Self, Option<Fault>)> {
-        let fault = match Self::open(path, clock.clone()) {
+    /// As [`Self::open`]; it is sealed under another key.
+    pub fn open_sealed(path: &Path, key: &SealKey, clock: clock::Shared) -> Result<Self> {
+        let database = seal::database(path, key, &builder()).map_err(|error| Fault::database(OPEN, path, error))?;
+        Self::over(database, path, clock)
+    }
+
+    /// Opens the store at `path`, sealed with `key`; one that is damaged is moved aside, and an empty one made in its place,
+    /// which the office fills again. Gives the fault that was met, to be told.
+    ///
+    /// # Errors
+    /// As [`Self::open_sealed`], but for damage; or the damaged file cannot be moved.
+    pub fn open_or_replace(path: &Path, key: &SealKey, clock: clock::Shared) -> Result<(Self, Option<Fault>)> {
+        let fault = match Self::open_sealed(path, key, clock.clone()) {
             Ok(hotlist) => return Ok((hotlist, None)),
             Err(fault) if fault.kind() == Kind::Damaged => fault,
             Err(fault) => return Err(fault),
         };
+        let begins = "the hotlist was damaged and begins empty";
+        if !seal::is_sealed(path) {
+            // Whatever can be read in it is not left lying about.
+            seal::wipe(path).map_err(|error| Fault::io("cannot take the damaged hotlist away", path, error))?;
+            let told = Fault::new(Kind::Damaged, begins)
+                .at(path.display())
+                .because(fault.to_string())
+                .remedy("The office sends its lists again; import others again. It was not sealed, and is overwritten");
+            return Ok((Self::open_sealed(path, key, clock)?, Some(told)));
+        }
         let mut aside = path.to_owned().into_os_string();
         aside.push(format!(".damaged-{}", clock.utc().format("%Y%m%dT%H%M%S")));
         let aside = PathBuf::from(aside);
         std::fs::rename(path, &aside)
             .map_err(|error| Fault::io("cannot move the damaged hotlist aside", path, error))?;
-        let hotlist = Self::open(path, clock)?;
-        let told = Fault::new(Kind::Damaged, "the hotlist was damaged and begins empty")
-            .at(path.display())
-            .because(fault.to_string())
-            .remedy(format!(
-                "The office sends its lists again; import others again. The damaged file is {}",
-                aside.display()
-            ));
+        let hotlist = Self::open_sealed(path, key, clock)?;
+        let told = Fault::new(Kind::Damaged, begins).at(path.display()).because(fault.to_string()).remedy(format!(
+            "The office sends its lists again; import others again. The damaged file is {}",
+            aside.display()
+        ));
         Ok((hotlist, Some(told)))
     }
 
@@ -215,6 +232,25 @@ impl Hotlist {
         Standing::Gone(
             why.unwrap_or_else(|| format!("taken off {} at revision {}", listed.head.name, listed.head.revision)),
         )
+    }
+
+    /// The reasons of the entries that `list` has under `mark`; none where it cannot say.
+    pub fn reasons(&self, list: &str, mark: &str) -> Vec<String> {
+        let snapshot = self.snapshot();
+        let (Some(listed), Ok(mark)) = (snapshot.list(list), Mark::parse(mark)) else { return Vec::new() };
+        if listed.head.settings.white {
+            return Vec::new();
+        }
+        let entries = match &mark {
+            Mark::Pattern(pattern) => listed.of_pattern(pattern.as_str()).to_vec(),
+            Mark::Vrm(vrm) => {
+                let entries = Packed::of(vrm.as_str()).and_then(|packed| listed.entries(packed).ok());
+                entries.unwrap_or_default().into_iter().flatten().collect()
+            }
+        };
+        let folded = plate::fold(mark.as_str());
+        let is_of = |entry: &Entry| plate::fold(entry.vrm.as_str()) == folded;
+        entries.into_iter().filter(is_of).map(|entry| entry.reason).collect()
     }
 
     /// Every entry with this VRM, shared glyphs taken for one, and every pattern that it fits.
@@ -356,7 +392,15 @@ impl Hotlist {
     }
 }
 
+/// The store's file in a car's data folder.
+pub const FILE: &str = "hotlist.redb";
 const OPEN: &str = "cannot open the hotlist";
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE);
+    builder
+}
 
 /// A write transaction after which a power cut costs no scan of the file.
 pub(super) fn begin(database: &Database) -> std::result::Result<WriteTransaction, redb::Error> {

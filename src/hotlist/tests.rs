@@ -17,6 +17,7 @@ use crate::clock::SimulatedClock;
 use crate::fault::Kind;
 use crate::plate::Vrm;
 use crate::recognise::{Character, Read};
+use crate::seal::SealKey;
 
 const LIST: &str =
     "vrm,reason,priority,expires\nAB12CDE,stolen,high,\nCD34EFG,no insurance,low,2026-11-01\nAB12CDE,drugs,low,\n";
@@ -408,18 +409,33 @@ fn a_pair_that_was_judged_wrong_is_silent_for_a_time_and_counted() {
 fn a_damaged_store_is_said_moved_aside_and_begun_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("hotlist.redb");
-    let (hotlist, fault) = Hotlist::open_or_replace(&path, clock()).expect("opened");
+    let key = SealKey::passing().expect("drawn");
+    let (hotlist, fault) = Hotlist::open_or_replace(&path, &key, clock()).expect("opened");
     assert!(fault.is_none());
     import(&hotlist, "pnc", LIST).expect("imported");
     drop(hotlist);
     let whole = std::fs::read(&path).expect("read");
     std::fs::write(&path, &whole[..whole.len() / 2]).expect("cut short");
-    let (hotlist, fault) = Hotlist::open_or_replace(&path, clock()).expect("opened");
+    let (hotlist, fault) = Hotlist::open_or_replace(&path, &key, clock()).expect("opened");
     let fault = fault.expect("it is said").to_string();
     assert!(fault.contains("begins empty") && fault.contains("damaged-20261201T100000"), "{fault}");
     assert!(hotlist.status().is_empty());
     import(&hotlist, "pnc", LIST).expect("imported again");
     assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 2, "the damaged one is kept");
+    drop(hotlist);
+
+    // One in the clear is taken over, and not kept where that cannot be done.
+    let plain = folder.path().join("plain.redb");
+    import(&Hotlist::open(&plain, clock()).expect("opened"), "pnc", LIST).expect("imported");
+    let whole = std::fs::read(&plain).expect("read");
+    let (hotlist, fault) = Hotlist::open_or_replace(&plain, &key, clock()).expect("opened");
+    assert!(fault.is_none() && !hotlist.status().is_empty());
+    drop(hotlist);
+    std::fs::write(&plain, &whole[..whole.len() / 2]).expect("cut short, in the clear");
+    let (hotlist, fault) = Hotlist::open_or_replace(&plain, &key, clock()).expect("opened");
+    assert!(fault.expect("it is said").to_string().contains("is overwritten"));
+    assert!(hotlist.status().is_empty());
+    assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 3, "and no copy of it is kept");
 }
 
 #[test]
@@ -521,4 +537,46 @@ fn what_the_crew_makes_known_is_kept_until_the_office_has_it() {
     let other = Hotlist::open(&folder.path().join("other.redb"), clock()).expect("opened");
     other.judge("pnc", "AB12CDE", "AB12CDE", Judgement::True, now).expect("kept");
     assert!(!keys.contains(&other.statements(1).expect("read")[0].0));
+}
+
+#[test]
+fn the_files_of_a_sealed_store_name_no_vehicle_no_list_and_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, key) = (folder.path().join(FILE), SealKey::passing().expect("drawn"));
+    // Begun in the clear, as an earlier program did, then taken over.
+    import(&Hotlist::open(&path, clock()).expect("opened"), "stolen-cars", LIST).expect("imported");
+    let mark = |text: &str| Mark::parse(text).expect("a mark");
+    let now = utc("2026-12-01T10:00:00Z");
+    for _ in 0..2 {
+        let hotlist = Hotlist::open_sealed(&path, &key, clock()).expect("opened");
+        assert_eq!(hotlist.match_read(&read("AB12CDE"), now).len(), 2);
+        import(&hotlist, "pattern-list", "vrm,note\nZZ9*,ask for sergeant Miller\n").expect("imported");
+        let expires = Some(now + chrono::Days::new(1));
+        let own = Entry { reason: "seen by constable Jones".into(), expires, ..Entry::bare(mark("XY12ABC")) };
+        hotlist.add_own(own, now).expect("added");
+        hotlist.judge("stolen-cars", "AB12CDE", "AB12CDE", Judgement::False, now).expect("kept");
+    }
+    let mut needles: Vec<Vec<u8>> = Vec::new();
+    for text in
+        ["AB12CDE", "CD34EFG", "XY12ABC", "ZZ9*", "stolen-cars", "pattern-list", "Miller", "Jones", "no insurance"]
+    {
+        needles.push(text.into());
+        needles.push(text.to_lowercase().into());
+    }
+    for vrm in ["AB12CDE", "CD34EFG", "XY12ABC"] {
+        let packed = super::index::Packed::of(vrm).expect("a VRM").0;
+        needles.extend([packed.to_le_bytes().to_vec(), packed.to_be_bytes().to_vec()]);
+    }
+    let look = |path: &Path| {
+        let bytes = std::fs::read(path).expect("read");
+        needles.iter().filter(|needle| bytes.windows(needle.len()).any(|window| window == &needle[..])).count()
+    };
+    let files: Vec<_> =
+        std::fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file").path()).collect();
+    assert_eq!(files, [path.clone()]);
+    assert_eq!(look(&path), 0);
+    // The search finds what is there.
+    let plain = folder.path().join("plain.redb");
+    import(&Hotlist::open(&plain, clock()).expect("opened"), "stolen-cars", LIST).expect("imported");
+    assert!(look(&plain) > 5);
 }

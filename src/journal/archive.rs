@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::chain::{self, Act, Deed};
-use super::keyfile::{self, Use};
+use super::keyfile::Use;
 use super::lock::{Key, Protection};
 use super::people::{self, People};
 use super::queue::{self, Waiting};
@@ -17,6 +17,8 @@ use super::room::{RESERVE_FILE, WITHIN};
 use super::takeover;
 use super::vault::{self, Row, Vault, day_of, key_of};
 use crate::fault::{Fault, Kind, Result};
+use crate::hotlist;
+use crate::seal::{self, SealKey};
 use crate::tag::When;
 
 /// Numbers: layout, the journal's own id, that of its keys, run, sequence, and how many rows went into and out of each table.
@@ -98,7 +100,8 @@ impl Archive {
         let Numbers { layout, vault: of, .. } = numbers(&database).map_err(|error| cannot_open(&path, error))?;
         known(&path, layout)?;
         let vault = match (vault::file_in(folder).exists(), of) {
-            (true, _) => Vault::open(folder, key)?,
+            (true, None) => begun(folder, key)?,
+            (true, Some(_)) => Vault::open(folder, key)?,
             (false, None) => Vault::make(folder, key)?,
             (false, Some(_)) => {
                 return Err(Fault::new(Kind::Missing, CANNOT_OPEN)
@@ -135,6 +138,14 @@ impl Archive {
         vault::protection(folder)
     }
 
+    /// What the files of lists beside the journal are sealed with.
+    ///
+    /// # Errors
+    /// It is not there yet, and cannot be written to the file of keys.
+    pub fn lists_seal(&self) -> Result<SealKey> {
+        self.vault.lists_seal()
+    }
+
     /// What this journal is locked with.
     pub fn protection(&self) -> Protection {
         self.vault.protection()
@@ -148,8 +159,8 @@ impl Archive {
         self.vault.lock_with(key)
     }
 
-    /// Destroys the keys of the journal in `folder`, then removes it: nobody can read it any more, wherever copies of it
-    /// lie. Needs no key: whoever must be rid of it in a hurry may have none.
+    /// Destroys the keys of the journal in `folder`, then removes it, and the lists that were sealed with them: nobody can read
+    /// them any more, wherever copies of them lie. Needs no key: whoever must be rid of it in a hurry may have none.
     ///
     /// # Errors
     /// There is no journal; another program has it open; the disk refuses.
@@ -167,12 +178,15 @@ impl Archive {
         }
         let cannot = |path: &Path, error| Fault::io("cannot erase", path, error);
         if keys.exists() {
-            keyfile::wipe(&keys).map_err(|error| cannot(&keys, error))?;
+            seal::wipe(&keys).map_err(|error| cannot(&keys, error))?;
         }
         drop(held);
-        for path in [path, takeover::plain(folder), takeover::sealed(folder), folder.join(RESERVE_FILE)] {
+        let lists = folder.join(hotlist::FILE);
+        let of_lists = [seal::plain_of(&lists), seal::sealed_of(&lists), lists];
+        let of_reads = [path, takeover::plain(folder), takeover::sealed(folder), folder.join(RESERVE_FILE)];
+        for path in of_reads.into_iter().chain(of_lists) {
             if path.exists() {
-                keyfile::wipe(&path).map_err(|error| cannot(&path, error))?;
+                seal::wipe(&path).map_err(|error| cannot(&path, error))?;
             }
         }
         Ok(())
@@ -340,6 +354,40 @@ impl<E: Into<redb::Error>> From<E> for Trouble {
 
 const CANNOT_OPEN: &str = "cannot open the journal";
 
+/// What the files of lists in `folder` are sealed with, where there may be no journal yet: lists may come first. The keys
+/// are made then, locked with `key`.
+///
+/// # Errors
+/// The folder cannot be made or written to, or the key does not unlock what is there.
+pub fn lists_seal(folder: &Path, key: &Key) -> Result<SealKey> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Fault::io("cannot make the data folder", folder, error).remedy(REMEDY))?;
+    let there = vault::file_in(folder).exists() || folder.join(FILE).exists();
+    if there { Vault::open(folder, key)? } else { Vault::make(folder, key)? }.lists_seal()
+}
+
+/// Why `key` does not unlock what is in `folder` now, though it may later, without a hand on the computer: its token is not
+/// there, or is another one; its chip does not answer. `None`: it does.
+///
+/// # Errors
+/// It never will: the journal is locked otherwise, or its file of keys is damaged.
+pub fn wanting(folder: &Path, key: &Key) -> Result<Option<Fault>> {
+    vault::wanting(folder, key, folder.join(FILE).exists())
+}
+
+/// The keys of a journal that is not there yet. Where lists came first and nobody said what to lock them with, they are locked
+/// with `key` from now on.
+fn begun(folder: &Path, key: &Key) -> Result<Vault> {
+    if vault::protection(folder)? != Some(Protection::None) {
+        return Vault::open(folder, key);
+    }
+    let vault = Vault::open(folder, &Key::Beside)?;
+    if key.protection() != Protection::None {
+        vault.lock_with(key)?;
+    }
+    Ok(vault)
+}
+
 /// The file at `path`, which is not made.
 fn existing(path: &Path) -> Result<Database, redb::DatabaseError> {
     Database::builder().set_cache_size(CACHE).open(path)
@@ -360,7 +408,7 @@ fn make(path: &Path) -> Result<()> {
     std::fs::File::open(&new)
         .and_then(|file| file.sync_all())
         .and_then(|()| std::fs::rename(&new, path))
-        .and_then(|()| keyfile::sync_folder(path))
+        .and_then(|()| seal::sync_folder(path))
         .map_err(cannot)
 }
 

@@ -13,7 +13,9 @@ use super::vault::{Row, file_in};
 use super::*;
 use crate::config;
 use crate::fault::Kind;
+use crate::hotlist::{self, Hotlist, ImportOptions};
 use crate::recognise::ReadId;
+use crate::seal::SealKey;
 
 const PLATES: [&str; 3] = ["AB12CDE", "WX70ZYO", "K1NGS"];
 
@@ -57,7 +59,7 @@ fn drive(folder: &Path, key: &Key) -> Journal {
 
 /// The keys of what retention takes away.
 fn day_keys(journal: &Journal) -> Vec<u32> {
-    let kept = [Use::Deeds, Use::Chain];
+    let kept = [Use::Deeds, Use::Chain, Use::Lists];
     let uses = journal.archive().vault.uses();
     uses.into_iter().filter(|(_, used)| !kept.contains(&used.purpose)).map(|(id, _)| id).collect()
 }
@@ -430,4 +432,59 @@ fn a_journal_of_the_first_layout_is_sealed_and_loses_nothing_killed_at_whatever_
 
     let key = keyfile::read(&file_in(&data)).expect("read").0.protection;
     assert_eq!(key, Protection::Passphrase);
+}
+
+#[test]
+fn lists_that_came_before_the_journal_are_locked_and_erased_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(hotlist::FILE);
+    let open = |seals: &SealKey| Hotlist::open_sealed(&path, seals, clock()).expect("opened");
+    // Imported before the first start, when nothing was said of a key.
+    let lists = open(&lists_seal(folder.path(), &Key::Beside).expect("made"));
+    let sheet = format!("vrm,reason\n{},stolen\n", PLATES[0]);
+    lists.import("pnc", sheet.as_bytes(), Path::new("list.csv"), &ImportOptions::default()).expect("imported");
+    drop(lists);
+    assert_eq!(Archive::protection_of(folder.path()).expect("read"), Some(Protection::None));
+    let entries = |seals: &SealKey| open(seals).status().iter().map(|list| list.count).sum::<u64>();
+
+    let journal = Journal::open_with(folder.path(), &secret(), clock()).expect("opened");
+    assert_eq!(journal.archive().protection(), Protection::Passphrase);
+    assert_eq!(entries(&journal.archive().lists_seal().expect("there")), 1);
+    journal.archive().lock_with(&passphrase("another horse battery")).expect("locked");
+    drop(journal);
+    assert_eq!(lists_seal(folder.path(), &secret()).expect_err("the earlier one").kind(), Kind::Denied);
+    assert_eq!(entries(&lists_seal(folder.path(), &passphrase("another horse battery")).expect("unlocked")), 1);
+    // Retention leaves their key alone.
+    let journal = Journal::open_with(folder.path(), &passphrase("another horse battery"), clock()).expect("opened");
+    journal.purge(hour(24 * 2000), &keep(false)).expect("purged");
+    assert_eq!(entries(&journal.archive().lists_seal().expect("there")), 1);
+    drop(journal);
+
+    Archive::erase(folder.path()).expect("erased");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing is left");
+}
+
+#[test]
+fn a_token_that_is_missing_or_another_may_come_and_a_lock_of_another_kind_never_opens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    let key = Key::Token(one.clone());
+    let why = |key: &Key| wanting(&data, key).expect("it may come").map(|fault| fault.kind());
+    assert_eq!(why(&key), Some(Kind::Missing), "no token, and no journal yet");
+    make_token(&one).expect("made");
+    make_token(&other).expect("made");
+    assert_eq!(why(&key), None);
+    drop(Journal::open_with(&data, &key, clock()).expect("opened"));
+    assert_eq!((why(&key), why(&Key::Token(other))), (None, Some(Kind::Denied)));
+    std::fs::write(&one, "").expect("a stick that is not read yet");
+    assert_eq!(why(&key), Some(Kind::Damaged));
+    std::fs::remove_file(&one).expect("pulled out");
+    assert_eq!(why(&key), Some(Kind::Missing));
+
+    make_token(&one).expect("made");
+    let passphrase = folder.path().join("passphrase");
+    drop(Journal::open_with(&passphrase, &secret(), clock()).expect("opened"));
+    assert_eq!(wanting(&passphrase, &key).expect_err("never").kind(), Kind::Config);
+    assert!(wanting(&passphrase, &secret()).expect("asked for").is_none());
 }

@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 
 use super::archive::{Archive, META, Trouble, get};
 use super::keyfile::Use;
-use super::lock;
 use super::record::{StoredDeed, decode, encode};
 use super::vault::{Row, Vault, day_of};
 use crate::anchor::{Head, statement};
 use crate::fault::Result;
+use crate::seal;
 use crate::tag::When;
 
 /// Number, from 1: the record's hash, then its sealed bytes.
@@ -187,7 +187,7 @@ pub(super) fn append(transaction: &WriteTransaction, vault: &Vault, deeds: Vec<S
                 .and_then(|plain| plain.try_into().ok())
                 .ok_or_else(|| Trouble::Damaged(format!("{row} makes no sense")));
         }
-        let made = lock::random().map_err(Trouble::Other)?;
+        let made = seal::random().map_err(Trouble::Other)?;
         let sealed = vault.seal(Use::Chain, 0, row, &made).map_err(Trouble::Other)?;
         chain.insert(part as u8, &sealed[..])?;
         Ok(made)

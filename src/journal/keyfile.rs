@@ -15,8 +15,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::lock::{Cost, Protection};
+use super::lock::Protection;
 use crate::fault::{Fault, Kind, Result};
+use crate::people::Cost;
+use crate::seal::sync_folder;
 
 const MAGIC: &[u8; 8] = b"OUTRKEYS";
 const VERSION: u8 = 1;
@@ -131,6 +133,8 @@ pub(super) enum Use {
     Deeds = 4,
     /// What the audit chain is kept with, and who may sign on: for good.
     Chain = 5,
+    /// The files of lists: for good.
+    Lists = 6,
 }
 
 impl Use {
@@ -142,11 +146,12 @@ impl Use {
             Self::Events => "verdicts, faults and notes",
             Self::Deeds => "audit records",
             Self::Chain => "the audit chain",
+            Self::Lists => "the lists",
         }
     }
 
     fn of(byte: u8) -> Option<Self> {
-        [Self::Reads, Self::Hits, Self::Events, Self::Deeds, Self::Chain]
+        [Self::Reads, Self::Hits, Self::Events, Self::Deeds, Self::Chain, Self::Lists]
             .into_iter()
             .find(|purpose| *purpose as u8 == byte)
     }
@@ -291,28 +296,4 @@ pub(super) fn write_slots(path: &Path, vault: u64, slots: &[(usize, Slot)]) -> R
         file.sync_all()
     })()
     .map_err(|error| Fault::io(CANNOT_WRITE, path, error))
-}
-
-/// Overwrites all of a file where it lies, syncs, and removes it.
-pub(super) fn wipe(path: &Path) -> std::io::Result<()> {
-    overwrite(&OpenOptions::new().write(true).open(path)?)?;
-    std::fs::remove_file(path)?;
-    sync_folder(path)
-}
-
-/// Overwrites all of an open file where it lies, and syncs.
-pub(super) fn overwrite(file: &File) -> std::io::Result<()> {
-    let zeros = vec![0; 1 << 20];
-    let (length, mut at) = (file.metadata()?.len(), 0);
-    while at < length {
-        let now = (length - at).min(zeros.len() as u64);
-        file.write_all_at(&zeros[..now as usize], at)?;
-        at += now;
-    }
-    file.sync_all()
-}
-
-/// Makes the names of files last.
-pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
-    File::open(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
 }

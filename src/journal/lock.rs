@@ -6,16 +6,12 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use argon2::{Algorithm, Argon2, Params, Version};
-use ring::rand::{SecureRandom, SystemRandom};
-use ring::{hkdf, hkdf::KeyType};
 use zeroize::Zeroizing;
 
 use super::tpm::Tpm;
 use crate::fault::{Fault, Kind, Result};
-
-/// A key of 256 bits that is overwritten when it is dropped.
-pub(super) type Secret = Zeroizing<[u8; 32]>;
+use crate::people::{Cost, first_line};
+use crate::seal::{Secret, derived, random};
 
 /// What unlocks a journal.
 #[derive(Debug, Clone)]
@@ -89,38 +85,13 @@ impl Passphrase {
     /// # Errors
     /// The file cannot be read, or holds no passphrase.
     pub fn from_file(path: &Path) -> Result<Self> {
-        const WHAT: &str = "cannot read the passphrase";
-        let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST + 2));
-        File::open(path)
-            .and_then(|file| file.take(LONGEST as u64 + 2).read_to_end(&mut bytes))
-            .map_err(|error| Fault::io(WHAT, path, error))?;
-        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let text = std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line))
-            .map_err(|_| Fault::new(Kind::Damaged, WHAT).because("it is not text"))
-            .and_then(|text| Self::new(Zeroizing::new(text.to_owned())));
-        text.map_err(|fault| fault.at(path.display()))
+        let line = first_line(path, "cannot read the passphrase", LONGEST)?;
+        Self::new(line).map_err(|fault| fault.at(path.display()))
     }
 }
 
-/// What the passphrase costs to try, as it is stored with the lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cost {
-    /// Memory, KiB.
-    pub(super) memory: u32,
-    /// Passes over it.
-    pub(super) passes: u32,
-}
-
-impl Cost {
-    /// 64 MiB and three passes, the second of the two settings that RFC 9106, section 4, recommends, but for one lane.
-    #[cfg(not(test))]
-    pub(super) const USUAL: Self = Self { memory: 64 << 10, passes: 3 };
-    /// The tests of this room try passphrases by the dozen.
-    #[cfg(test)]
-    pub(super) const USUAL: Self = Self { memory: 64, passes: 1 };
-    /// A lock that asks for more than this is damaged, or made to exhaust the car's memory.
-    const MOST: Self = Self { memory: 1 << 20, passes: 64 };
-}
+/// A lock that asks for more than this to be tried is damaged, or made to exhaust the car's memory.
+const MOST: Cost = Cost { memory: 1 << 20, passes: 64 };
 
 /// The key that locks the master key. `sealed` is what a TPM made, where one locks it.
 pub(super) fn locking_key(key: &Key, salt: &[u8; 16], cost: Cost, beside: &[u8; 32], sealed: &[u8]) -> Result<Secret> {
@@ -128,16 +99,8 @@ pub(super) fn locking_key(key: &Key, salt: &[u8; 16], cost: Cost, beside: &[u8; 
         Key::Tpm(tpm) => Ok(derived(&*tpm.unseal(sealed)?, salt, TPM)),
         Key::Beside => Ok(Zeroizing::new(*beside)),
         Key::Passphrase(passphrase) => {
-            let wrong = || Fault::new(Kind::Damaged, "the journal's lock makes no sense");
-            if cost.memory > Cost::MOST.memory || cost.passes > Cost::MOST.passes {
-                return Err(wrong());
-            }
-            let mut out = Zeroizing::new([0; 32]);
-            let params = Params::new(cost.memory, cost.passes, 1, Some(out.len())).map_err(|_| wrong())?;
-            Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-                .hash_password_into(passphrase.0.as_bytes(), salt, &mut out[..])
-                .map_err(|_| wrong())?;
-            Ok(out)
+            let out = cost.stretched(&passphrase.0, salt, MOST);
+            out.ok_or_else(|| Fault::new(Kind::Damaged, "the journal's lock makes no sense"))
         }
         Key::Token(path) => Ok(derived(&*read_token(path)?, salt, b"outrider token")),
     }
@@ -145,35 +108,6 @@ pub(super) fn locking_key(key: &Key, salt: &[u8; 16], cost: Cost, beside: &[u8; 
 
 /// What the key is made for that a TPM's secret is made into.
 pub(super) const TPM: &[u8] = b"outrider tpm";
-
-/// A key made of another one, for one purpose.
-pub(super) fn derived(secret: &[u8], salt: &[u8], purpose: &[u8]) -> Secret {
-    struct Length;
-    impl KeyType for Length {
-        fn len(&self) -> usize {
-            32
-        }
-    }
-    let mut out = Zeroizing::new([0; 32]);
-    hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
-        .extract(secret)
-        .expand(&[purpose], Length)
-        .and_then(|made| made.fill(&mut out[..]))
-        .expect("SHA-256 gives up to 8160 bytes");
-    out
-}
-
-/// Bytes that nobody can guess.
-///
-/// # Errors
-/// The operating system has no randomness to give.
-pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Fault::new(Kind::Unavailable, "the operating system gives no random bytes"))?;
-    Ok(bytes)
-}
 
 /// How a token's one line begins, so that another file is not taken for one.
 const TOKEN: &str = "outrider-token-1 ";
@@ -207,7 +141,7 @@ pub fn make_token(path: &Path) -> Result<()> {
         })
 }
 
-fn read_token(path: &Path) -> Result<Secret> {
+pub(super) fn read_token(path: &Path) -> Result<Secret> {
     let mut text = Zeroizing::new(String::new());
     File::open(path).and_then(|file| file.take(4096).read_to_string(&mut text)).map_err(|error| {
         Fault::io("cannot read the key file", path, error).remedy("Put the token in that the journal is locked with")

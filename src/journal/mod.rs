@@ -40,7 +40,7 @@ mod rig;
 #[cfg(test)]
 mod tests;
 
-pub use archive::Archive;
+pub use archive::{Archive, lists_seal, wanting};
 pub use bundle::verify_bundle;
 pub use chain::{Act, Chain, Deed, Noted};
 pub use lock::{Key, Passphrase, Protection, make_token};

@@ -131,7 +131,7 @@ impl Archive {
             Use::Reads | Use::Hits | Use::Events => !due.wanted.contains(id),
             // One that was written by a clock that had not been set stays.
             Use::Deeds => used.day < deeds_before && clock::plausible_day(used.day),
-            Use::Chain => false,
+            Use::Chain | Use::Lists => false,
         };
         let dead: Vec<u32> = uses.iter().filter(|(id, used)| over(id, used)).map(|(id, _)| *id).collect();
         if dead.is_empty() {

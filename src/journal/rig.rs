@@ -2,10 +2,9 @@
 //! or only fails once. No read that was called committed is lost, and the journal opens every time.
 
 use std::collections::HashMap;
-use std::io::{Error, Result as Io};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use redb::{Database, StorageBackend};
+use redb::Database;
 
 use super::archive::READS;
 use super::record::{Prepared, StoredRead, Which};
@@ -13,162 +12,7 @@ use super::tests::{hour, keep, read};
 use super::vault::Vault;
 use super::*;
 use crate::fault::Result;
-
-const SECTOR: usize = 512;
-
-/// What happens at the chosen operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum How {
-    /// The power goes before it.
-    Killed,
-    /// The power goes in the middle of it.
-    Torn,
-    /// It fails, nothing was done, and the next one succeeds.
-    Failed,
-    /// It fails in the middle, and the next one succeeds.
-    Short,
-}
-
-/// What the disk's cache gave to the platter before the power went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Cache {
-    Lost,
-    Written,
-    /// Some sectors, in no order.
-    Mixed,
-}
-
-#[derive(Debug)]
-enum Pending {
-    Write(usize, Vec<u8>),
-    Length(usize),
-}
-
-#[derive(Debug, Default)]
-struct Platter {
-    /// What the program sees.
-    now: Vec<u8>,
-    /// What is there when the power goes.
-    synced: Vec<u8>,
-    pending: Vec<Pending>,
-    operations: u64,
-    at: Option<(u64, How)>,
-    dead: bool,
-}
-
-/// The disk; a clone is the same one.
-#[derive(Debug, Clone, Default)]
-struct Disk(Arc<Mutex<Platter>>);
-
-fn apply(bytes: &mut Vec<u8>, pending: &Pending) {
-    match pending {
-        Pending::Length(length) => bytes.resize(*length, 0),
-        Pending::Write(at, data) => {
-            if bytes.len() < at + data.len() {
-                bytes.resize(at + data.len(), 0);
-            }
-            bytes[*at..at + data.len()].copy_from_slice(data);
-        }
-    }
-}
-
-impl Platter {
-    fn put(&mut self, pending: Pending) {
-        apply(&mut self.now, &pending);
-        self.pending.push(pending);
-    }
-
-    /// Counts an operation; whether it is the one that something happens to, and what.
-    fn strikes(&mut self) -> Io<Option<How>> {
-        if self.dead {
-            return Err(Error::other("there is no power"));
-        }
-        self.operations += 1;
-        let strikes = self.at.filter(|(at, _)| *at == self.operations).map(|(_, how)| how);
-        self.dead = matches!(strikes, Some(How::Killed | How::Torn));
-        Ok(strikes)
-    }
-}
-
-impl Disk {
-    fn platter(&self) -> MutexGuard<'_, Platter> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The power is back.
-    fn restart(&self, cache: Cache) {
-        let mut platter = self.platter();
-        let Platter { synced, pending, .. } = &mut *platter;
-        for pending in pending.drain(..) {
-            match (cache, pending) {
-                (Cache::Lost, _) => {}
-                (Cache::Written, pending) => apply(synced, &pending),
-                (Cache::Mixed, Pending::Write(at, data)) => {
-                    for (index, sector) in data.chunks(SECTOR).enumerate() {
-                        if fastrand::bool() {
-                            apply(synced, &Pending::Write(at + index * SECTOR, sector.to_vec()));
-                        }
-                    }
-                }
-                (Cache::Mixed, length) => {
-                    if fastrand::bool() {
-                        apply(synced, &length);
-                    }
-                }
-            }
-        }
-        platter.now = platter.synced.clone();
-        (platter.dead, platter.at) = (false, None);
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> Io<u64> {
-        Ok(self.platter().now.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Io<()> {
-        let (platter, at) = (self.platter(), offset as usize);
-        let bytes = platter.now.get(at..at + out.len()).ok_or_else(|| Error::other("beyond the end"))?;
-        out.copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> Io<()> {
-        let mut platter = self.platter();
-        match platter.strikes()? {
-            None => {
-                platter.put(Pending::Length(len as usize));
-                Ok(())
-            }
-            Some(how) => Err(Error::other(format!("{how:?}"))),
-        }
-    }
-
-    fn sync_data(&self) -> Io<()> {
-        let mut platter = self.platter();
-        if let Some(how) = platter.strikes()? {
-            return Err(Error::other(format!("{how:?}")));
-        }
-        let Platter { synced, pending, .. } = &mut *platter;
-        pending.drain(..).for_each(|pending| apply(synced, &pending));
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Io<()> {
-        let mut platter = self.platter();
-        let strikes = platter.strikes()?;
-        let done = match strikes {
-            None => data,
-            Some(How::Killed | How::Failed) => &[],
-            Some(How::Torn | How::Short) => &data[..fastrand::usize(0..data.len().max(1))],
-        };
-        if !done.is_empty() {
-            platter.put(Pending::Write(offset as usize, done.to_vec()));
-        }
-        strikes.map_or(Ok(()), |how| Err(Error::other(format!("{how:?}"))))
-    }
-}
+use crate::seal::disk::{Cache, Disk, How};
 
 const BATCHES: u64 = 5;
 const READS_EACH: u64 = 3;
@@ -247,18 +91,12 @@ fn killed_failing_torn_or_short_at_every_write_in_turn_nothing_that_was_acknowle
     let blank = Disk::default();
     drop(Database::builder().create_with_backend(blank.clone()).expect("made"));
     blank.restart(Cache::Written);
-    let image = blank.platter().synced.clone();
-    let made = || {
-        let disk = Disk::default();
-        let mut platter = disk.platter();
-        (platter.now, platter.synced) = (image.clone(), image.clone());
-        drop(platter);
-        disk
-    };
+    let image = blank.image();
+    let made = || Disk::of(image.clone());
     let whole = made();
     let mut unit = Unit { disk: &whole, vault: &vault, read: &stored, next: 0, kept: Vec::new() };
     unit.work().expect("a disk that works");
-    let operations = whole.platter().operations;
+    let operations = whole.operations();
     unit.check("a disk that works");
 
     let mut counts: HashMap<String, u64> = HashMap::new();
@@ -271,11 +109,11 @@ fn killed_failing_torn_or_short_at_every_write_in_turn_nothing_that_was_acknowle
         for at in 1..=operations {
             let case = format!("{how:?} at operation {at} of {operations}, cache {cache:?}");
             let disk = made();
-            disk.platter().at = Some((at, how));
+            disk.strike(at, how);
             let mut unit = Unit { disk: &disk, vault: &vault, read: &stored, next: 0, kept: Vec::new() };
             let failed = unit.work().is_err();
             // The end of a run closes the file, which may be where it strikes.
-            assert!(failed || disk.platter().operations >= at, "{case}: it does not strike");
+            assert!(failed || disk.operations() >= at, "{case}: it does not strike");
             if matches!(how, How::Killed | How::Torn) {
                 disk.restart(cache);
             }

@@ -13,12 +13,13 @@ use redb::ReadableTable;
 
 use super::archive::{Archive, META, OUTBOX, PICTURES, get};
 use super::chain::{self, Act, Deed};
-use super::keyfile::{Use, sync_folder};
+use super::keyfile::Use;
 use super::queue::Waiting;
 use super::record::StoredDeed;
 use super::vault::key_of;
 use crate::config;
 use crate::fault::Result;
+use crate::seal::sync_folder;
 use crate::tag::When;
 
 /// What a disk has, bytes.

@@ -5,7 +5,7 @@
 //! journal.redb (plain)  ─copy─►  journal.redb.sealed
 //! journal.redb  ─►  journal.redb.plain;   journal.redb.sealed  ─►  journal.redb;   journal.redb.plain overwritten, removed
 //! ```
-//! Killed at any instant, [`finish`] knows by the names how far it came.
+//! Killed at any instant, [`finish`] knows by the names how far it came, as for every file that is taken over.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use redb::{Database, ReadableDatabase, ReadableTable};
 
 use super::archive::{self, EVENTS, FILE, HITS, META, OUTBOX, PICTURES, READS, RUNS, Trouble};
-use super::keyfile::{Use, sync_folder, wipe};
+use super::keyfile::Use;
 use super::record::{StoredEvent, StoredHit, StoredRead, decode};
 use super::vault::{Row, Vault, day_of};
 use crate::fault::{Fault, Kind, Result};
+use crate::seal;
 
 /// The layout in which nothing is sealed.
 pub(super) const PLAIN: u64 = 1;
@@ -24,29 +25,17 @@ const WHAT: &str = "cannot seal the journal of an earlier program";
 
 /// The earlier journal, once the sealed one is in its place.
 pub(super) fn plain(folder: &Path) -> PathBuf {
-    folder.join(FILE).with_extension("redb.plain")
+    seal::plain_of(&folder.join(FILE))
 }
 
 /// The sealed one, until it is whole.
 pub(super) fn sealed(folder: &Path) -> PathBuf {
-    folder.join(FILE).with_extension("redb.sealed")
+    seal::sealed_of(&folder.join(FILE))
 }
 
 /// Ends what an earlier takeover could not.
 pub(super) fn finish(folder: &Path) -> Result<()> {
-    let (path, plain, sealed) = (folder.join(FILE), plain(folder), sealed(folder));
-    if !plain.exists() {
-        return Ok(());
-    }
-    (|| {
-        if !path.exists() {
-            // Between the two renames: the sealed one was whole before the first.
-            std::fs::rename(if sealed.exists() { &sealed } else { &plain }, &path)?;
-            sync_folder(&path)?;
-        }
-        if plain.exists() { wipe(&plain) } else { Ok(()) }
-    })()
-    .map_err(|error| Fault::io(WHAT, &plain, error))
+    seal::finish(&folder.join(FILE)).map_err(|error| Fault::io(WHAT, &plain(folder), error))
 }
 
 /// Seals the journal in `folder`, which `earlier` is.
@@ -61,11 +50,7 @@ pub(super) fn seal(folder: &Path, earlier: Database, vault: &Vault) -> Result<()
         Trouble::Other(fault) => fault,
     })?;
     drop(earlier);
-    std::fs::rename(&path, plain(folder))
-        .and_then(|()| std::fs::rename(&sealed, &path))
-        .and_then(|()| sync_folder(&path))
-        .map_err(|error| Fault::io(WHAT, &path, error))?;
-    finish(folder)
+    seal::take_place(&path).map_err(|error| Fault::io(WHAT, &path, error))
 }
 
 fn copy(earlier: &Database, path: &Path, vault: &Vault) -> Result<(), Trouble> {

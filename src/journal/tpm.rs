@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 
 use zeroize::Zeroizing;
 
-use super::lock::{self, Secret};
 use crate::fault::{Fault, Kind, Result};
+use crate::seal::{self, Secret};
 
 /// Which chip, and how a new lock is bound.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Sealed {
 impl Tpm {
     /// Has the chip seal a new secret; gives the secret, and what the chip needs to give it again.
     pub(super) fn seal(&self) -> Result<(Secret, Vec<u8>)> {
-        let secret: Secret = Zeroizing::new(lock::random()?);
+        let secret: Secret = Zeroizing::new(seal::random()?);
         let bench = Bench::new(self)?;
         bench.run("tpm2_createprimary", &["-Q", "-C", "o", "-G", "ecc", "-c", "primary"], &[])?;
         let mut create = vec!["-Q", "-C", "primary", "-i", "-", "-u", "public", "-r", "private", "-a"];

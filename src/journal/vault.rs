@@ -13,8 +13,10 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::keyfile::{self, Lock, Slot, Use};
-use super::lock::{self, Cost, Key, Protection, Secret};
+use super::lock::{self, Key, Protection};
 use crate::fault::{Fault, Kind, Result};
+use crate::people::Cost;
+use crate::seal::{self, SealKey, Secret};
 
 /// The file of keys in the data folder.
 const FILE: &str = "journal.keys";
@@ -108,6 +110,8 @@ struct State {
     gone: HashSet<u32>,
     /// Slots of destroyed keys of which no row is left.
     free: Vec<usize>,
+    /// What the files of lists are sealed with, once there are any.
+    lists: Option<SealKey>,
 }
 
 /// A key, and how often it was used since the start.
@@ -143,14 +147,42 @@ pub(super) fn protection(folder: &Path) -> Result<Option<Protection>> {
     if path.exists() { Ok(Some(keyfile::read(&path)?.0.protection)) } else { Ok(None) }
 }
 
+/// Why `key` does not unlock the keys in `folder` now, though it may later: a token that is not there, or another one; a
+/// chip that does not answer. `None`: it does. `begun`: whether there is a journal that was locked with it.
+pub(super) fn wanting(folder: &Path, key: &Key, begun: bool) -> Result<Option<Fault>> {
+    match key {
+        // Whoever typed it is there to type it again.
+        Key::Beside | Key::Passphrase(_) => return Ok(None),
+        Key::Token(token) => {
+            if let Err(fault) = lock::read_token(token) {
+                return Ok(Some(fault));
+            }
+        }
+        Key::Tpm(_) => {}
+    }
+    let path = file_in(folder);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (lock, _) = keyfile::read(&path)?;
+    if !begun && lock.protection == Protection::None {
+        return Ok(None);
+    }
+    match unlock(&lock, key) {
+        Ok(_) => Ok(None),
+        Err(fault) if fault.kind() == Kind::Config => Err(fault.at(path.display())),
+        Err(fault) => Ok(Some(fault)),
+    }
+}
+
 impl Vault {
     /// Makes the keys of a new journal.
     pub(super) fn make(folder: &Path, key: &Key) -> Result<Self> {
         let path = file_in(folder);
-        let vault = u64::from_be_bytes(lock::random()?).max(1);
+        let vault = u64::from_be_bytes(seal::random()?).max(1);
         let (lock, master) = new_lock(vault, key)?;
         keyfile::make(&path, &lock, &[])?;
-        Ok(Self::assemble(path, lock, aead(&master), Vec::new(), HashMap::new()))
+        Ok(Self::assemble(path, lock, aead(&master), Vec::new(), HashMap::new(), None))
     }
 
     /// Unlocks the keys that are there.
@@ -159,7 +191,7 @@ impl Vault {
         let (lock, slots) = keyfile::read(&path)?;
         let master = unlock(&lock, key).map_err(|fault| fault.at(path.display()))?;
         let master = aead(&master);
-        let mut secrets = HashMap::new();
+        let (mut secrets, mut lists) = (HashMap::new(), None);
         for slot in slots.iter().flatten() {
             if let Some(wrapped) = slot.wrapped {
                 let secret = unwrap(&master, slot.nonce, slot.associated(lock.vault), wrapped).ok_or_else(|| {
@@ -168,9 +200,12 @@ impl Vault {
                         .because(format!("key {} is not what was written", slot.id))
                 })?;
                 secrets.insert(slot.id, aead(&secret));
+                if slot.purpose == Use::Lists {
+                    lists.get_or_insert(SealKey::new(secret));
+                }
             }
         }
-        Ok(Self::assemble(path, lock, master, slots, secrets))
+        Ok(Self::assemble(path, lock, master, slots, secrets, lists))
     }
 
     fn assemble(
@@ -179,6 +214,7 @@ impl Vault {
         master: LessSafeKey,
         slots: Vec<Option<Slot>>,
         secrets: HashMap<u32, LessSafeKey>,
+        lists: Option<SealKey>,
     ) -> Self {
         let mut state = State {
             lock,
@@ -188,6 +224,7 @@ impl Vault {
             newest: HashMap::new(),
             gone: HashSet::new(),
             free: Vec::new(),
+            lists,
         };
         let mut secrets = secrets;
         for (index, slot) in slots.iter().enumerate() {
@@ -217,7 +254,7 @@ impl Vault {
     pub(super) fn seal(&self, purpose: Use, day: i32, row: Row, plain: &[u8]) -> Result<Vec<u8>> {
         let (id, key) = self.key_for(purpose, day)?;
         // A day key seals some 2^26 values at most; nonces drawn at random meet with odds of 1 in 2^45.
-        let nonce = lock::random::<NONCE_LEN>()?;
+        let nonce = seal::random::<NONCE_LEN>()?;
         let mut out = Vec::with_capacity(HEAD + plain.len() + TAG);
         out.push(SEALED);
         out.extend(id.to_be_bytes());
@@ -322,7 +359,7 @@ impl Vault {
                 let secret = unwrap(&state.master, slot.nonce, slot.associated(self.id), wrapped).ok_or_else(|| {
                     Fault::new(Kind::Internal, "a key of the journal is not what was read").at(self.path.display())
                 })?;
-                slot.nonce = lock::random()?;
+                slot.nonce = seal::random()?;
                 slot.wrapped = Some(wrap(&master, slot.nonce, slot.associated(self.id), &secret));
             }
         }
@@ -330,35 +367,46 @@ impl Vault {
         let before = OpenOptions::new().write(true).open(&self.path).map_err(cannot)?;
         keyfile::make(&self.path, &lock, &slots)?;
         // The new file is in its place: what the earlier lock wrapped goes.
-        keyfile::overwrite(&before).map_err(cannot)?;
+        seal::overwrite(&before).map_err(cannot)?;
         (state.lock, state.master, state.slots) = (lock, master, slots);
         Ok(())
+    }
+
+    /// What the files of lists are sealed with. A key that is not there yet is made, and on disk before this returns.
+    pub(super) fn lists_seal(&self) -> Result<SealKey> {
+        let mut state = self.change();
+        if let Some(key) = &state.lists {
+            return Ok(key.clone());
+        }
+        let key = SealKey::new(self.make_key(&mut state, Use::Lists, 0)?.1);
+        state.lists = Some(key.clone());
+        Ok(key)
+    }
+
+    /// Makes a key and puts it on disk; gives its number.
+    fn make_key(&self, state: &mut State, purpose: Use, day: i32) -> Result<(u32, Secret)> {
+        let secret = Zeroizing::new(seal::random::<32>()?);
+        let id = 1 + state.slots.iter().flatten().map(|slot| slot.id).max().unwrap_or(0);
+        let mut slot = Slot { id, purpose, day, nonce: seal::random()?, wrapped: None };
+        slot.wrapped = Some(wrap(&state.master, slot.nonce, slot.associated(self.id), &secret));
+        // The slot with the highest number stays, so that no number comes twice.
+        let is_older = |index: &usize| state.slots.get(*index).copied().flatten().is_some_and(|dead| dead.id != id - 1);
+        let index = state.free.iter().copied().find(is_older).unwrap_or(state.slots.len());
+        keyfile::write_slots(&self.path, self.id, &[(index, slot)])?;
+        if index == state.slots.len() {
+            state.slots.push(None);
+        }
+        state.free.retain(|free| *free != index);
+        state.slots[index] = Some(slot);
+        state.take(index, &slot, aead(&secret));
+        Ok((id, secret))
     }
 
     fn key_for(&self, purpose: Use, day: i32) -> Result<(u32, Arc<LessSafeKey>)> {
         let mut state = self.change();
         let id = match state.newest.get(&(purpose, day)) {
             Some(id) => *id,
-            None => {
-                let secret = Zeroizing::new(lock::random::<32>()?);
-                let id = 1 + state.slots.iter().flatten().map(|slot| slot.id).max().unwrap_or(0);
-                let mut slot = Slot { id, purpose, day, nonce: lock::random()?, wrapped: None };
-                slot.wrapped = Some(wrap(&state.master, slot.nonce, slot.associated(self.id), &secret));
-                // The slot with the highest number stays, so that no number comes twice.
-                let index = state
-                    .free
-                    .iter()
-                    .position(|index| state.slots.get(*index).copied().flatten().is_some_and(|dead| dead.id != id - 1));
-                let index = index.map_or(state.slots.len(), |at| state.free[at]);
-                keyfile::write_slots(&self.path, self.id, &[(index, slot)])?;
-                if index == state.slots.len() {
-                    state.slots.push(None);
-                }
-                state.free.retain(|free| *free != index);
-                state.slots[index] = Some(slot);
-                state.take(index, &slot, aead(&secret));
-                id
-            }
+            None => self.make_key(&mut state, purpose, day)?.0,
         };
         let day =
             state.keys.get_mut(&id).ok_or_else(|| Fault::new(Kind::Internal, "a key of the journal is missing"))?;
@@ -393,25 +441,25 @@ impl State {
 /// A new master key, and the lock that `key` opens.
 fn new_lock(vault: u64, key: &Key) -> Result<(Lock, Secret)> {
     let beside = match key {
-        Key::Beside => lock::random()?,
+        Key::Beside => seal::random()?,
         _ => [0; 32],
     };
     let mut lock = Lock {
         vault,
         protection: key.protection(),
         cost: Cost::USUAL,
-        salt: lock::random()?,
+        salt: seal::random()?,
         beside,
-        nonce: lock::random()?,
+        nonce: seal::random()?,
         wrapped: [0; 48],
         sealed: Vec::new(),
     };
-    let master = Zeroizing::new(lock::random()?);
+    let master = Zeroizing::new(seal::random()?);
     let locking = match key {
         Key::Tpm(tpm) => {
             let (secret, sealed) = tpm.seal()?;
             lock.sealed = sealed;
-            lock::derived(&*secret, &lock.salt, lock::TPM)
+            seal::derived(&*secret, &lock.salt, lock::TPM)
         }
         _ => lock::locking_key(key, &lock.salt, lock.cost, &lock.beside, &[])?,
     };

@@ -56,13 +56,23 @@ fn check_id(list: &str) -> Result<()> {
     Ok(())
 }
 
-/// Takes what waits into the store. Says whether anything has changed.
-pub(crate) fn take(data: &Path, store: &dyn Store) -> Result<bool> {
+/// What a look into the inbox has come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Cars are offered something new.
+    pub(crate) changed: bool,
+    /// Something waits still.
+    pub(crate) more: bool,
+}
+
+/// Takes what waits into the store: every change first, then one whole list a call, so that a change, which may take
+/// entries away, waits for no more than that.
+pub(crate) fn take(data: &Path, store: &dyn Store) -> Result<Taken> {
     let inbox = files::inbox(data);
     let unreadable = |error| Fault::io("cannot read the inbox", &inbox, error);
     let files = match std::fs::read_dir(&inbox) {
         Ok(files) => files,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Taken::default()),
         Err(error) => return Err(unreadable(error)),
     };
     let mut waiting = Vec::new();
@@ -76,13 +86,22 @@ pub(crate) fn take(data: &Path, store: &dyn Store) -> Result<bool> {
         }
     }
     if waiting.is_empty() {
-        return Ok(false);
+        return Ok(Taken::default());
     }
-    // Older revisions first, so that the newest is what remains; the change before the whole list that it leads to.
+    // Older revisions first, so that the newest is what remains; changes before whole lists.
     waiting.sort();
+    let is_whole = |(parts, _): &(Option<(String, u64, Content)>, _)| {
+        parts.as_ref().is_some_and(|(.., content)| *content == Content::Whole)
+    };
+    let (wholes, mut now): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_whole);
+    let mut later = wholes.into_iter();
+    if now.is_empty() {
+        now.extend(later.next());
+    }
+    let more = later.next().is_some();
     let known = store.lists()?;
     let mut changed = false;
-    for (parts, path) in waiting {
+    for (parts, path) in now {
         let refused = match parts {
             Some((list, revision, whole)) => match take_one(&known, store, &list, (revision, whole.base()), &path)? {
                 Ok(info) => {
@@ -110,7 +129,7 @@ pub(crate) fn take(data: &Path, store: &dyn Store) -> Result<bool> {
         };
         done.map_err(|error| Fault::io("cannot clear the inbox", &path, error))?;
     }
-    Ok(changed)
+    Ok(Taken { changed, more })
 }
 
 /// Whether a file has a whole list or a change of one; changes sort first.
@@ -179,18 +198,37 @@ mod tests {
         assert_eq!(offer_revision(data, "stolen", 1, &b"x"[..]).map_err(|fault| fault.kind()), Err(Kind::Missing));
         init(data, &[], &*RealClock::shared()).expect("made");
         let store = RedbStore::open(&files::store(data)).expect("opened");
-        assert!(!take(data, &store).expect("taken"));
+        let take_all = || {
+            let mut changed = false;
+            loop {
+                let taken = take(data, &store).expect("taken");
+                changed |= taken.changed;
+                if !taken.more {
+                    return changed;
+                }
+            }
+        };
+        assert!(!take_all());
 
         offer_revision(data, "stolen", 10, &b"ten"[..]).expect("offered");
         offer_revision(data, "stolen", 9, &b"nine"[..]).expect("offered");
         std::fs::write(files::inbox(data).join("what is this.list"), b"?").expect("written");
-        assert!(take(data, &store).expect("taken"));
+        assert!(take_all());
         let lists = store.lists().expect("read");
         assert_eq!(lists.iter().map(|info| (info.list.as_str(), info.revision)).collect::<Vec<_>>(), [("stolen", 10)]);
 
         offer_revision(data, "stolen", 10, &b"again"[..]).expect("offered");
-        assert!(!take(data, &store).expect("taken"), "a revision never changes");
+        assert!(!take_all(), "a revision never changes");
+        // A change does not wait behind whole lists.
+        offer_revision(data, "other", 3, &b"three"[..]).expect("offered");
+        offer_revision(data, "stolen", 11, &b"eleven"[..]).expect("offered");
+        offer_change(data, "stolen", 11, 10, &b"change"[..]).expect("offered");
+        assert_eq!(take(data, &store).expect("taken"), Taken { changed: true, more: true });
+        let changes = store.lists().expect("read").into_iter().filter(|info| info.base != 0);
+        assert_eq!(changes.map(|info| (info.revision, info.base)).collect::<Vec<_>>(), [(11, 10)]);
         assert_eq!(store.list_piece("stolen", 10, 0, 0).expect("read"), Some(StoredPiece::of(b"ten")));
+        assert!(take_all());
+        assert_eq!(store.list_piece("stolen", 11, 0, 0).expect("read"), Some(StoredPiece::of(b"eleven")));
         for bad in ["", "../up", "a b", ".hidden"] {
             assert_eq!(
                 offer_revision(data, bad, 1, &b"x"[..]).map_err(|fault| fault.kind()),

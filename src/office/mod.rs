@@ -34,6 +34,7 @@ mod service;
 mod session;
 mod status;
 mod store;
+mod watch;
 mod writer;
 
 pub use amend::{Amended, Order, amend};

@@ -15,6 +15,7 @@ use crate::sync::wire::{Breach, Item, Kind, Lane, PIECE};
 
 mod drain;
 mod pictures;
+mod urgent;
 mod versions;
 
 const UNIT: &str = "EX-01";

@@ -19,6 +19,7 @@ use super::register::{Entry, Fingerprint, Register, Standing};
 use super::session::ListInfo;
 use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
+use super::watch::Watch;
 use super::writer::{self, Job};
 use super::{authority, codes, connection, crews, files, heads, inbox, people};
 use crate::clock;
@@ -26,10 +27,8 @@ use crate::fault::{Fault, Kind, Result};
 use crate::sync::identity::Identity;
 use crate::sync::wire::Code;
 
-/// Between two looks at the inbox.
+/// Between two looks at inbox and register, where nothing wakes the service before.
 const ROUND: Duration = Duration::from_millis(500);
-/// Between two looks whether the register was changed: a revoked car is cut off within so long.
-const LOOK: Duration = Duration::from_millis(50);
 /// Handshakes in progress beyond which an address must prove itself first.
 const UNPROVEN: usize = 64;
 /// Connections beyond which further ones are refused.
@@ -92,7 +91,7 @@ impl Service {
             .server(Arc::clone(&clock))?;
         let store: Arc<dyn Store> = Arc::new(RedbStore::open(&files::store(data))?);
         let board = Arc::new(Board::default());
-        inbox::take(data, &*store)?;
+        while inbox::take(data, &*store)?.more {}
         codes::clear(data, clock.utc())?;
         let lists = store.lists()?;
         let (jobs, writer) = writer::start(Arc::clone(&store), Arc::clone(&board), Arc::clone(&clock))?;
@@ -226,32 +225,24 @@ pub async fn signalled() {
 
 async fn run(office: &Arc<Office>, endpoint: &Endpoint, stopping: &mut watch::Receiver<Stop>) {
     let mut rounds = tokio::time::interval(ROUND);
-    let mut looks = tokio::time::interval(LOOK);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut housekeeping: Option<tokio::task::JoinHandle<()>> = None;
-    let mut looking: Option<tokio::task::JoinHandle<()>> = None;
+    let mut watch = Watch::of(&office.data);
+    // The register is looked at apart: a car that is revoked is not to wait for a large list to be taken in.
+    let (mut housekeeping, mut looking) = (Chore::default(), Chore::default());
     let handshakes = Handshakes::default();
     let how = loop {
         tokio::select! {
             how = stopping.wait_for(|stop| *stop != Stop::No) => break how.map_or(Stop::Orderly, |how| *how),
-            _ = rounds.tick() => {
-                // A round that takes long, because a large list came, is not started a second time.
-                if housekeeping.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
-                    let office = Arc::clone(office);
-                    housekeeping = Some(tokio::task::spawn_blocking(move || office.round()));
-                }
-            }
-            _ = looks.tick() => {
-                if looking.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
-                    let office = Arc::clone(office);
-                    looking = Some(tokio::task::spawn_blocking(move || office.look_at_register()));
-                }
-            }
+            _ = rounds.tick() => (housekeeping.due, looking.due) = (true, true),
+            () = watch.changed() => (housekeeping.due, looking.due) = (true, true),
+            () = housekeeping.done() => {}
+            () = looking.done() => {}
             incoming = endpoint.accept() => match incoming {
                 Some(incoming) => take(office, endpoint, incoming, &handshakes),
                 None => break Stop::Orderly,
             },
         }
+        housekeeping.start(office, Office::round);
+        looking.start(office, Office::look_at_register);
     };
     if how == Stop::Orderly {
         office.board.serving(None);
@@ -260,6 +251,31 @@ async fn run(office: &Arc<Office>, endpoint: &Endpoint, stopping: &mut watch::Re
         if let Err(fault) = office.write_status() {
             tracing::error!("{fault}");
         }
+    }
+}
+
+/// Work on the disk that comes again and again, and never twice at once: what falls due meanwhile follows it.
+#[derive(Default)]
+struct Chore {
+    due: bool,
+    running: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Chore {
+    fn start(&mut self, office: &Arc<Office>, work: fn(&Office)) {
+        if self.running.is_none() && std::mem::take(&mut self.due) {
+            let office = Arc::clone(office);
+            self.running = Some(tokio::task::spawn_blocking(move || work(&office)));
+        }
+    }
+
+    /// Is over when what runs has ended; never where nothing runs.
+    async fn done(&mut self) {
+        match &mut self.running {
+            Some(running) => _ = running.await,
+            None => std::future::pending().await,
+        }
+        self.running = None;
     }
 }
 
@@ -341,10 +357,15 @@ impl Office {
     }
 
     fn take_inbox(&self) -> Result<()> {
-        if inbox::take(&self.data, &*self.store)? {
-            self.lists.send_replace(Arc::new(self.store.lists()?));
+        loop {
+            let taken = inbox::take(&self.data, &*self.store)?;
+            if taken.changed {
+                self.lists.send_replace(Arc::new(self.store.lists()?));
+            }
+            if !taken.more {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Hands the roll of people to the cars anew when it was changed, and each day, so that it does not run out.

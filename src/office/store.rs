@@ -3,7 +3,7 @@
 //! [`Store`] is the seam at which another database can take the place of the embedded one.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -180,6 +180,11 @@ impl RedbStore {
         })
     }
 
+    fn packed(&self, bytes: &mut dyn Read) -> Result<Packed> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Packed::of(folder, bytes).map_err(|error| Fault::io("cannot pack the list", folder, error))
+    }
+
     fn broken(&self, error: impl Into<redb::Error>) -> Fault {
         Fault::database("the office's store does not work", &self.path, error)
     }
@@ -312,14 +317,16 @@ impl Store for RedbStore {
     }
 
     fn put_list(&self, list: &str, revision: u64, bytes: &mut dyn Read) -> Result<ListInfo> {
+        let mut packed = self.packed(bytes)?;
         self.with(|database| {
             let transaction = begin(database)?;
             let info = {
                 let mut pieces = transaction.open_table(PIECES)?;
                 pieces.retain_in((list, 0, 0)..=(list, u64::MAX, u64::MAX), |_, _| false)?;
-                let (size, sha256) = in_pieces(bytes, |index, piece| {
+                packed.each(|index, piece| {
                     Ok(_ = pieces.insert((list, revision, index), (piece.unpacked, &piece.bytes[..]))?)
                 })?;
+                let (size, sha256) = (packed.size, packed.sha256);
                 let info = ListInfo { list: list.to_owned(), revision, base: 0, size, sha256 };
                 transaction.open_table(LISTS)?.insert(list, encoded(&StoredList::from(&info))?.as_slice())?;
                 info
@@ -330,15 +337,17 @@ impl Store for RedbStore {
     }
 
     fn put_change(&self, list: &str, revision: u64, base: u64, bytes: &mut dyn Read) -> Result<ListInfo> {
+        let mut packed = self.packed(bytes)?;
         self.with(|database| {
             let transaction = begin(database)?;
             let info = {
                 let mut changes = transaction.open_table(CHANGES)?;
                 let mut pieces = transaction.open_table(CHANGE_PIECES)?;
                 pieces.retain_in((list, base, 0)..=(list, base, u64::MAX), |_, _| false)?;
-                let (size, sha256) = in_pieces(bytes, |index, piece| {
+                packed.each(|index, piece| {
                     Ok(_ = pieces.insert((list, base, index), (piece.unpacked, &piece.bytes[..]))?)
                 })?;
+                let (size, sha256) = (packed.size, packed.sha256);
                 let info = ListInfo { list: list.to_owned(), revision, base, size, sha256 };
                 changes.insert((list, base), encoded(&StoredList::from(&info))?.as_slice())?;
                 // Revisions grow, so that the oldest changes are the first.
@@ -421,23 +430,50 @@ fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
     Ok(transaction)
 }
 
-/// Cuts what `bytes` gives into pieces; gives how many bytes there were, and their hash.
-fn in_pieces(
-    bytes: &mut dyn Read,
-    mut keep: impl FnMut(u64, &StoredPiece) -> Result<(), redb::Error>,
-) -> Result<(u64, [u8; 32]), redb::Error> {
-    let (mut size, mut hash) = (0, Sha256::new());
-    for index in 0.. {
-        let mut piece = Vec::with_capacity(PIECE);
-        bytes.take(PIECE as u64).read_to_end(&mut piece)?;
-        if piece.is_empty() {
-            break;
+/// A revision cut into pieces and packed, in a file without a name beside the store: packing takes longer than storing, and
+/// what cars send must not wait for it.
+struct Packed {
+    file: std::fs::File,
+    size: u64,
+    sha256: [u8; 32],
+}
+
+impl Packed {
+    fn of(folder: &Path, bytes: &mut dyn Read) -> std::io::Result<Self> {
+        let mut file = std::io::BufWriter::new(tempfile::tempfile_in(folder)?);
+        let (mut size, mut hash) = (0, Sha256::new());
+        loop {
+            let mut piece = Vec::with_capacity(PIECE);
+            bytes.take(PIECE as u64).read_to_end(&mut piece)?;
+            if piece.is_empty() {
+                break;
+            }
+            size += piece.len() as u64;
+            hash.update(&piece);
+            let StoredPiece { bytes, unpacked } = StoredPiece::of(&piece);
+            // No piece, packed or not, is longer than one.
+            file.write_all(&unpacked.to_le_bytes())?;
+            file.write_all(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes())?;
+            file.write_all(&bytes)?;
         }
-        size += piece.len() as u64;
-        hash.update(&piece);
-        keep(index, &StoredPiece::of(&piece))?;
+        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        Ok(Self { file, size, sha256: hash.finalize().into() })
     }
-    Ok((size, hash.finalize().into()))
+
+    /// Gives the pieces one after the other.
+    fn each(&mut self, mut keep: impl FnMut(u64, &StoredPiece) -> Result<(), redb::Error>) -> Result<(), redb::Error> {
+        self.file.rewind()?;
+        let mut file = std::io::BufReader::new(&self.file);
+        for index in 0..self.size.div_ceil(PIECE as u64) {
+            let (mut unpacked, mut length) = ([0; 4], [0; 4]);
+            file.read_exact(&mut unpacked)?;
+            file.read_exact(&mut length)?;
+            let mut bytes = vec![0; u32::from_le_bytes(length) as usize];
+            file.read_exact(&mut bytes)?;
+            keep(index, &StoredPiece { bytes, unpacked: u32::from_le_bytes(unpacked) })?;
+        }
+        Ok(())
+    }
 }
 
 /// A payload as it is kept.

@@ -6,7 +6,9 @@
 mod pin;
 mod rights;
 mod roll;
+mod secret;
 
 pub use pin::{Pin, PinHash};
 pub use rights::{Right, Role, may};
 pub use roll::{Change, MOST_BYTES, Person, ROLL, Roll, number};
+pub(crate) use secret::{Cost, first_line};

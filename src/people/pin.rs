@@ -1,20 +1,20 @@
 //! PINs: typed where nobody reads along, kept only as what Argon2id makes of them.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use argon2::{Algorithm, Argon2, Params, Version};
-use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
+use super::secret::{Cost, first_line};
 use crate::fault::{Fault, Kind, Result};
+use crate::seal;
 
 /// A PIN has so many digits. Guessing is stopped by the delay after wrong ones; see docs/design/journal.md.
 const DIGITS: std::ops::RangeInclusive<usize> = 6..=12;
 /// A longer first line is a file that was named by mistake.
-const LONGEST_LINE: u64 = 256;
+const LONGEST_LINE: usize = 256;
+/// What asks for more than this to be tried is damaged, or made to exhaust the car's memory.
+const MOST: Cost = Cost { memory: 256 << 10, passes: 16 };
 
 /// A PIN. It is overwritten in memory when it is dropped, and never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,36 +61,8 @@ impl Pin {
     /// # Errors
     /// The file cannot be read, or is no text.
     pub fn line_of(path: &Path) -> Result<Zeroizing<String>> {
-        const WHAT: &str = "cannot read the PIN";
-        let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_LINE as usize));
-        File::open(path)
-            .and_then(|file| file.take(LONGEST_LINE).read_to_end(&mut bytes))
-            .map_err(|error| Fault::io(WHAT, path, error))?;
-        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let text = std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line))
-            .map_err(|_| Fault::new(Kind::Damaged, WHAT).at(path.display()).because("it is not text"))?;
-        Ok(Zeroizing::new(text.to_owned()))
+        first_line(path, "cannot read the PIN", LONGEST_LINE)
     }
-}
-
-/// What a PIN costs to try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cost {
-    /// Memory, KiB.
-    memory: u32,
-    /// Passes over it.
-    passes: u32,
-}
-
-impl Cost {
-    /// 64 MiB and three passes, the second of the two settings that RFC 9106, section 4, recommends, but for one lane.
-    #[cfg(not(test))]
-    const USUAL: Self = Self { memory: 64 << 10, passes: 3 };
-    /// Tests try PINs by the dozen.
-    #[cfg(test)]
-    const USUAL: Self = Self { memory: 64, passes: 1 };
-    /// One that asks for more than this is damaged, or made to exhaust the car's memory.
-    const MOST: Self = Self { memory: 256 << 10, passes: 16 };
 }
 
 /// What is kept of a PIN: salt, cost, and what Argon2id made of it.
@@ -113,12 +85,9 @@ impl PinHash {
     /// # Errors
     /// The operating system gives no random bytes, or no memory.
     pub fn of(pin: &Pin) -> Result<Self> {
-        let mut salt = [0; 16];
-        SystemRandom::new()
-            .fill(&mut salt)
-            .map_err(|_| Fault::new(Kind::Unavailable, "the operating system gives no random bytes"))?;
-        let cost = Cost::USUAL;
-        let hash = hashed(pin, &salt, cost).ok_or_else(|| Fault::new(Kind::Internal, "a PIN could not be hashed"))?;
+        let (salt, cost) = (seal::random()?, Cost::USUAL);
+        let hash = cost.stretched(&pin.0, &salt, MOST);
+        let hash = hash.ok_or_else(|| Fault::new(Kind::Internal, "a PIN could not be hashed"))?;
         Ok(Self { salt, cost, hash: *hash })
     }
 
@@ -130,7 +99,8 @@ impl PinHash {
     /// Whether it is this PIN.
     pub fn fits(&self, pin: &Pin) -> bool {
         // As long for one that fits as for one that does not.
-        hashed(pin, &self.salt, self.cost)
+        self.cost
+            .stretched(&pin.0, &self.salt, MOST)
             .is_some_and(|hash| hash.iter().zip(&self.hash).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0)
     }
 
@@ -144,18 +114,9 @@ impl PinHash {
         let (passes, rest) = rest.split_first_chunk()?;
         let (salt, rest) = rest.split_first_chunk()?;
         let cost = Cost { memory: u32::from_be_bytes(*memory), passes: u32::from_be_bytes(*passes) };
-        let bearable = cost.memory <= Cost::MOST.memory && cost.passes <= Cost::MOST.passes;
+        let bearable = cost.memory <= MOST.memory && cost.passes <= MOST.passes;
         Some(Self { salt: *salt, cost, hash: rest.try_into().ok()? }).filter(|_| bearable)
     }
-}
-
-fn hashed(pin: &Pin, salt: &[u8; 16], cost: Cost) -> Option<Zeroizing<[u8; 32]>> {
-    let mut out = Zeroizing::new([0; 32]);
-    let params = Params::new(cost.memory, cost.passes, 1, Some(out.len())).ok()?;
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(pin.0.as_bytes(), salt, &mut out[..])
-        .ok()?;
-    Some(out)
 }
 
 #[cfg(test)]
@@ -187,14 +148,5 @@ mod tests {
         let mut greedy = one.encode();
         greedy[..4].copy_from_slice(&u32::MAX.to_be_bytes());
         assert!(PinHash::decode(&greedy).is_none() && PinHash::decode(&one.encode()[1..]).is_none());
-    }
-
-    #[test]
-    fn a_pin_is_the_first_line_of_a_file() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("pin");
-        std::fs::write(&path, "480615\r\nmore\n").expect("written");
-        assert_eq!(**Pin::line_of(&path).expect("read"), *"480615");
-        assert_eq!(Pin::line_of(&folder.path().join("none")).expect_err("not there").kind(), Kind::Missing);
     }
 }

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Models;
-use super::align::{Aligned, Aligner, hull};
+use super::align::Aligner;
 use super::find::{Finder, Found};
-use super::fuse::{Fusion, Verdict};
+use super::fuse::Verdict;
 use super::glyphs::Reader;
-use super::read::{Corners, Read, ReadId, Thumbnail};
-use crate::capture::{Frame, Picture, region_rgb};
+use super::read::{Corners, Read, ReadId};
+use super::track::{SURE, Said, Track, apart};
+use crate::capture::{Frame, Picture};
 use crate::clock::{self, Moment};
 use crate::fault::Result;
 use crate::plate::fold;
@@ -33,36 +34,11 @@ const NEW_PLATE: f32 = 0.6;
 const SAME_PLATE: f32 = 0.4;
 /// Overlap from which a box and a track, or two tracks, are one vehicle.
 const SAME_PLACE: f32 = 0.25;
-/// How far, in plate widths, a plate may be from where it must be by now: while it has been seen once, and later.
-const UNKNOWN_MOTION: f32 = 1.2;
-const KNOWN_MOTION: f32 = 0.7;
 /// Overlap from which a box that was dismissed is where it was.
 const STILL_THERE: f32 = 0.6;
 /// A track ends after this long without a look.
 const LOST_AFTER: Duration = Duration::from_millis(350);
-/// Height of characters in pixels: below the first they are not read, from the second on a look counts whole.
-const LEGIBLE: (f32, f32) = (5.5, 22.0);
-/// So many looks of a vehicle are read whatever they show.
-const FIRST_LOOKS: u32 = 5;
-/// A look that shows the plate this much larger than the last one that was read is read.
-const GROWN: f32 = 1.06;
-/// So many looks in a row that say the same surely settle a text. From then on it is read when the plate has grown so much, and
-/// every so manieth look, in case another vehicle has taken the place.
-const SETTLED: u32 = 4;
-const SETTLED_GROWN: f32 = 1.15;
-const SETTLED_EVERY: u32 = 8;
-/// Below this confidence nothing legible has been seen; a track that was read so often without more is read again only when
-/// it shows the plate so much larger, or at every so manieth look.
-const ILLEGIBLE: f32 = 0.03;
-const TRIED: u32 = 5;
-const TRY_LARGER: f32 = 1.2;
-const TRY_EVERY: u32 = 10;
-/// So many looks are read again then.
-const TRIES_LARGER: u32 = 2;
-/// Such a track is looked at in one frame of so many.
-const GLANCE_EVERY: u64 = 4;
-/// A read is put out as soon as it is this sure, from at least so many looks.
-const SURE: f32 = 0.93;
+/// A read is put out as soon as it is [`SURE`] from at least so many looks.
 const SURE_LOOKS: u32 = 3;
 /// The least confidence of a read when its vehicle has gone.
 const WORTH_SAYING: f32 = 0.3;
@@ -147,51 +123,6 @@ struct Dismissed {
     place: Found,
     /// The frame from which on that is looked at again.
     again: u64,
-}
-
-/// One vehicle in view.
-struct Track {
-    corners: Corners,
-    first_corners: Corners,
-    /// Centre and width of the upright box, and their change a second.
-    state: [f32; 3],
-    change: [f32; 3],
-    at: Duration,
-    /// The frame of the last look, counted from the camera's first.
-    frame: u64,
-    looks: u32,
-    first_seen: Duration,
-    first_at: Moment,
-    last_at: Moment,
-    fusion: Fusion,
-    said: Option<Said>,
-    /// Looks read since the last one that changed anything; a settled plate is read less often.
-    settled: u32,
-    /// Looks read since anything legible was seen.
-    in_vain: u32,
-    /// A look was read since the track spoke last.
-    fresh: bool,
-    /// Height of the characters, pixels, in the look that was read last.
-    read_height: f32,
-    pictures: Option<Pictures>,
-    text: String,
-    /// Another track speaks for this vehicle.
-    silent: bool,
-}
-
-struct Said {
-    id: ReadId,
-    text: String,
-    confidence: f32,
-    /// Height of the characters in the pictures that went with it, pixels.
-    height: f32,
-}
-
-struct Pictures {
-    corners: Corners,
-    height: f32,
-    patch: Arc<Thumbnail>,
-    overview: Arc<Thumbnail>,
 }
 
 /// A pass that has ended, kept for a while so that it is not told twice.
@@ -384,7 +315,7 @@ impl Recogniser {
             return;
         };
         track.note(&verdict);
-        let height = track.pictures.as_ref().map_or(0.0, |kept| kept.height);
+        let height = track.pictured();
         let due = match &track.said {
             None => verdict.confidence >= SURE && track.fusion.looks() >= SURE_LOOKS,
             Some(said) if verdict.text == said.text => height >= said.height * MUCH_LARGER,
@@ -400,7 +331,7 @@ impl Recogniser {
         if track.said.is_none()
             && let Some(place) = self.past.iter().position(|past| {
                 let near = apart(&past.corners, &track.first_corners) < REAPPEARS_WITHIN;
-                same_vehicle(&past.text, &verdict.text, near, past.settled && track.settled >= SETTLED)
+                same_vehicle(&past.text, &verdict.text, near, past.settled && track.has_settled())
             })
         {
             let past = self.past.remove(place);
@@ -420,7 +351,7 @@ impl Recogniser {
                 other != index
                     && track.said.as_ref().is_some_and(|said| {
                         let near = apart(&track.corners, &this.corners) < TWINS_WITHIN;
-                        let sure = track.settled >= SETTLED && this.settled >= SETTLED;
+                        let sure = track.has_settled() && this.has_settled();
                         same_vehicle(&said.text, &verdict.text, near, sure)
                     })
             });
@@ -442,7 +373,7 @@ impl Recogniser {
         }
         let track = &mut self.tracks[index];
         let id = track.said.as_ref().map_or_else(|| self.passes.next(), |said| said.id);
-        let height = track.pictures.as_ref().map_or(0.0, |kept| kept.height);
+        let height = track.pictured();
         track.said = Some(Said { id, text: verdict.text.clone(), confidence: verdict.confidence, height });
         if let Some(read) = track.read(id, &self.camera, verdict) {
             put_out(read);
@@ -466,15 +397,15 @@ impl Recogniser {
                 self.say(index, verdict, put_out);
             }
         }
-        if let Some(track) = self.tracks.pop()
-            && let Some(said) = track.said
+        if let Some(mut track) = self.tracks.pop()
+            && let Some(said) = track.said.take()
         {
             self.past.push(Past {
                 id: said.id,
                 text: said.text,
                 confidence: said.confidence,
                 height: said.height,
-                settled: track.settled >= SETTLED,
+                settled: track.has_settled(),
                 corners: track.corners,
                 first_seen: track.first_seen,
                 last_seen: track.at,
@@ -484,217 +415,10 @@ impl Recogniser {
     }
 }
 
-/// Whether a plate of width and height `expected` can be `seen` a few frames later.
-fn of_a_size(expected: [f32; 2], seen: [f32; 2]) -> bool {
-    (0.6..1.67).contains(&(seen[0] / expected[0].max(1.0))) && (0.5..2.0).contains(&(seen[1] / expected[1].max(1.0)))
-}
-
-impl Track {
-    fn new(plate: &Aligned, frame: &Frame) -> Self {
-        let (seen, at) = (frame.time, frame.at);
-        Self { at: seen, first_seen: seen, first_at: at, last_at: at, ..Self::starting(plate.corners) }
-    }
-
-    fn starting(corners: Corners) -> Self {
-        Self {
-            corners,
-            first_corners: corners,
-            state: state(&corners),
-            change: [0.0; 3],
-            at: Duration::ZERO,
-            frame: 0,
-            looks: 0,
-            first_seen: Duration::ZERO,
-            first_at: Moment::default(),
-            last_at: Moment::default(),
-            fusion: Fusion::default(),
-            said: None,
-            settled: 0,
-            in_vain: 0,
-            fresh: false,
-            read_height: 0.0,
-            pictures: None,
-            text: String::new(),
-            silent: false,
-        }
-    }
-
-    /// The upright box where the plate must be at `time`.
-    fn predicted(&self, time: Duration) -> [f32; 4] {
-        let dt = time.saturating_sub(self.at).as_secs_f32();
-        let [_, _, w, h] = hull(&self.corners);
-        let cx = self.state[0] + self.change[0] * dt;
-        let cy = self.state[1] + self.change[1] * dt;
-        let grown = ((self.state[2] + self.change[2] * dt) / self.state[2].max(1.0)).clamp(0.7, 1.4);
-        [cx - w * grown / 2.0, cy - h * grown / 2.0, w * grown, h * grown]
-    }
-
-    /// Whether nothing legible has been seen of it and it was looked at a short while before frame `number`.
-    fn glanced_at(&self, number: u64) -> bool {
-        self.in_vain >= TRIED && number - self.frame < GLANCE_EVERY
-    }
-
-    fn found(&self, time: Duration) -> Found {
-        Found::at(self.predicted(time))
-    }
-
-    /// How far a box is from where the plate must be by now, 1 being as far as it can have got; infinite for a box of another
-    /// size.
-    fn reach(&self, time: Duration, found: &Found) -> f32 {
-        let [x, y, w, h] = self.predicted(time);
-        let (far_x, far_y) = (found.x + found.w / 2.0 - x - w / 2.0, found.y + found.h / 2.0 - y - h / 2.0);
-        let reach = if self.looks < 2 { UNKNOWN_MOTION } else { KNOWN_MOTION };
-        if of_a_size([w, h], [found.w, found.h]) { far_x.hypot(far_y) / (reach * w.max(1.0)) } else { f32::INFINITY }
-    }
-
-    /// Whether a plate that was found near the prediction can be this one.
-    fn plausible(&self, plate: &Aligned, [x, y, w, h]: [f32; 4]) -> bool {
-        let [px, py, pw, ph] = hull(&plate.corners);
-        let far = ((px + pw / 2.0 - x - w / 2.0) / w).abs().max(((py + ph / 2.0 - y - h / 2.0) / h.max(w / 4.0)).abs());
-        far < 0.8 && of_a_size([w, h], [pw, ph])
-    }
-
-    /// Takes in a look in the camera's frame of that number: where the plate is now, and what it says. Tells whether it
-    /// was read.
-    fn look(&mut self, plate: &Aligned, frame: &Frame, number: u64, reader: &mut Reader) -> Result<bool> {
-        let now = state(&plate.corners);
-        let dt = frame.time.saturating_sub(self.at).as_secs_f32();
-        if dt > 0.0 {
-            let trust = if self.looks < 3 { 0.8 } else { 0.5 };
-            for ((change, new), old) in self.change.iter_mut().zip(now).zip(self.state) {
-                *change += trust * ((new - old) / dt - *change);
-            }
-        }
-        self.state = now;
-        self.corners = plate.corners;
-        self.at = frame.time;
-        self.frame = number;
-        self.last_at = frame.at;
-        self.looks += 1;
-        let weight = trust(plate);
-        // Reading costs three times as much as following: the first looks are read, then those that show more than the
-        // last one did, and every second; of a text that has settled and of what stays illegible, few.
-        let height = character_height(&plate.corners, false);
-        let due = if self.settled >= SETTLED {
-            height > self.read_height * SETTLED_GROWN || self.looks.is_multiple_of(SETTLED_EVERY)
-        } else if self.in_vain >= TRIED {
-            height > self.read_height * TRY_LARGER || self.looks.is_multiple_of(TRY_EVERY)
-        } else {
-            self.looks <= FIRST_LOOKS || height > self.read_height * GROWN || self.looks.is_multiple_of(2)
-        };
-        if weight > 0.0 && due {
-            if self.in_vain >= TRIED && height > self.read_height * TRY_LARGER {
-                // What it said while it was too small to be read is worth nothing against what it says now.
-                self.fusion.clear();
-                self.in_vain = TRIED - TRIES_LARGER;
-            }
-            self.read_height = height;
-            self.fresh = true;
-            let luma = frame.picture.luma();
-            let two_lines = plate.two_lines > 0.5;
-            self.fusion.add(weight, |posterior| reader.read(luma, plate, two_lines, posterior))?;
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    /// Remembers what the text is by now and whether it has settled.
-    fn note(&mut self, verdict: &Verdict) {
-        self.settled = if verdict.text == self.text && verdict.confidence >= SURE { self.settled + 1 } else { 0 };
-        self.in_vain = if verdict.confidence >= ILLEGIBLE { 0 } else { self.in_vain + 1 };
-        if verdict.confidence >= 0.5 {
-            self.text.clone_from(&verdict.text);
-        }
-    }
-
-    /// Keeps the patch and the overview of the largest look so far that shows the plate whole.
-    fn keep_pictures(&mut self, picture: &Picture) {
-        let height = character_height(&self.corners, false);
-        let [x, y, w, h] = hull(&self.corners);
-        let whole = x >= 0.0 && y >= 0.0 && x + w <= picture.width() as f32 && y + h <= picture.height() as f32;
-        let better = self.pictures.as_ref().is_none_or(|kept| whole && height > kept.height * 1.2);
-        if !better || height < LEGIBLE.0 {
-            return;
-        }
-        let patch = thumbnail(picture, [x - 0.08 * w, y - 0.15 * h, 1.16 * w, 1.3 * h], PATCH);
-        let wide = 5.0 * w.max(1.5 * h);
-        let high = wide * OVERVIEW.1 as f32 / OVERVIEW.0 as f32;
-        let overview = thumbnail(picture, [x + w / 2.0 - wide / 2.0, y + h / 2.0 - 0.62 * high, wide, high], OVERVIEW);
-        self.pictures =
-            Some(Pictures { corners: self.corners, height, patch: Arc::new(patch), overview: Arc::new(overview) });
-    }
-
-    fn read(&self, id: ReadId, camera: &Arc<str>, verdict: Verdict) -> Option<Read> {
-        let pictures = self.pictures.as_ref()?;
-        Some(Read {
-            id,
-            camera: camera.clone(),
-            text: verdict.text,
-            raw: verdict.raw,
-            confidence: verdict.confidence,
-            characters: verdict.characters,
-            first_at: self.first_at,
-            last_at: self.last_at,
-            first_seen: self.first_seen,
-            last_seen: self.at,
-            looks: self.fusion.looks(),
-            agreeing: verdict.agreeing,
-            corners: pictures.corners,
-            patch: pictures.patch.clone(),
-            overview: pictures.overview.clone(),
-        })
-    }
-}
-
-/// Largest width and height of a plate patch, pixels.
-const PATCH: (usize, usize) = (320, 160);
-/// Width and height of an overview, pixels.
-const OVERVIEW: (usize, usize) = (320, 240);
-
-/// A region of a picture (x, y, width, height) in colour, shrunk to fit `most`, never enlarged.
-fn thumbnail(picture: &Picture, [x, y, w, h]: [f32; 4], most: (usize, usize)) -> Thumbnail {
-    let (pw, ph) = (picture.width() as f32, picture.height() as f32);
-    let (left, top) = (x.clamp(0.0, pw - 1.0), y.clamp(0.0, ph - 1.0));
-    let (right, bottom) = ((x + w).clamp(left + 1.0, pw), (y + h).clamp(top + 1.0, ph));
-    let (w, h) = (right - left, bottom - top);
-    let shrink = (most.0 as f32 / w).min(most.1 as f32 / h).min(1.0);
-    let (width, height) = (((w * shrink) as usize).max(1), ((h * shrink) as usize).max(1));
-    let rgb = region_rgb(picture, left as i32, top as i32, w.max(1.0) as usize, h.max(1.0) as usize, width, height);
-    Thumbnail { width, height, rgb }
-}
-
-/// Centre x, centre y and width of the upright box.
-fn state(corners: &Corners) -> [f32; 3] {
-    let [x, y, w, h] = hull(corners);
-    [x + w / 2.0, y + h / 2.0, w]
-}
-
-/// Height of the characters' line in pixels.
-fn character_height(corners: &Corners, two_lines: bool) -> f32 {
-    let side = |a: usize, b: usize| (corners[a][0] - corners[b][0]).hypot(corners[a][1] - corners[b][1]);
-    let height = (side(0, 3) + side(1, 2)) / 2.0;
-    if two_lines { height / 2.0 } else { height }
-}
-
-/// What a look can be trusted for, 0 to 1, by the height of its characters and how surely it is a plate.
-fn trust(plate: &Aligned) -> f32 {
-    let height = character_height(&plate.corners, plate.two_lines > 0.5);
-    if height < LEGIBLE.0 {
-        return 0.0;
-    }
-    ((height - LEGIBLE.0) / (LEGIBLE.1 - LEGIBLE.0)).clamp(0.05, 1.0) * plate.plate
-}
-
 /// Whether two texts of two tracks are one vehicle. Equal texts are. Texts that differ in one character may be a fleet's
 /// neighbours: they are one vehicle only if they are at the same place and not both beyond doubt.
 fn same_vehicle(a: &str, b: &str, near: bool, both_sure: bool) -> bool {
     fold(a) == fold(b) || near && !both_sure && a.len().min(b.len()) >= LONG_ENOUGH && alike(a, b)
-}
-
-/// How far two plates are apart, in widths of the wider one.
-fn apart(a: &Corners, b: &Corners) -> f32 {
-    let ([ax, ay, aw], [bx, by, bw]) = (state(a), state(b));
-    (ax - bx).hypot(ay - by) / aw.max(bw).max(1.0)
 }
 
 /// Whether two texts are the same but for one character.
@@ -731,32 +455,5 @@ mod tests {
         assert!(!same_vehicle("A1", "B1", true, false), "of two characters one is half the text");
         let at = |x: f32| [[x, 0.0], [x + 50.0, 0.0], [x + 50.0, 10.0], [x, 10.0]];
         assert_eq!(apart(&at(0.0), &at(100.0)), 2.0);
-    }
-
-    #[test]
-    fn a_plate_that_races_by_is_met_again_and_another_is_not_taken_for_it() {
-        let frame = |x: f32| Corners::from([[x, 0.0], [x + 100.0, 0.0], [x + 100.0, 20.0], [x, 20.0]]);
-        let mut track = Track::starting(frame(0.0));
-        let at = |x: f32, y: f32, w: f32| Found::at([x, y, w, w / 5.0]);
-        let soon = Duration::from_millis(66);
-        assert!(track.reach(soon, &at(70.0, 40.0, 110.0)) < 1.0, "where it goes is not known yet");
-        assert!(track.reach(soon, &at(300.0, 0.0, 100.0)) > 1.0, "too far");
-        assert!(track.reach(soon, &at(0.0, 0.0, 40.0)).is_infinite(), "another size");
-        track.looks = 5;
-        track.change = [1000.0, 0.0, 0.0];
-        assert!(track.reach(soon, &at(66.0, 0.0, 100.0)) < 0.1, "where it must be");
-        assert!(track.reach(soon, &at(-40.0, 0.0, 100.0)) > 1.0, "behind");
-    }
-
-    #[test]
-    fn small_characters_count_little_and_tiny_ones_nothing() {
-        let plate = |h: f32| Aligned {
-            corners: [[0.0, 0.0], [4.7 * h, 0.0], [4.7 * h, h], [0.0, h]],
-            plate: 1.0,
-            two_lines: 0.0,
-        };
-        assert_eq!(trust(&plate(4.0)), 0.0);
-        assert!(trust(&plate(8.0)) < trust(&plate(12.0)));
-        assert_eq!(trust(&plate(30.0)), 1.0);
     }
 }

@@ -1,8 +1,8 @@
 //! Finds plates, reads them, follows them and fuses their looks into reads. Candle's types stay in here.
 //!
 //! A frame passes three networks (`docs/design/models.md`): the *finder* gives boxes, the *aligner* the four corners
-//! of one plate, the *reader* probabilities along its text. `follow` keeps vehicles apart from frame to frame and
-//! `fuse` makes one text of all looks of one vehicle.
+//! of one plate, the *reader* probabilities along its text. `follow` keeps vehicles apart from frame to frame, a
+//! `track` is one of them, and `fuse` makes one text of all its looks.
 
 mod read;
 
@@ -28,6 +28,8 @@ mod network;
 mod sample;
 #[cfg(feature = "vehicle")]
 mod still;
+#[cfg(feature = "vehicle")]
+mod track;
 
 pub use read::{Character, Corners, Read, ReadId, Thumbnail};
 

@@ -35,7 +35,8 @@ impl Driver {
     pub(super) fn show(&mut self, view: &View, night: bool) {
         let window = &self.window;
         let (alert, ground) = (view.alert.as_deref(), self.chart.ground().at(night));
-        let symbol = self.chart.symbol(alert);
+        // A unit that is locked is not ready, and must not look it.
+        let symbol = if view.locked.is_empty() { self.chart.symbol(alert) } else { None };
         let ink = symbol.map_or(ground, |symbol| symbol.colour().at(night));
         window.set_ground(colour(ground));
         window.set_ink(colour(ink));

@@ -177,6 +177,7 @@ impl Face {
             n => format!("{n} alerts waiting").into(),
         });
 
+        ui::LockedData::get(&self.app).set_why(view.locked.as_str().into());
         let live = self.alert(view, night);
         self.pages.show(&self.app, view, night);
         if let Some(driver) = &mut self.beside {

@@ -145,6 +145,7 @@ fn patrol(cameras: usize, night: bool) -> View {
         },
         found: Some(Arc::new(found())),
         map: Arc::new(map()),
+        locked: String::new(),
     }
 }
 
@@ -248,6 +249,10 @@ fn alerted(alert: Alert, waiting: usize, night: bool) -> View {
     View { alert: Some(Arc::new(alert)), waiting, ..patrol(1, night) }
 }
 
+/// As long as it gets.
+const LOCKED: &str = "/var/lib/outrider/journal.keys: the key file does not unlock the journal: \
+                      /media/outrider-token/outrider.key is another one. Put the token in that this journal was locked with.";
+
 /// Alert and patrol in the states that matter.
 fn pages() -> Vec<(&'static str, View)> {
     let lost = {
@@ -282,6 +287,7 @@ fn pages() -> Vec<(&'static str, View)> {
         ("patrol-faults", lost),
         ("patrol-empty", View::default()),
         ("patrol-nobody", nobody),
+        ("locked", View { locked: LOCKED.to_owned(), ..View::default() }),
         ("alert-certain-day", alerted(alert(Grade::Certain, false), 3, false)),
         ("alert-certain-night", faulty),
         ("alert-probable-day", alerted(alert(Grade::Probable, false), 1, false)),

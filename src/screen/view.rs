@@ -40,6 +40,8 @@ pub struct View {
     pub found: Option<Arc<Found>>,
     /// Where the car has been, and what it read there.
     pub map: Arc<MapView>,
+    /// Why the unit is locked, and what to do: nothing else is shown then. Empty: it is open.
+    pub locked: String,
 }
 
 /// One camera.

@@ -141,6 +141,7 @@ impl Board {
             sound,
             found,
             map,
+            locked: String::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod crew;
 mod drill;
 mod shift;
+mod standing;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use self::crew::Crew;
 use self::drill::Drill;
 use self::shift::Duty;
 use super::board::{Board, Pages};
-use super::clerk::{Brought, Clerk, DRILL, clock_time};
+use super::clerk::{Brought, Clerk, DRILL};
 use super::figures::Gauges;
 use super::latency::Latencies;
 use super::timekeeper::{Reading, Timekeeper};
@@ -23,7 +24,7 @@ use super::{News, Observer, Outcome, Told};
 use crate::alert::{Alert, AlertId, Change, Chart, Desk, Grade, How, Policy, Sighting, Speaker};
 use crate::capture::Counters;
 use crate::clock::{Moment, Shared};
-use crate::hotlist::{self, Circumstances, Contradiction, Hit, Hotlist, Priority, Standing};
+use crate::hotlist::{self, Circumstances, Contradiction, Hit, Hotlist, Priority};
 use crate::journal::{Journal, Record};
 use crate::people::Right;
 use crate::plate;
@@ -217,7 +218,8 @@ impl Worker {
                 self.board.driver_lost(fault.to_string());
                 self.looked = None;
             }
-            News::Stop => {}
+            // What follows from it for the alerts is seen to after each piece of news.
+            News::Lists | News::Stop => {}
         }
     }
 
@@ -328,7 +330,7 @@ impl Worker {
                     timed: tagged.when.trusted,
                     place,
                     // Recognition tells neither class nor colour; the country follows from some layouts.
-                    country: plate::country(&tagged.read.raw).map(str::to_owned),
+                    country: plate::country(&tagged.read.text).map(str::to_owned),
                     ..Circumstances::default()
                 };
                 hotlist.match_at(&tagged.read, &circumstances)
@@ -384,30 +386,6 @@ impl Worker {
             of_pass.push(found);
         }
         is_new
-    }
-
-    /// Withdraws the alerts whose entries are on no list any more, once the lists have changed.
-    pub(super) fn stand_down(&mut self) {
-        let Some(hotlist) = &self.tools.hotlist else { return };
-        let version = hotlist.version();
-        if version == self.lists {
-            return;
-        }
-        self.lists = version;
-        let when = self.when();
-        let time = if when.trusted { format!(" {}", clock_time(when.utc, when.utc)) } else { String::new() };
-        for alert in self.desk.queue() {
-            if alert.standing == crate::alert::Standing::Open
-                && let (list, mark) = list_and_mark(&alert)
-                && let Standing::Gone(why) = hotlist.standing(list, mark)
-            {
-                for change in self.desk.withdraw(&alert.entry, &format!("{why}{time}, stand down")) {
-                    if self.may_know(change.alert()) {
-                        self.sound(change.alert(), self.tools.clock.now());
-                    }
-                }
-            }
-        }
     }
 
     /// In the voice that goes with the driver's symbol, where there is one.

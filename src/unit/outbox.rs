@@ -1,10 +1,12 @@
 //! What the link to the office uploads from and downloads to: journal and hotlist behind one trait.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufReader, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::collections::HashMap;
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::News;
 
 use crate::clock;
 use crate::config;
@@ -12,6 +14,7 @@ use crate::fault::{Fault, Kind as FaultKind, Result};
 use crate::hotlist::Hotlist;
 use crate::journal::{self, Act, Deed, ItemKind, Journal, SetUp};
 use crate::people::{MOST_BYTES, ROLL, Roll};
+use crate::seal::{Scratch, wipe};
 use crate::sync::car::{Budget, Piece, Revision};
 use crate::sync::identity;
 use crate::sync::{Item, Kind, Outbox};
@@ -25,11 +28,15 @@ pub(super) struct Store {
     hotlist: Arc<Hotlist>,
     /// The folder with this car's identity, which has the key that lists are checked with.
     identity: PathBuf,
-    /// Where revisions are put together from their pieces. What an earlier run left there is of no use.
-    arriving: PathBuf,
+    /// Revisions that are being put together from their pieces, each in a file without a name, sealed.
+    arriving: Mutex<HashMap<Revision, Scratch>>,
+    /// Where those files take their room.
+    data: PathBuf,
     /// The pieces of the roll of people so far. It names people, so it lies on no disk before it is sealed.
     roll: Mutex<Vec<u8>>,
     clock: clock::Shared,
+    /// Who is told that a list counts: an alert may rest on what it takes off.
+    news: Option<Sender<News>>,
 }
 
 impl Store {
@@ -40,17 +47,19 @@ impl Store {
         data: &Path,
         clock: clock::Shared,
     ) -> Result<Self> {
-        let arriving = data.join("arriving");
-        match std::fs::remove_dir_all(&arriving) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Fault::io("cannot clear the folder of lists that arrive", &arriving, error));
-            }
-            _ => {}
-        }
-        std::fs::create_dir_all(&arriving)
-            .map_err(|error| Fault::io("cannot make a folder for lists that arrive", &arriving, error))?;
+        clear(&data.join("arriving"))?;
         let (journal, hotlist, identity) = (journal.clone(), hotlist.clone(), office.identity.clone());
-        Ok(Self { journal, hotlist, identity, arriving, roll: Mutex::default(), clock })
+        let (arriving, roll) = (Mutex::default(), Mutex::default());
+        Ok(Self { journal, hotlist, identity, arriving, data: data.to_owned(), roll, clock, news: None })
+    }
+
+    /// The same, telling the desk of every list that came.
+    pub(super) fn telling(self, news: Sender<News>) -> Self {
+        Self { news: Some(news), ..self }
+    }
+
+    fn arriving(&self) -> MutexGuard<'_, HashMap<Revision, Scratch>> {
+        self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn roll(&self) -> MutexGuard<'_, Vec<u8>> {
@@ -78,12 +87,19 @@ impl Store {
         let deed = Deed::of_the_unit(Act::Set, "the roll of people", detail, when);
         self.journal.archive().keep_roll(roll, true, Deed { who: "the office".into(), ..deed })
     }
+}
 
-    /// The file that a revision is put together in.
-    fn file(&self, revision: &Revision) -> PathBuf {
-        // The office chose the list's name; hexadecimal digits cannot lead out of the folder.
-        let name = hex::encode(&revision.list);
-        self.arriving.join(format!("{name}-{}-{}", revision.revision, revision.base))
+/// Overwrites and removes what an earlier program left there: pieces of lists, in the clear.
+fn clear(folder: &Path) -> Result<()> {
+    let cleared = std::fs::read_dir(folder).and_then(|files| {
+        files.into_iter().try_for_each(|file| wipe(&file?.path()))?;
+        std::fs::remove_dir(folder)
+    });
+    match cleared {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Fault::io("cannot clear the folder of lists that arrived", folder, error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -129,16 +145,14 @@ impl Outbox for Store {
             roll.extend(&piece.bytes);
             return Ok(());
         }
-        let path = self.file(&piece.revision);
-        let written =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).and_then(|mut file| {
-                if piece.offset == 0 {
-                    file.set_len(0)?;
-                }
-                file.seek(SeekFrom::Start(piece.offset))?;
-                file.write_all(&piece.bytes)
-            });
-        written.map_err(|error| Fault::io("cannot keep a piece of a list that arrives", &path, error))
+        let cannot = |error| Fault::io("cannot keep a piece of a list that arrives", &self.data, error);
+        let mut arriving = self.arriving();
+        if !arriving.contains_key(&piece.revision) {
+            arriving.insert(piece.revision.clone(), Scratch::in_folder(&self.data).map_err(cannot)?);
+        }
+        let Some(list) = arriving.get_mut(&piece.revision) else { return Ok(()) };
+        // A piece that comes again takes the place of itself and of what came behind it.
+        list.cut(piece.offset).and_then(|()| list.write_all(&piece.bytes)).map_err(cannot)
     }
 
     fn apply_list(&self, revision: &Revision) -> Result<()> {
@@ -147,10 +161,15 @@ impl Outbox for Store {
         }
         // Read each time: a car that is enrolled again gets a new one.
         self.hotlist.trust(vec![identity::lists_key(&self.identity)?]);
-        let path = self.file(revision);
-        let file = File::open(&path).map_err(|error| Fault::io("cannot read a list that has arrived", &path, error))?;
-        let applied = self.hotlist.apply(BufReader::with_capacity(1 << 20, file), Some(&revision.list));
-        self.drop_list(revision);
+        let Some(list) = self.arriving().remove(revision) else {
+            return Err(Fault::new(FaultKind::Missing, "nothing has arrived of the list that the office names"));
+        };
+        let list = BufReader::with_capacity(1 << 20, list.into_reader());
+        let applied = self.hotlist.apply(list, Some(&revision.list));
+        if let (Ok(_), Some(news)) = (&applied, &self.news) {
+            // The desk is gone only while the unit is being taken down.
+            let _ = news.send(News::Lists);
+        }
         applied.map(|_| ())
     }
 
@@ -158,12 +177,7 @@ impl Outbox for Store {
         if revision.list == ROLL {
             return self.roll().clear();
         }
-        let path = self.file(revision);
-        if let Err(error) = std::fs::remove_file(&path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!("{}", Fault::io("cannot remove a list that has arrived", &path, error));
-        }
+        self.arriving().remove(revision);
     }
 }
 

@@ -320,8 +320,29 @@ fn an_alert_whose_entry_is_taken_off_its_list_is_withdrawn() {
     hotlist.import("pnc", &b"vrm,reason\nCD34EFG,x\n"[..], Path::new("list.csv"), &options).expect("imported");
     worker.stand_down();
     let time = super::clerk::clock_time(start(), start());
-    let why = format!("taken off pnc at revision 2 {time}, stand down");
+    // Nobody has signed this list: it was imported at the car.
+    let why = format!("taken off pnc at revision 2 at {time}");
     assert_eq!(worker.standing(), [crate::alert::Standing::Withdrawn(why)]);
+}
+
+#[test]
+fn an_alert_whose_entry_comes_to_say_something_else_is_withdrawn_with_what_it_says() {
+    let bench = Bench::new();
+    let mut worker = bench.worker("vrm,reason\nAB12CDE,stolen\nCD34EFG,x\n", true, silent());
+    worker.hear(put_out(read(1, "AB12CDE")));
+    worker.hear(put_out(read(2, "CD34EFG")));
+    let hotlist = worker.lists();
+    let options = ImportOptions { produced: Some(start()), ..ImportOptions::default() };
+    let import = |list: &[u8]| hotlist.import("pnc", list, Path::new("list.csv"), &options).expect("imported");
+    // Other words about the vehicle are no other reason.
+    import(b"vrm,reason,colour\nAB12CDE,Stolen,RED\nCD34EFG,x,\n");
+    worker.stand_down();
+    assert_eq!(worker.standing(), [crate::alert::Standing::Open, crate::alert::Standing::Open]);
+    import(b"vrm,reason\nAB12CDE,RECOVERED\nCD34EFG,x\n");
+    worker.stand_down();
+    let time = super::clerk::clock_time(start(), start());
+    let why = format!("now listed as recovered at {time}");
+    assert_eq!(worker.standing(), [crate::alert::Standing::Open, crate::alert::Standing::Withdrawn(why)]);
 }
 
 #[test]
@@ -831,8 +852,12 @@ fn what_a_crew_makes_known_reaches_the_office_and_what_that_makes_of_it_the_car(
     office::publish(&depot, &wanted, clock.clone()).expect("published");
     let service = Service::start(&depot, "127.0.0.1:0".parse().expect("an address"), clock.clone()).expect("started");
 
-    let hotlist = Arc::new(Hotlist::open(&car.join("hotlist.redb"), clock.clone()).expect("opened"));
     let journal = Arc::new(Journal::open(&car, clock.clone()).expect("opened"));
+    let seals = journal.archive().lists_seal().expect("made");
+    let hotlist = Arc::new(Hotlist::open_sealed(&car.join("hotlist.redb"), &seals, clock.clone()).expect("opened"));
+    // What an earlier program left of a list that it was fetching.
+    std::fs::create_dir(car.join("arriving")).expect("made");
+    std::fs::write(car.join("arriving/706e63-1-0"), "AB12CDE").expect("written");
     let settings = config::Office::at(service.address().to_string(), car.join("identity"));
     let outbox = Arc::new(outbox::Store::new(&journal, &hotlist, &settings, &car, clock.clone()).expect("made"));
     let link = Link::start("EX-01", &settings, outbox, clock.clone()).expect("started");
@@ -879,7 +904,24 @@ fn what_a_crew_makes_known_reaches_the_office_and_what_that_makes_of_it_the_car(
     let gone = Standing::Gone("recovered 14:02, stand down".into());
     until("the change", &|| hotlist.standing("pnc", "AB12CDE") == gone);
     assert_eq!(hotlist.standing("pnc", "XY1?ABC"), Standing::Listed);
-    assert!(std::fs::read_dir(car.join("arriving")).expect("readable").next().is_none(), "nothing is left behind");
-    drop(link);
+    let named = |folder: &Path| {
+        let mut named = Vec::new();
+        for file in std::fs::read_dir(folder).expect("a folder") {
+            let path = file.expect("a file").path();
+            let bytes = if path.is_file() { std::fs::read(&path).expect("read") } else { Vec::new() };
+            // Nothing so short that chance would write it.
+            for text in ["AB12CDE", "CD34EFG", "XY1?ABC", "stolen", "made off", "stand down", "Sgt Example"] {
+                if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+                    named.push(format!("{text} in {}", path.display()));
+                }
+            }
+        }
+        named
+    };
+    assert_eq!(named(&car), Vec::<String>::new(), "while it runs");
+    assert!(!named(&depot).is_empty(), "the search finds what is there");
+    assert!(!car.join("arriving").exists(), "nothing is left behind");
+    drop((link, hotlist, journal));
+    assert_eq!(named(&car), Vec::<String>::new(), "once it has ended");
     service.stop();
 }

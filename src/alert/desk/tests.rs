@@ -203,10 +203,11 @@ fn the_queue_goes_by_grade_then_urgency_then_age_and_later_goes_last() {
 fn an_entry_taken_off_turns_its_alert_grey() {
     let mut desk = desk();
     desk.take(read(1), "AB12CDE", &[sure("e1", 0)], at(0));
-    let changes = desk.withdraw("e1", "recovered 14:02, stand down");
+    let changes = desk.withdraw("e1", "by the office at 14:02: recovered", Some("the office"));
     assert!(matches!(changes.as_slice(), [Change::Withdrawn(alert)]
-        if alert.standing == Standing::Withdrawn("recovered 14:02, stand down".to_owned())));
-    assert!(desk.withdraw("e1", "again").is_empty());
+        if alert.standing == Standing::Withdrawn("by the office at 14:02: recovered".to_owned())
+            && alert.spoken.starts_with("Stand down. Withdrawn by the office. ")));
+    assert!(desk.withdraw("e1", "again", None).is_empty());
 }
 
 prop_compose! {

@@ -105,6 +105,9 @@ enum What {
         /// Also simulate 100,000 reads and tell by threshold what is found and what is wrong
         #[arg(long)]
         simulate: bool,
+        /// Keep the lists in the clear, as an office may, and not sealed as a car does: what sealing costs
+        #[arg(long)]
+        in_the_clear: bool,
         /// Where the lists are made, some 500 bytes an entry; default: the system's folder for such files
         #[arg(long, value_name = "FOLDER")]
         folder: Option<PathBuf>,
@@ -176,8 +179,8 @@ impl Bench {
                 }
                 alerts::run(&alerts::Options { videos, nmea, cameras: cameras.into(), json })
             }
-            What::Hotlist { entries, simulate, folder, json } => {
-                hotlist::run(&hotlist::Options { entries: entries.max(1000), simulate, folder, json })
+            What::Hotlist { entries, simulate, in_the_clear, folder, json } => {
+                hotlist::run(&hotlist::Options { entries: entries.max(1000), simulate, in_the_clear, folder, json })
             }
             What::Confusions { split, labels } => confusions::run(&labels, &split),
             What::Journal { seconds, rate, folder, json } => {

@@ -14,7 +14,7 @@ use crate::clock::{RealClock, Shared};
 use crate::config::{self, Camera, Config, Receiver, ReceiverSource, Sound, Source};
 use crate::drive::{DriveFiles, Report, Row, Truth, report};
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::Hotlist;
+use crate::hotlist::{self, Hotlist};
 use crate::journal::{Journal, Key, make_token};
 use crate::office;
 use crate::recognise::Models;
@@ -80,12 +80,13 @@ impl Demo {
         let scratch = tempfolder()?;
         let mut depot = Depot::open(scratch.path(), &files.hotlist, clock.clone())?;
         let config = config(scratch.path(), &files, depot.address);
-        let hotlist = Arc::new(Hotlist::open(&scratch.path().join("hotlist.redb"), clock.clone())?);
         // Locked as in a car, with a token that is not where the journal is.
         let pocket = tempfolder()?;
         let token = pocket.path().join("token");
         make_token(&token)?;
         let journal = Arc::new(Journal::open_with(scratch.path(), &Key::Token(token), clock.clone())?);
+        let seals = journal.archive().lists_seal()?;
+        let hotlist = Arc::new(Hotlist::open_sealed(&scratch.path().join(hotlist::FILE), &seals, clock.clone())?);
 
         let (touch, touches) = channel();
         let window = if self.headless {

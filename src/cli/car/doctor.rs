@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::unlock::key_of_unit;
 use crate::alert::{Chart, DeviceSounder, Sounder, check_voice};
 use crate::capture;
-use crate::clock::{Clock, RealClock};
+use crate::clock::{Clock, RealClock, Shared};
 use crate::config::{self, Config, ReceiverSource};
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::Hotlist;
-use crate::journal::{Archive, Protection, Tpm};
+use crate::hotlist::{self, Hotlist};
+use crate::journal::{Archive, Protection, Tpm, lists_seal};
 use crate::recognise::{Models, Stills};
 use crate::screen::check_map;
 use crate::sync::car;
@@ -108,6 +109,20 @@ fn certificate(office: &config::Office, utc: DateTime<Utc>) -> Result<String> {
     Ok(format!("the certificate counts until {day}, and is renewed from {renewal} on"))
 }
 
+/// What the lists hold, where nobody has to type for it.
+fn lists(config: &Config, clock: &Shared) -> Result<String> {
+    let path = config.data.join(hotlist::FILE);
+    if !path.exists() {
+        return Ok("there are none yet; the first start makes their file".to_owned());
+    }
+    if config.journal.key == config::Key::Passphrase {
+        return Ok("they are sealed with the passphrase, which is not asked for here".to_owned());
+    }
+    let key = lists_seal(&config.data, &key_of_unit(config, None)?)?;
+    let status = Hotlist::open_sealed(&path, &key, clock.clone())?.status();
+    Ok(format!("{} lists, {} entries", status.len(), status.iter().map(|list| list.count).sum::<u64>()))
+}
+
 /// Whether people are set up in the car. Nothing is asked for and nothing unlocked.
 pub(super) fn set_up(config: &Config) -> &'static str {
     match Archive::has_people(&config.data) {
@@ -162,13 +177,7 @@ impl Doctor {
         );
         tell("journal key", protection(&config));
         tell("people", Ok(set_up(&config).to_owned()));
-        tell(
-            "hotlist",
-            Hotlist::open(&data.join("hotlist.redb"), clock.clone()).map(|lists| {
-                let status = lists.status();
-                format!("{} lists, {} entries", status.len(), status.iter().map(|list| list.count).sum::<u64>())
-            }),
-        );
+        tell("hotlist", lists(&config, &clock));
         for camera in &config.cameras {
             tell(
                 &format!("camera {:?}", camera.name),

@@ -1,14 +1,14 @@
 //! `outrider hotlist`: the lists that the car carries.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::journal::AGAIN;
 use super::person::PinFile;
 use super::unlock::Unlock;
-use crate::clock::{RealClock, Shared};
+use crate::clock::RealClock;
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::{Applied, Entry, Hotlist as Store, ImportOptions, Mark, Precision, Priority};
-use crate::journal::{Act, Archive, Deed, Passed};
+use crate::hotlist::{Applied, Entry, FILE, Hotlist as Store, ImportOptions, Mark, Precision, Priority};
+use crate::journal::{Act, Archive, Deed, Passed, lists_seal};
 use crate::people::Right;
 use crate::plate::Vrm;
 use crate::sync::identity::lists_key;
@@ -18,8 +18,8 @@ use crate::tag::When;
 ///
 /// Example: outrider hotlist import --data /var/lib/outrider --list stolen stolen.csv
 ///
-/// The unit must not be running on the same data folder. Where people are set up in the car, import, add, remove and lookup
-/// need --who and a PIN.
+/// The unit must not be running on the same data folder. The lists are sealed with the journal's key, which unlocks them here
+/// as it does for outrider journal. Where people are set up in the car, import, add, remove and lookup need --who and a PIN.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Hotlist {
@@ -148,6 +148,12 @@ enum Command {
 }
 
 impl Command {
+    /// Whether it may be the first that is heard of lists in a folder. An empty store made in a wrong folder would say of every
+    /// vehicle that nobody looks for it.
+    fn begins(&self) -> bool {
+        matches!(self, Self::Import { .. } | Self::Add { .. } | Self::Apply { .. })
+    }
+
     /// What somebody must be allowed to do for it, and what it is called on record. Lists that an office signed and what is
     /// said of lists as a whole need nobody.
     fn asks(&self) -> Option<(Right, &'static str)> {
@@ -180,14 +186,25 @@ impl Hotlist {
     pub(super) fn run(self) -> Result<()> {
         let clock = RealClock::shared();
         let adds = matches!(self.command, Command::Add { .. });
+        if !self.command.begins() && !self.data.join(FILE).exists() {
+            return Err(Fault::new(Kind::Missing, "there are no lists here")
+                .at(self.data.display())
+                .remedy("Name the unit's data folder with --data, or import a list first"));
+        }
+        let key = self.unlock.key(&self.data)?;
         // Whoever may not, or cannot open the journal, learns it before anything is looked at or changed.
         let (who, journal) = match self.command.asks() {
             // An entry of the crew's is held against the reads of the journal, whoever takes it up.
             Some((right, command)) if adds || Archive::has_people(&self.data) != Some(false) => {
-                self.pin.admit_to_lists(&self.data, &self.unlock, self.who.as_deref(), right, command)?
+                self.pin.admit_to_lists(&self.data, &key, self.who.as_deref(), right, command)?
             }
             _ => (String::new(), None),
         };
+        let seals = match &journal {
+            Some(journal) => journal.lists_seal()?,
+            None => lists_seal(&self.data, &key)?,
+        };
+        let open = |clock| Store::open_sealed(&self.data.join(FILE), &seals, clock);
         let when = When { utc: clock.utc(), trusted: false };
         let note = |act, reason: &str, case: Option<String>, mark: Option<String>, detail: &str| match &journal {
             Some(journal) => journal.note(Deed {
@@ -210,7 +227,7 @@ impl Hotlist {
                 let bar = crate::cli::bar(size);
                 let watch = Some(crate::cli::watch(bar.clone()));
                 let options = ImportOptions { name, settings, dry_run, watch, ..ImportOptions::default() };
-                let report = open(&self.data, clock)?.import(&list, source, &file, &options);
+                let report = open(clock)?.import(&list, source, &file, &options);
                 bar.finish_and_clear();
                 let report = report?;
                 if !dry_run {
@@ -220,7 +237,7 @@ impl Hotlist {
             }
             Command::Remove { reason, mark } => {
                 let parsed = parse(&mark)?;
-                if !existing(&self.data, clock.clone())?.remove_own(&parsed, &reason, clock.utc())? {
+                if !open(clock.clone())?.remove_own(&parsed, &reason, clock.utc())? {
                     return Err(Fault::new(Kind::Missing, format!("the crew has no entry {parsed}"))
                         .remedy("Name it as it was taken up; outrider hotlist lookup shows what is listed"));
                 }
@@ -229,7 +246,7 @@ impl Hotlist {
             }
             Command::Silenced { json } => {
                 let now = clock.utc();
-                for pair in existing(&self.data, clock)?.silent_pairs(now) {
+                for pair in open(clock)?.silent_pairs(now) {
                     if json {
                         println!("{}", serde_json::to_string(&pair).unwrap_or_default());
                     } else {
@@ -259,7 +276,7 @@ impl Hotlist {
                     expires: Some(expires),
                     ..Entry::bare(parsed)
                 };
-                let list = open(&self.data, clock)?.add_own(entry, now)?;
+                let list = open(clock)?.add_own(entry, now)?;
                 let passed = journal.as_ref().map_or(Ok(Vec::new()), |journal| journal.passed(fits))?;
                 if json {
                     println!("{}", serde_json::to_string(&list).unwrap_or_default());
@@ -278,7 +295,7 @@ impl Hotlist {
                 let bytes =
                     std::fs::File::open(&file).map_err(|error| Fault::io("cannot read the revision", &file, error))?;
                 let bytes = std::io::BufReader::with_capacity(1 << 20, bytes);
-                let store = open(&self.data, clock)?;
+                let store = open(clock)?;
                 store.trust(vec![lists_key(&identity)?]);
                 match store.apply(bytes, None).map_err(|fault| fault.at(file.display()))? {
                     Applied::Replaced { list, revision, count } => {
@@ -292,7 +309,7 @@ impl Hotlist {
             }
             Command::Status { json } => {
                 let now = clock.utc();
-                let store = existing(&self.data, clock)?;
+                let store = open(clock)?;
                 for list in store.status() {
                     let precision = store.precision(&list.id, now)?;
                     if json {
@@ -325,7 +342,7 @@ impl Hotlist {
                 if note(Act::Searched, &reason, case, Some(parsed.to_string()), "the lists")? {
                     eprintln!("{AGAIN}");
                 }
-                let found = existing(&self.data, clock)?.lookup(&parsed)?;
+                let found = open(clock)?.lookup(&parsed)?;
                 for (list, entry) in &found {
                     if json {
                         println!("{}", serde_json::json!({"list": list.id, "revision": list.revision, "entry": entry}));
@@ -369,23 +386,4 @@ fn judged(precision: &Precision) -> String {
             share * 100.0
         ),
     }
-}
-
-/// The lists' file in the data folder.
-const FILE: &str = "hotlist.redb";
-
-fn open(data: &Path, clock: Shared) -> Result<Store> {
-    std::fs::create_dir_all(data).map_err(|error| Fault::io("cannot make the data folder", data, error))?;
-    Store::open(&data.join(FILE), clock)
-}
-
-/// The lists in `data`, which must be there: an empty store made in a wrong folder would say of every vehicle that nobody
-/// looks for it.
-fn existing(data: &Path, clock: Shared) -> Result<Store> {
-    if !data.join(FILE).exists() {
-        return Err(Fault::new(Kind::Missing, "there are no lists here")
-            .at(data.display())
-            .remedy("Name the unit's data folder with --data, or import a list first"));
-    }
-    open(data, clock)
 }

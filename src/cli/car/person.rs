@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::journal::NOBODY;
-use super::unlock::Unlock;
 use crate::clock::RealClock;
 use crate::fault::{Fault, Kind, Result};
-use crate::journal::{Act, Archive, Deed};
+use crate::journal::{Act, Archive, Deed, Key};
 use crate::people::{Pin, Right, may};
 use crate::tag::When;
 
@@ -58,12 +57,12 @@ impl PinFile {
     pub(super) fn admit_to_lists(
         &self,
         data: &Path,
-        unlock: &Unlock,
+        key: &Key,
         who: Option<&str>,
         right: Right,
         command: &str,
     ) -> Result<(String, Option<Archive>)> {
-        match Archive::open_existing(data, &unlock.key(data)?) {
+        match Archive::open_existing(data, key) {
             Ok(archive) => Ok((self.admit(&archive, who, right, command)?, Some(archive))),
             Err(fault) if fault.kind() == Kind::Missing => Ok((who.unwrap_or(NOBODY).to_owned(), None)),
             Err(fault) => Err(fault),

@@ -12,8 +12,9 @@ use crate::capture::Pace;
 use crate::clock::RealClock;
 use crate::config::{Camera, Config, Receiver, ReceiverSource, Screen, Sound, Source};
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::{Hit, Hotlist, ImportOptions};
+use crate::hotlist::{self, Hit, Hotlist, ImportOptions};
 use crate::recognise::Models;
+use crate::seal::SealKey;
 use crate::unit::{Parts, Told, Unit};
 
 /// Play video files through the whole unit.
@@ -53,7 +54,9 @@ impl Replay {
         let hotlist = match &self.hotlist {
             None => None,
             Some(path) => {
-                let store = Hotlist::open(&scratch.path().join("hotlist.redb"), clock.clone())?;
+                // Nobody opens it again: its key is nowhere but here.
+                let store = scratch.path().join(hotlist::FILE);
+                let store = Hotlist::open_sealed(&store, &SealKey::passing()?, clock.clone())?;
                 let file = std::fs::File::open(path).map_err(|error| {
                     Fault::io("cannot read the hotlist", path, error).remedy("Name a CSV file with --hotlist")
                 })?;

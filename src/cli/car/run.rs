@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use sha2::Digest;
 use super::unlock;
 use crate::alert::Chart;
 use crate::capture::Pace;
-use crate::clock::{Clock, RealClock};
+use crate::clock::{Clock, RealClock, Shared};
 use crate::config::Config;
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::Hotlist;
-use crate::journal::{Act, Deed, Journal, Record};
+use crate::hotlist::{self, Hotlist};
+use crate::journal::{self, Act, Deed, Journal, Key, Record};
 use crate::recognise::Models;
-use crate::screen::Screen;
+use crate::screen::{Handle, Screen, Touch, View};
 use crate::tag::When;
 use crate::unit::{Parts, Unit};
 
@@ -27,7 +27,8 @@ use crate::unit::{Parts, Unit};
 ///
 /// Ends with Ctrl-C, as a service manager ends it, or when the window is closed. A camera, receiver, sound card or
 /// network that is missing is a fault on the status strip and in the journal; the rest goes on, and the part comes
-/// back by itself. A display that goes away is a fault in the journal, and the unit goes on without.
+/// back by itself. A display that goes away is a fault in the journal, and the unit goes on without. Where the key
+/// file or the chip that unlocks it is missing, the screen says so, and nothing is read until it is there.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Run {
@@ -43,6 +44,9 @@ pub(super) struct Run {
 /// How often the end of the unit is looked for where there is no window.
 const LOOK_UP: Duration = Duration::from_millis(100);
 
+/// How often a key that is missing is looked for.
+const LOOK_FOR_KEY: Duration = Duration::from_secs(1);
+
 impl Run {
     pub(super) fn run(self) -> Result<()> {
         let config = Config::load(&self.config)?;
@@ -54,16 +58,6 @@ impl Run {
             Fault::io("cannot make the data folder", &config.data, error)
                 .remedy("Name a folder that the unit's user can write as `data` in the configuration")
         })?;
-        // A car goes out with a damaged hotlist all the same: the office sends its lists again.
-        let (hotlist, damage) = Hotlist::open_or_replace(&config.data.join("hotlist.redb"), clock.clone())?;
-        if let Some(fault) = damage {
-            tracing::error!("{fault}");
-        }
-        let hotlist = Arc::new(hotlist);
-        let journal = Arc::new(Journal::open_with(&config.data, &key, clock.clone())?);
-        let when = When { utc: clock.utc(), trusted: false };
-        let digest = format!("configuration with SHA-256 {:x}", sha2::Sha256::digest(format!("{config:?}")));
-        journal.record(Record::Deed(Box::new(Deed::of_the_unit(Act::Set, "the start", digest, when))))?;
         let asked_to_end = when_asked_to_end()?;
 
         let (touch, touches) = channel();
@@ -82,26 +76,11 @@ impl Run {
             no_driver_window = screen.beside(settings, Arc::clone(chart)).err();
         }
         let (screen, handle) = window.unzip();
-        let unit = Unit::start(Parts {
-            config,
-            pace: Pace::Realtime,
-            models,
-            clock: clock.clone(),
-            hotlist: Some(hotlist),
-            journal: Some(journal),
-            screen: handle.clone(),
-            chart,
-            touches: Some(touches),
-            sounder: None,
-            observer: Box::new(|_| {}),
-        })?;
-        if let Some(fault) = no_display {
-            unit.without_display(fault);
-        }
-        if let Some(fault) = no_driver_window {
-            unit.without_driver_window(fault);
-        }
+        let shown = handle.clone();
+        let start =
+            Start { config, key, clock: clock.clone(), models, chart, touches, shown, no_display, no_driver_window };
         let Some((screen, handle)) = screen.zip(handle) else {
+            let Some(unit) = start.once_unlocked(&asked_to_end)? else { return Ok(()) };
             wait(&unit, &*clock, || asked_to_end.load(Ordering::Relaxed));
             return unit.stop().sound();
         };
@@ -110,15 +89,18 @@ impl Run {
         let (ended, window_lives) = (asked_to_end.clone(), Arc::new(AtomicBool::new(true)));
         let lives = window_lives.clone();
         let keeping = std::thread::spawn(move || {
-            wait(&unit, &*clock, || {
-                if let Ok(fault) = display.try_recv() {
-                    handle.forget();
-                    unit.without_display(fault);
-                }
-                ended.load(Ordering::Relaxed)
-            });
+            let started = start.once_unlocked(&ended);
+            if let Ok(Some(unit)) = &started {
+                wait(unit, &*clock, || {
+                    if let Ok(fault) = display.try_recv() {
+                        handle.forget();
+                        unit.without_display(fault);
+                    }
+                    ended.load(Ordering::Relaxed)
+                });
+            }
             handle.close();
-            let result = unit.stop().sound();
+            let result = started.and_then(|unit| unit.map_or(Ok(()), |unit| unit.stop().sound()));
             if !lives.load(Ordering::Relaxed) {
                 // The first thread is held by the library of a display that is no more.
                 std::process::exit(crate::cli::report("outrider", result).into());
@@ -141,6 +123,82 @@ impl Run {
             Err(fault) => tell(fault),
         }
         keeping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// What the unit is started with, once its key is there.
+struct Start {
+    config: Config,
+    key: Key,
+    clock: Shared,
+    models: Arc<Models>,
+    chart: Option<Arc<Chart>>,
+    touches: Receiver<Touch>,
+    shown: Option<Handle>,
+    no_display: Option<Fault>,
+    no_driver_window: Option<Fault>,
+}
+
+impl Start {
+    /// Starts the unit as soon as its key unlocks it; until then the screen says what is missing. `None`: it was asked to end
+    /// before.
+    fn once_unlocked(self, ended: &AtomicBool) -> Result<Option<Unit>> {
+        let mut said = String::new();
+        while let Some(fault) = journal::wanting(&self.config.data, &self.key)? {
+            let why = fault.to_string();
+            if why != said {
+                tracing::error!("locked: no plate is read and nobody is alerted: {why}");
+                if let Some(shown) = &self.shown {
+                    shown.update(View { now: self.clock.now(), locked: why.clone(), ..View::default() });
+                }
+                said = why;
+            }
+            let until = self.clock.now().plus(LOOK_FOR_KEY);
+            while self.clock.now() < until {
+                if ended.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                self.clock.sleep(LOOK_UP);
+            }
+        }
+        if !said.is_empty() {
+            tracing::info!("unlocked");
+        }
+        self.unit().map(Some)
+    }
+
+    fn unit(self) -> Result<Unit> {
+        let Self { config, key, clock, models, chart, touches, shown, no_display, no_driver_window } = self;
+        let journal = Arc::new(Journal::open_with(&config.data, &key, clock.clone())?);
+        let seals = journal.archive().lists_seal()?;
+        // A car goes out with a damaged hotlist all the same: the office sends its lists again.
+        let (hotlist, damage) = Hotlist::open_or_replace(&config.data.join(hotlist::FILE), &seals, clock.clone())?;
+        if let Some(fault) = damage {
+            tracing::error!("{fault}");
+        }
+        let when = When { utc: clock.utc(), trusted: false };
+        let digest = format!("configuration with SHA-256 {:x}", sha2::Sha256::digest(format!("{config:?}")));
+        journal.record(Record::Deed(Box::new(Deed::of_the_unit(Act::Set, "the start", digest, when))))?;
+        let unit = Unit::start(Parts {
+            config,
+            pace: Pace::Realtime,
+            models,
+            clock,
+            hotlist: Some(Arc::new(hotlist)),
+            journal: Some(journal),
+            screen: shown,
+            chart,
+            touches: Some(touches),
+            sounder: None,
+            observer: Box::new(|_| {}),
+        })?;
+        if let Some(fault) = no_display {
+            unit.without_display(fault);
+        }
+        if let Some(fault) = no_driver_window {
+            unit.without_driver_window(fault);
+        }
+        Ok(unit)
     }
 }
 

@@ -10,6 +10,7 @@ use redb::{Database, StorageBackend};
 use super::super::revision::tests::{bytes, key};
 use super::model::content;
 use super::*;
+use crate::seal::{SealKey, Sealed};
 
 /// A disk in memory that stops taking writes after so many, and remembers what it had synced by then.
 #[derive(Debug, Clone)]
@@ -93,10 +94,14 @@ impl StorageBackend for Disk {
     }
 }
 
+/// Sealed, as a car has it.
 fn open(disk: &Disk) -> crate::fault::Result<Hotlist> {
+    let (path, key) = (Path::new("disk"), SealKey::new(zeroize::Zeroizing::new([7; 32])));
+    let is_new = disk.image().now.is_empty();
+    let sealed = if is_new { Sealed::make(disk.clone(), &key) } else { Sealed::open(disk.clone(), &key) };
+    let sealed = sealed.map_err(|error| crate::fault::Fault::io("open", path, error))?;
     // A small cache, so that much is written before the end of the transaction.
-    let database = Database::builder().set_cache_size(64 << 10).create_with_backend(disk.clone());
-    let path = Path::new("disk");
+    let database = Database::builder().set_cache_size(64 << 10).create_with_backend(sealed);
     Hotlist::over(database.map_err(|error| crate::fault::Fault::database("open", path, error))?, path, clock())
 }
 

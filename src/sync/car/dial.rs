@@ -155,7 +155,7 @@ impl Dialler {
         let pace = self.pace(since).await;
         let (knocked, mut answers) = mpsc::unbounded_channel();
         let (mut knockers, mut attempts) = (JoinSet::new(), JoinSet::new());
-        let mut connect_to = |attempts: &mut JoinSet<_>, address, wait| {
+        let connect_to = |attempts: &mut JoinSet<_>, address, wait| {
             let (config, host) = (config.clone(), host_of(name).to_owned());
             attempts.spawn(async move {
                 tokio::time::sleep(wait).await;

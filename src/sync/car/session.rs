@@ -49,7 +49,7 @@ pub(crate) enum Event {
 }
 
 /// Which revision of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Revision {
     /// The list's id.
     pub list: String,

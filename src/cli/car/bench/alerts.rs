@@ -17,10 +17,11 @@ use crate::cli::car::replay::tempfolder;
 use crate::clock::{Clock, RealClock, Shared};
 use crate::config::{Config, Sound};
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::{Hotlist, ImportOptions};
+use crate::hotlist::{self, Hotlist, ImportOptions};
 use crate::journal::Journal;
 use crate::recognise::Models;
 use crate::screen::{Answer, Handle, Touch};
+use crate::seal::SealKey;
 use crate::unit::{Latency, Outcome, Parts, Unit};
 
 pub(super) struct Options {
@@ -43,7 +44,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
     // What is in the films is learned first, so that every vehicle of them can be an alert.
     eprintln!("reading the films once, as fast as it goes, for a list of what is in them");
     let plates = plates_in(&config, &models, &clock)?;
-    let hotlist = Arc::new(Hotlist::open(&scratch.path().join("hotlist.redb"), clock.clone())?);
+    let hotlist =
+        Arc::new(Hotlist::open_sealed(&scratch.path().join(hotlist::FILE), &SealKey::passing()?, clock.clone())?);
     let list: String = plates.iter().map(|plate| format!("{plate},stolen\n")).collect();
     if !plates.is_empty() {
         let import = ImportOptions { produced: Some(clock.utc()), ..ImportOptions::default() };

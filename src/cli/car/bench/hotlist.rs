@@ -14,9 +14,10 @@ use super::{peak_memory, show, simulation};
 use crate::cli::car::read::round;
 use crate::clock::{RealClock, Shared};
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::{Amendment, Circumstances, Entry, Hotlist, ImportOptions, Mark, SigningKey, typed};
+use crate::hotlist::{self, Amendment, Circumstances, Entry, Hotlist, ImportOptions, Mark, SigningKey, typed};
 use crate::plate;
 use crate::recognise::Read;
+use crate::seal::SealKey;
 
 /// Patterns that are loaded while reads are matched.
 const PATTERNS: usize = 10_000;
@@ -33,6 +34,7 @@ const LIST: &str = "national";
 pub(super) struct Options {
     pub(super) entries: u64,
     pub(super) simulate: bool,
+    pub(super) in_the_clear: bool,
     pub(super) folder: Option<PathBuf>,
     pub(super) json: bool,
 }
@@ -52,14 +54,17 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let listed = made.map_err(|error| Fault::io("cannot write the made-up list", &csv, error))?;
     say("made the list");
 
-    let store = scratch.path().join("hotlist.redb");
+    let store = scratch.path().join(hotlist::FILE);
+    let key = SealKey::passing()?;
+    let seals = (!options.in_the_clear).then_some(&key);
     let mut report = serde_json::Map::new();
     report.insert("entries".into(), json!(options.entries));
-    report.insert("import".into(), import(&store, &csv, options.entries, &clock)?);
+    report.insert("sealed".into(), json!(seals.is_some()));
+    report.insert("import".into(), import(&store, seals, &csv, options.entries, &clock)?);
     say("imported");
-    report.insert("open".into(), open(&store, scratch.path(), &listed, &clock)?);
+    report.insert("open".into(), open(&store, seals, scratch.path(), &listed, &clock)?);
     say("opened");
-    let hotlist = Hotlist::open(&store, clock.clone())?;
+    let hotlist = open_store(&store, seals, &clock)?;
     let patterns: String = (0..PATTERNS).map(|_| made_up::pattern(&mut random) + "\n").collect();
     let pattern_file = Path::new("made-up patterns");
     hotlist.import("patterns", format!("vrm\n{patterns}").as_bytes(), pattern_file, &ImportOptions::default())?;
@@ -69,25 +74,33 @@ pub(super) fn run(options: &Options) -> Result<()> {
     say("matched");
     report.insert("sqlite".into(), sqlite(scratch.path(), &csv, &probes, ours, &clock)?);
     say("measured SQLite");
-    report.insert("change".into(), change(hotlist, &store, scratch.path(), &listed, &probes, &clock)?);
+    report.insert("change".into(), change(hotlist, (&store, seals), scratch.path(), &listed, &probes, &clock)?);
     report.insert("peak_memory_after_change_mib".into(), json!(peak_memory().map(|bytes| bytes >> 20)));
     say("changed");
     if options.simulate {
-        let hotlist = Hotlist::open(&store, clock.clone())?;
+        let hotlist = open_store(&store, seals, &clock)?;
         report.insert("simulation".into(), simulation::run(&hotlist, LIST, &listed, options.entries, &mut random)?);
     }
     report.insert("peak_memory_of_everything_mib".into(), json!(peak_memory().map(|bytes| bytes >> 20)));
     show(options.json, &Value::Object(report))
 }
 
+/// The store at `path`, sealed as in a car, or in the clear.
+fn open_store(path: &Path, seals: Option<&SealKey>, clock: &Shared) -> Result<Hotlist> {
+    match seals {
+        Some(key) => Hotlist::open_sealed(path, key, clock.clone()),
+        None => Hotlist::open(path, clock.clone()),
+    }
+}
+
 fn say(what: &str) {
     eprintln!("outrider bench: {what}");
 }
 
-fn import(store: &Path, csv: &Path, entries: u64, clock: &Shared) -> Result<Value> {
+fn import(store: &Path, seals: Option<&SealKey>, csv: &Path, entries: u64, clock: &Shared) -> Result<Value> {
     let before = peak_memory().unwrap_or_default();
     let start = clock.now();
-    let hotlist = Hotlist::open(store, clock.clone())?;
+    let hotlist = open_store(store, seals, clock)?;
     let file = File::open(csv).map_err(|error| Fault::io("cannot read the made-up list", csv, error))?;
     let report = hotlist.import(LIST, file, csv, &ImportOptions::default())?;
     let took = clock.now().since(start);
@@ -104,10 +117,10 @@ fn import(store: &Path, csv: &Path, entries: u64, clock: &Shared) -> Result<Valu
 }
 
 /// Start-up to the first match, after a clean stop and after a kill.
-fn open(store: &Path, scratch: &Path, listed: &[String], clock: &Shared) -> Result<Value> {
+fn open(store: &Path, seals: Option<&SealKey>, scratch: &Path, listed: &[String], clock: &Shared) -> Result<Value> {
     let first = |path: &Path| -> Result<(Duration, Hotlist)> {
         let start = clock.now();
-        let hotlist = Hotlist::open(path, clock.clone())?;
+        let hotlist = open_store(path, seals, clock)?;
         let read = typed(&listed[0], Vec::new(), 0.99);
         if hotlist.match_read(&read, clock.utc()).is_empty() {
             return Err(Fault::new(Kind::Internal, "a listed vehicle is no hit"));
@@ -249,7 +262,7 @@ fn sqlite(scratch: &Path, csv: &Path, probes: &Probes, ours: f64, clock: &Shared
 /// Changes applied in one revision while reads are matched.
 fn change(
     car: Hotlist,
-    store: &Path,
+    (store, seals): (&Path, Option<&SealKey>),
     scratch: &Path,
     listed: &[String],
     probes: &Probes,
@@ -263,7 +276,7 @@ fn change(
     let unreadable = |error| Fault::io("cannot read the signed list", scratch, error);
     // A car that has none of it takes it whole.
     let fresh_path = scratch.join("fresh.redb");
-    let fresh = Hotlist::open(&fresh_path, clock.clone())?;
+    let fresh = open_store(&fresh_path, seals, clock)?;
     fresh.trust(vec![key.verifying()]);
     let start = clock.now();
     fresh.apply(whole.reader().map_err(unreadable)?, Some(LIST))?;
@@ -292,11 +305,11 @@ fn change(
         });
     }
     let start = clock.now();
-    let (_, mut signed) = Hotlist::open(&office_path, clock.clone())?.amend(LIST, &amendments, None, &key)?;
+    let (_, mut signed) = open_store(&office_path, seals, clock)?.amend(LIST, &amendments, None, &key)?;
     let making = clock.now().since(start);
     let _ = std::fs::remove_file(&office_path);
 
-    let car = Hotlist::open(store, clock.clone())?;
+    let car = open_store(store, seals, clock)?;
     car.trust(vec![key.verifying()]);
     let done = AtomicBool::new(false);
     let at = Circumstances { utc: clock.utc(), timed: true, ..Circumstances::default() };
