@@ -1,11 +1,16 @@
 //! Bad networks on this machine, for tests and measurements: packets between two programs are delayed, lost, doubled,
 //! reordered, held back by a narrow link, cut off, or come from another address all of a sudden.
 //!
-//! [`Relay`] stands between UDP programs. What befalls a packet is drawn from a seed by [`Fate`].
+//! [`Relay`] stands between UDP programs and needs nothing of the machine; [`Tunnel`] is a network device, so that TCP meets
+//! the same, and needs the right to make one. What befalls a packet is drawn from a seed by [`Fate`].
 
 mod relay;
+#[cfg(all(feature = "vehicle", target_os = "linux"))]
+mod tunnel;
 
 pub use relay::{Carried, Relay};
+#[cfg(all(feature = "vehicle", target_os = "linux"))]
+pub use tunnel::Tunnel;
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use super::register::{Fingerprint, Standing};
 use super::service::Office;
 use super::session::{Event, HELLO_TIMEOUT, ListInfo, Session, StoredPiece, Wanted};
 use super::store::Received;
-use super::writer::{Job, Reply};
+use super::writer::Reply;
 use crate::sync::enrol;
 use crate::sync::pipes::{self, Inbound, Writer};
 use crate::sync::wire::{Breach, Code, Lane};
@@ -169,7 +169,7 @@ impl<'a> Conversation<'a> {
                 Event::Store(items) => {
                     let received = Received { unit: self.unit.to_owned(), items };
                     // Waits while the writer is behind; meanwhile flow control slows this car down.
-                    let _ = self.office.jobs.send(Job { received, reply: self.replies.0.clone() }).await;
+                    self.office.jobs.send(received, self.replies.0.clone()).await;
                 }
                 Event::Holding(held) => {
                     self.office.board.unit(self.unit, |status| status.lists = held.into_iter().collect());

@@ -15,6 +15,8 @@ mod door;
 mod enrolment;
 mod files;
 #[cfg(test)]
+mod floods;
+#[cfg(test)]
 mod gate;
 mod handshakes;
 mod heads;

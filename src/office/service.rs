@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use quinn::{Connection, Endpoint, Incoming, VarInt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::begun::Pictures;
 use super::enrolment::Enrolments;
@@ -20,7 +20,7 @@ use super::session::ListInfo;
 use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
 use super::watch::Watch;
-use super::writer::{self, Job};
+use super::writer::{self, Jobs};
 use super::{authority, codes, connection, crews, files, heads, inbox, people};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
@@ -63,7 +63,7 @@ pub(crate) struct Office {
     pub(crate) register: Register,
     pub(crate) enrolments: Enrolments,
     pub(crate) board: Arc<Board>,
-    pub(crate) jobs: mpsc::Sender<Job>,
+    pub(crate) jobs: Jobs,
     pub(crate) lists: watch::Sender<Arc<Vec<ListInfo>>>,
     online: Mutex<HashMap<String, (Fingerprint, Connection)>>,
     /// What came of pictures whose connection was cut.

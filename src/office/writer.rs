@@ -4,15 +4,17 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::status::Board;
 use super::store::{Received, Store};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 
-/// Jobs waiting for the writer; connections wait when there are more.
-const QUEUE: usize = 16;
+/// Jobs waiting for the writer, and KiB of what is in them; connections wait when there are more. There is room for a job of
+/// every car of a fleet, so that one commit takes them all, and never for a picture of each.
+const QUEUE: usize = 4096;
+const ROOM: u32 = 64 << 10;
 /// Most items in one commit.
 const COMMIT_ITEMS: usize = 4000;
 /// Most bytes of payload in one commit.
@@ -20,8 +22,27 @@ const COMMIT_BYTES: usize = 16 << 20;
 
 /// What one connection has received.
 pub(crate) struct Job {
-    pub(crate) received: Received,
-    pub(crate) reply: mpsc::UnboundedSender<Reply>,
+    received: Received,
+    reply: mpsc::UnboundedSender<Reply>,
+    /// Its share of the room, until it is committed.
+    room: OwnedSemaphorePermit,
+}
+
+/// The way to the writer.
+pub(crate) struct Jobs {
+    sender: mpsc::Sender<Job>,
+    room: Arc<Semaphore>,
+}
+
+impl Jobs {
+    /// Hands over what has been received, once there is room for it. The answer comes by `reply`.
+    pub(crate) async fn send(&self, received: Received, reply: mpsc::UnboundedSender<Reply>) {
+        let bytes: usize = received.items.iter().map(|item| item.key.len() + item.payload.len()).sum();
+        let share = u32::try_from(bytes / 1024 + 1).unwrap_or(ROOM).min(ROOM);
+        // Room and writer are there for as long as the office is; a connection without them has nothing to wait for.
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(share).await else { return };
+        let _ = self.sender.send(Job { received, reply, room }).await;
+    }
 }
 
 /// What the writer answers.
@@ -33,11 +54,7 @@ pub(crate) enum Reply {
 }
 
 /// Starts the writer. It ends when all senders are gone and what they sent is stored.
-pub(crate) fn start(
-    store: Arc<dyn Store>,
-    board: Arc<Board>,
-    clock: clock::Shared,
-) -> Result<(mpsc::Sender<Job>, JoinHandle<()>)> {
+pub(crate) fn start(store: Arc<dyn Store>, board: Arc<Board>, clock: clock::Shared) -> Result<(Jobs, JoinHandle<()>)> {
     let (sender, mut jobs) = mpsc::channel::<Job>(QUEUE);
     let thread = std::thread::Builder::new()
         .name("office-store".into())
@@ -56,11 +73,17 @@ pub(crate) fn start(
             }
         })
         .map_err(|error| Fault::new(Kind::Internal, "cannot start the store's thread").because(error))?;
-    Ok((sender, thread))
+    Ok((Jobs { sender, room: Arc::new(Semaphore::new(ROOM as usize)) }, thread))
 }
 
 fn commit(store: &dyn Store, board: &Board, clock: &clock::Shared, batch: Vec<Job>) {
-    let (received, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.received, job.reply)).unzip();
+    // The room is given back at the end, when nothing of the batch is held any more.
+    let (mut received, mut replies, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
+    for job in batch {
+        received.push(job.received);
+        replies.push(job.reply);
+        rooms.push(job.room);
+    }
     match store.put(&received, clock.utc()) {
         Ok(outcomes) => {
             for ((received, outcome), reply) in received.into_iter().zip(outcomes).zip(replies) {
@@ -84,4 +107,5 @@ fn commit(store: &dyn Store, board: &Board, clock: &clock::Shared, batch: Vec<Jo
             }
         }
     }
+    drop(rooms);
 }

@@ -1,5 +1,6 @@
 //! What joins the rooms, with cameras and recognition that follow a script, on real files.
 
+mod killed;
 mod people;
 
 use std::collections::VecDeque;

@@ -6,6 +6,8 @@ mod hotlist;
 mod journal;
 mod made_up;
 mod simulation;
+#[cfg(all(feature = "office", target_os = "linux"))]
+mod sync;
 mod window;
 
 use std::path::{Path, PathBuf};
@@ -33,6 +35,7 @@ use crate::screen::{Handle, Screen, Touch};
 ///   hotlist    a made-up list of so many entries: import, size, start-up, matching, changes; the same in SQLite
 ///   confusions what the reader takes characters for, on labelled photographs
 ///   journal    reads with pictures at a steady rate: time to the disk, bytes a read, memory
+///   sync       a backlog to an office over the link and over HTTPS: bytes, first hit, live hit, time to drain, at 0, 2, 5 % loss
 ///   kernels    each layer of the networks in GFLOP/s, against the machine's own 1024-cubed matrix product
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -145,6 +148,39 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// A backlog to an office over the link and, beside it, over HTTPS, on one far network that loses packets
+    ///
+    /// Example: outrider bench sync --rounds 3 --json
+    ///
+    /// Both go through a network device that this makes, so it is run as root on Linux; elsewhere the link is measured alone.
+    #[cfg(all(feature = "office", target_os = "linux"))]
+    #[command(verbatim_doc_comment)]
+    Sync {
+        /// Reads that wait
+        #[arg(long, value_name = "N", default_value_t = 2000)]
+        reads: usize,
+        /// Pictures that wait
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        pictures: usize,
+        /// What the network carries one way, bytes a second
+        #[arg(long, value_name = "N", default_value_t = 1_250_000)]
+        rate: u64,
+        /// How often each is measured; the middle counts
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=50))]
+        rounds: u8,
+        /// How TCP shares the network, where the system has it; the link does it like cubic
+        #[arg(long, value_name = "NAME", default_value = "cubic")]
+        tcp_congestion: String,
+        /// Also send a list of so many entries to a car, cut twenty times on the way
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        entries: u64,
+        /// Where offices are made; default: the system's folder for such files
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+        /// Print one JSON object on standard output and nothing else
+        #[arg(long)]
+        json: bool,
+    },
     /// The networks' layers, and what the machine can do
     ///
     /// Example: outrider bench kernels --json
@@ -185,6 +221,11 @@ impl Bench {
             What::Confusions { split, labels } => confusions::run(&labels, &split),
             What::Journal { seconds, rate, folder, json } => {
                 journal::run(&journal::Options { seconds: seconds.max(1), rate: rate.max(1), folder, json })
+            }
+            #[cfg(all(feature = "office", target_os = "linux"))]
+            What::Sync { reads, pictures, rate, rounds, tcp_congestion, entries, folder, json } => {
+                let (rounds, congestion) = (rounds.into(), tcp_congestion);
+                sync::run(&sync::Options { reads, pictures, rate, rounds, congestion, entries, folder, json })
             }
             What::Kernels { json } => kernels(json),
         }

@@ -14,6 +14,7 @@ mod enrol;
 mod heads;
 mod lists;
 mod people;
+mod simulate;
 
 /// The back office of Outrider: takes in what cars read, hands them their lists.
 ///
@@ -94,6 +95,7 @@ enum Command {
     Crews(lists::Crews),
     People(people::People),
     Heads(heads::Heads),
+    Simulate(simulate::Simulate),
     /// What each unit has sent, and when it was last heard of
     ///
     /// Example: outrider-office fleet --data office --json
@@ -136,6 +138,7 @@ fn run(command: Command) -> Result<()> {
         Command::Crews(command) => command.run()?,
         Command::People(command) => command.run(&*clock)?,
         Command::Heads(command) => command.run()?,
+        Command::Simulate(command) => command.run(&clock)?,
         Command::Publish { data, list, name, settings, dry_run, by, json, file } => {
             let settings = settings.as_deref().map(super::list_settings).transpose()?;
             let size = std::fs::metadata(&file).map_or(0, |data| data.len());

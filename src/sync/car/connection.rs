@@ -16,7 +16,7 @@ use super::downloads::Downloads;
 use super::pulse::{self, Pulse, Seen};
 use super::route::{self, Route};
 use super::session::{Event, Revision, Session};
-use super::{Keeper, LinkState, Outbox};
+use super::{Keeper, LinkState, Outbox, stopped};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::identity::ENROL_AGAIN;
@@ -212,7 +212,7 @@ impl<'a> Conversation<'a> {
             self.flush();
             let due = self.session.deadline().map(|deadline| deadline.since(clock.now()));
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return Ok(Next::Stop),
+                () = stopped(stop) => return Ok(Next::Stop),
                 error = connection.closed() => return Err(End::Lost(error)),
                 Some(inbound) = self.inbound.recv() => match inbound {
                     Inbound::Bytes(lane, bytes) => self.session.receive(lane, &bytes, clock.now())?,

@@ -5,6 +5,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ const ATTEMPTS: Duration = Duration::from_secs(6);
 const HANDSHAKE: Duration = Duration::from_secs(4);
 /// An attempt that was begun so shortly before the office answered a knock is not made a second time.
 const JUST_BEGUN: Duration = Duration::from_millis(300);
-/// The pause after a knock that was answered.
+/// The pause after a knock that was answered; it doubles.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Between two knocks.
 const PACE: Duration = Duration::from_millis(400);
@@ -155,11 +156,13 @@ impl Dialler {
         let pace = self.pace(since).await;
         let (knocked, mut answers) = mpsc::unbounded_channel();
         let (mut knockers, mut attempts) = (JoinSet::new(), JoinSet::new());
-        let connect_to = |attempts: &mut JoinSet<_>, address, wait| {
-            let (config, host) = (config.clone(), host_of(name).to_owned());
+        // Whether the attempt that was begun last has been answered.
+        let mut heard = Arc::<AtomicBool>::default();
+        let connect_to = |attempts: &mut JoinSet<_>, heard: &Arc<AtomicBool>, address, wait| {
+            let (config, host, heard) = (config.clone(), host_of(name).to_owned(), Arc::clone(heard));
             attempts.spawn(async move {
                 tokio::time::sleep(wait).await;
-                connect(config, address, &host).await
+                connect(config, address, &host, &heard).await
             });
             Instant::now() + wait
         };
@@ -179,12 +182,14 @@ impl Dialler {
                     continue;
                 }
                 let before = u32::try_from(addresses.len()).unwrap_or(0);
-                begun = connect_to(&mut attempts, address, STAGGER * before);
+                begun = connect_to(&mut attempts, &heard, address, STAGGER * before);
                 let (knocked, pace) = (knocked.clone(), pace * (before + 1));
                 knockers.spawn(async move {
                     // Without a socket there is nothing to wait for.
+                    let mut again = AGAIN;
                     while knock::answered(address, pace).await.is_ok() && knocked.send(address).is_ok() {
-                        tokio::time::sleep(AGAIN).await;
+                        tokio::time::sleep(again).await;
+                        again *= 2;
                     }
                 });
                 addresses.push(address);
@@ -212,9 +217,12 @@ impl Dialler {
                     Ok(Err(_)) | Err(_) => {}
                 },
                 Some(address) = answers.recv() => {
-                    // The last attempt may be about to come to its end.
-                    if begun.elapsed() > JUST_BEGUN {
-                        begun = connect_to(&mut attempts, address, Duration::ZERO);
+                    // The last attempt may be about to come to its end. One that was not answered was begun too early, and
+                    // is no more use than the new one: an office to which a whole fleet comes back is not to do both.
+                    if begun.elapsed() > JUST_BEGUN && !heard.load(Ordering::Relaxed) {
+                        attempts.abort_all();
+                        heard = Arc::default();
+                        begun = connect_to(&mut attempts, &heard, address, Duration::ZERO);
                     }
                 }
                 addresses = &mut looking, if !looked_up => {
@@ -288,7 +296,7 @@ pub(super) async fn call<E: From<Fault>>(
 ) -> Result<Line, E> {
     let mut missed = E::from(no_way(name, "the name has no address".into()));
     for address in look_up(name).await? {
-        missed = match connect(config.clone(), address, host_of(name)).await {
+        missed = match connect(config.clone(), address, host_of(name), &AtomicBool::default()).await {
             Ok(line) => return Ok(line),
             Err(Missed::Refused(error)) => lost(error),
             Err(Missed::Silence) => no_way(name, "nothing answers".into()).into(),
@@ -312,11 +320,20 @@ async fn look_up(name: &str) -> Result<Vec<SocketAddr>> {
 }
 
 /// A socket of its own each time: an address translation on the way that has lost its mind is not asked twice.
-async fn connect(config: quinn::ClientConfig, address: SocketAddr, host: &str) -> Result<Line, Missed> {
+async fn connect(
+    config: quinn::ClientConfig,
+    address: SocketAddr,
+    host: &str,
+    heard: &AtomicBool,
+) -> Result<Line, Missed> {
     let endpoint = Endpoint::client(route::anywhere(address)).map_err(Missed::Unable)?;
-    let connecting = endpoint
+    let mut connecting = endpoint
         .connect_with(config, address, host)
         .map_err(|error| Missed::Unable(std::io::Error::new(ErrorKind::InvalidInput, error)))?;
+    // Where none comes, the handshake's own end says why.
+    if connecting.handshake_data().await.is_ok() {
+        heard.store(true, Ordering::Relaxed);
+    }
     match connecting.await {
         Ok(connection) => Ok(Line { endpoint, connection }),
         Err(ConnectionError::TimedOut) => Err(Missed::Silence),
@@ -375,7 +392,7 @@ mod tests {
                 }
                 heard
             });
-            let line = connect(config, target, "localhost").await.ok().expect("connected");
+            let line = connect(config, target, "localhost", &AtomicBool::new(false)).await.ok().expect("connected");
             let say = async |words: &[u8]| {
                 let mut stream = line.connection.open_uni().await.expect("opened");
                 stream.write_all(words).await.expect("written");

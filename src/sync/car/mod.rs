@@ -109,6 +109,18 @@ pub struct Link {
     thread: Option<JoinHandle<()>>,
 }
 
+/// See [`Link::nudger`].
+#[cfg(feature = "office")]
+pub(crate) struct Nudger(Arc<Shared>);
+
+#[cfg(feature = "office")]
+impl Nudger {
+    /// As [`Link::nudge`].
+    pub(crate) fn nudge(&self) {
+        self.0.nudge.notify_one();
+    }
+}
+
 /// What the link's thread and its owner share.
 #[derive(Debug)]
 struct Shared {
@@ -125,35 +137,13 @@ impl Link {
     /// Starts the link of the car named `unit`. Whatever is missing (identity, network, office, a sane clock) is a
     /// reason for being down, and is tried again.
     pub fn start(unit: &str, settings: &config::Office, outbox: Arc<dyn Outbox>, clock: clock::Shared) -> Result<Self> {
-        let status = Status {
-            state: LinkState::Starting,
-            unsent: 0,
-            acknowledged: 0,
-            lists: Vec::new(),
-            list_fault: None,
-            identity_fault: None,
-        };
-        let shared = Arc::new(Shared {
-            status: watch::Sender::new(status),
-            nudge: Notify::new(),
-            renewed: Notify::new(),
-            present: watch::Sender::default(),
-            stop: watch::Sender::new(false),
-        });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("office-link-disk")
             .build()
             .map_err(|error| Fault::new(Kind::Internal, "cannot start the link to the office").because(error))?;
-        let keeper = Keeper {
-            unit: unit.to_owned(),
-            settings: settings.clone(),
-            dialler: Dialler::new(settings.clone(), Arc::clone(&outbox), Arc::clone(&clock)),
-            outbox,
-            clock,
-            shared: Arc::clone(&shared),
-            said: Mutex::default(),
-        };
+        let keeper = Keeper::new(unit, settings, outbox, clock);
+        let shared = Arc::clone(&keeper.shared);
         let thread = std::thread::Builder::new()
             .name("office-link".into())
             .spawn(move || {
@@ -163,6 +153,21 @@ impl Link {
             })
             .map_err(|error| Fault::new(Kind::Internal, "cannot start the link to the office").because(error))?;
         Ok(Self { shared, live_position: settings.live_position, thread: Some(thread) })
+    }
+
+    /// Starts a link on a runtime that others use too: a fleet in one process.
+    #[cfg(feature = "office")]
+    pub(crate) fn start_on(
+        runtime: &tokio::runtime::Handle,
+        unit: &str,
+        settings: &config::Office,
+        outbox: Arc<dyn Outbox>,
+        clock: clock::Shared,
+    ) -> Self {
+        let keeper = Keeper::new(unit, settings, outbox, clock);
+        let shared = Arc::clone(&keeper.shared);
+        runtime.spawn(keeper.keep());
+        Self { shared, live_position: settings.live_position, thread: None }
     }
 
     /// Something new is pending: it is uploaded at once if the link is up.
@@ -175,6 +180,12 @@ impl Link {
     pub fn report(&self, present: Present) {
         let position = present.position.filter(|_| self.live_position);
         self.shared.present.send_replace(Present { position, ..present });
+    }
+
+    /// Nudges this link from elsewhere.
+    #[cfg(feature = "office")]
+    pub(crate) fn nudger(&self) -> Nudger {
+        Nudger(Arc::clone(&self.shared))
     }
 
     /// How the link is now.
@@ -212,6 +223,33 @@ struct Keeper {
 }
 
 impl Keeper {
+    fn new(unit: &str, settings: &config::Office, outbox: Arc<dyn Outbox>, clock: clock::Shared) -> Self {
+        let status = Status {
+            state: LinkState::Starting,
+            unsent: 0,
+            acknowledged: 0,
+            lists: Vec::new(),
+            list_fault: None,
+            identity_fault: None,
+        };
+        let shared = Shared {
+            status: watch::Sender::new(status),
+            nudge: Notify::new(),
+            renewed: Notify::new(),
+            present: watch::Sender::default(),
+            stop: watch::Sender::new(false),
+        };
+        Self {
+            unit: unit.to_owned(),
+            settings: settings.clone(),
+            dialler: Dialler::new(settings.clone(), Arc::clone(&outbox), Arc::clone(&clock)),
+            outbox,
+            clock,
+            shared: Arc::new(shared),
+            said: Mutex::default(),
+        }
+    }
+
     async fn keep(self) {
         let mut stop = self.shared.stop.subscribe();
         let mut downloads = downloads::Downloads::default();
@@ -255,7 +293,7 @@ impl Keeper {
         tokio::pin!(wait);
         loop {
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return None,
+                () = stopped(stop) => return None,
                 done = &mut wait => return Some(done),
                 () = self.shared.nudge.notified() => self.count().await,
             }
@@ -294,6 +332,12 @@ impl Keeper {
             });
         }
     }
+}
+
+/// Is over when the unit stops.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Its owner is gone: that is an end too.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Pauses between attempts: longer and longer, and never the same for two cars that lost one office together.
