@@ -22,6 +22,7 @@ pub const DECODERS: &[Decoder] = &[
     Decoder { name: "settings", decode: crate::hotlist::outside::settings },
     Decoder { name: "statement", decode: crate::hotlist::outside::statement },
     Decoder { name: "stored", decode: crate::hotlist::outside::stored },
+    Decoder { name: "verdicts", decode: crate::hotlist::outside::verdicts },
     Decoder { name: "office", decode: crate::sync::car::converse },
     Decoder { name: "present", decode: crate::sync::present::decodes },
     #[cfg(feature = "office")]

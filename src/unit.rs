@@ -197,7 +197,7 @@ impl Unit {
                 // Certificates are judged by the satellites' time, where there is one: the system's may never have been set.
                 let clock: Shared = Arc::new(SatelliteClock { tagger: tagger.clone(), system: clock.clone() });
                 let outbox = outbox::Store::new(journal, hotlist, office, &config.data, clock.clone())?;
-                let outbox = Arc::new(outbox.telling(news.clone()));
+                let outbox = Arc::new(outbox.telling(&config.unit, news.clone()));
                 Some(Arc::new(Link::start(&config.unit, office, outbox, clock)?))
             }
             _ => None,

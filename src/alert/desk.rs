@@ -135,6 +135,19 @@ impl Desk {
         self.withdraw_where(why, who, |alert| alert.entry == entry)
     }
 
+    /// Something speaks against an alert that stands: "EX-02 found this false, 14:02". It is no longer certain from then on, and
+    /// says so; the crew is not startled by less.
+    pub fn contradict(&mut self, id: AlertId, clause: &str) {
+        let case = self.cases.iter_mut().find(|case| case.alert.id == id && case.alert.standing == Standing::Open);
+        let Some(case) = case.filter(|case| !case.alert.against.iter().any(|known| known == clause)) else { return };
+        let alert = Arc::make_mut(&mut case.alert);
+        alert.grade = Grade::Possible;
+        alert.against.push(clause.to_owned());
+        "contradicted".clone_into(&mut alert.doubt);
+        // Should it be said once more, not in the words of what it was.
+        alert.spoken = words::contradicted(&alert.headline, &alert.text);
+    }
+
     /// Takes the crew's answer; gives the alert as it was answered, `None` if it was not waiting for one.
     pub fn answer(&mut self, id: AlertId, verdict: Verdict) -> Option<Arc<Alert>> {
         let case = self.cases.iter_mut().find(|case| case.alert.id == id && case.verdict.is_none())?;
@@ -347,11 +360,14 @@ impl Policy {
                 weakest: weakest.map(|(place, (character, p))| (place, *character, *p)),
             },
             against: sighting.against.clone(),
-            entry_freshness: match sighting.entry_age {
-                _ if sighting.expired => "entry expired".to_owned(),
-                Some(age) => format!("entry confirmed {} ago", words::ago(age)),
-                None if sighting.utc.is_none() => "entry age unknown".to_owned(),
-                None => "entry undated".to_owned(),
+            entry_freshness: {
+                let age = match sighting.entry_age {
+                    _ if sighting.expired => "entry expired".to_owned(),
+                    Some(age) => format!("entry confirmed {} ago", words::ago(age)),
+                    None if sighting.utc.is_none() => "entry age unknown".to_owned(),
+                    None => "entry undated".to_owned(),
+                };
+                sighting.other_crew.iter().fold(age, |age, said| format!("{age}; {said}"))
             },
             list_freshness: sighting
                 .list_age

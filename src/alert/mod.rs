@@ -115,6 +115,8 @@ pub struct Sighting {
     pub entry_age: Option<std::time::Duration>,
     /// Time since the list was last brought up to date, if known.
     pub list_age: Option<std::time::Duration>,
+    /// What another crew found of this vehicle and entry, if that does not speak against it: "EX-02 confirmed this, 14:02".
+    pub other_crew: Option<String>,
     /// The camera's name.
     pub camera: Arc<str>,
     /// Capture instant of the newest look.
@@ -152,6 +154,7 @@ impl Sighting {
             expired: false,
             entry_age: Some(std::time::Duration::from_secs(86_400 * 3)),
             list_age: Some(std::time::Duration::from_secs(7_200)),
+            other_crew: None,
             camera: "front".into(),
             at: Moment::default(),
             utc: DateTime::from_timestamp(1_796_119_200, 0),

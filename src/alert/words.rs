@@ -46,6 +46,12 @@ pub(super) fn spoken(grade: Grade, sighting: &Sighting, text: &str) -> String {
     sentences.join(". ") + "."
 }
 
+/// What is said of an alert that something has come to speak against.
+pub(super) fn contradicted(headline: &str, text: &str) -> String {
+    let reason = headline.to_lowercase();
+    format!("{} {reason}. Contradicted. {}.", capital(Grade::Possible.word()), spell(text))
+}
+
 /// What is said when an alert no longer stands, and who has withdrawn it, where that is known: "the office".
 pub(super) fn stood_down(text: &str, who: Option<&str>) -> String {
     let by = who.map_or_else(String::new, |who| format!("Withdrawn by {who}. "));

@@ -31,6 +31,23 @@ pub enum Judgement {
     NotFound,
 }
 
+impl Judgement {
+    /// The number that it is kept and sent as. A number is never used again for something else.
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Self::True => 1,
+            Self::False => 2,
+            Self::NotFound => 3,
+            Self::Outdated => 4,
+        }
+    }
+
+    /// The judgement of a number; `None` for one of a later program.
+    pub(super) fn of_number(number: u32) -> Option<Self> {
+        [Self::True, Self::False, Self::NotFound, Self::Outdated].into_iter().find(|known| known.number() == number)
+    }
+}
+
 /// How often a list's hits were what it said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Precision {

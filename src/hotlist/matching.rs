@@ -11,6 +11,7 @@ use super::head::{ListHead, Thresholds};
 use super::index::Packed;
 use super::likely::{Edit, Likely, Places};
 use super::snapshot::{Listed, Snapshot};
+use super::verdicts::Verdict;
 use crate::plate::{self, Vrm};
 use crate::recognise::Read;
 
@@ -104,6 +105,11 @@ pub enum Contradiction {
         /// Until when.
         until: DateTime<Utc>,
     },
+    /// Another crew has found this very pair of read and entry false, or the entry out of date.
+    FoundFalse {
+        /// Who, and when.
+        verdict: Verdict,
+    },
     /// The list counts in one area only, and where the vehicle was seen is not known.
     PlaceUnknown,
     /// The list counts at certain hours only, and no satellite has told the time.
@@ -125,6 +131,7 @@ impl fmt::Display for Contradiction {
             Self::JudgedWrong { until } => {
                 write!(f, "this pair was judged wrong and is silent until {}", until.format("%Y-%m-%d"))
             }
+            Self::FoundFalse { verdict } => f.write_str(&verdict.words()),
             Self::PlaceUnknown => f.write_str("the list counts in an area only and the position is not known"),
             Self::TimeUnknown => f.write_str("the list counts at certain hours only and the time is not known"),
         }
@@ -167,6 +174,8 @@ pub struct Hit {
     pub against: Vec<Contradiction>,
     /// Time since the list was produced (or received, where it does not say), by the time of the read.
     pub list_age: Duration,
+    /// What another crew found of this very pair of read and entry, the newest.
+    pub other_crew: Option<Verdict>,
 }
 
 impl Hit {
@@ -426,6 +435,7 @@ impl Matcher<'_> {
             agreeing: self.read.agreeing,
             against,
             list_age,
+            other_crew: None,
         });
     }
 
@@ -455,15 +465,20 @@ impl Matcher<'_> {
 
     /// The hits, most trusted and most urgent first.
     fn finish(mut self) -> Vec<Hit> {
-        self.hits.sort_by(|a, b| {
-            b.grade
-                .cmp(&a.grade)
-                .then(a.against.len().cmp(&b.against.len()))
-                .then(b.entry.priority.cmp(&a.entry.priority))
-                .then(b.probability.total_cmp(&a.probability))
-        });
+        sort(&mut self.hits);
         self.hits
     }
+}
+
+/// Puts the most trusted and most urgent hits first.
+pub(super) fn sort(hits: &mut [Hit]) {
+    hits.sort_by(|a, b| {
+        b.grade
+            .cmp(&a.grade)
+            .then(a.against.len().cmp(&b.against.len()))
+            .then(b.entry.priority.cmp(&a.entry.priority))
+            .then(b.probability.total_cmp(&a.probability))
+    });
 }
 
 /// What is approximate, a pattern or without entry is never certain; what is contradicted is possible and no more.

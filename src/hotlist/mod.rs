@@ -33,6 +33,7 @@ mod takeover;
 mod tests;
 mod traffic;
 mod typed;
+mod verdicts;
 mod writer;
 
 pub use chain::{Amendment, Applied, Published};
@@ -49,3 +50,4 @@ pub use signing::{SigningKey, VerifyingKey};
 pub use statement::{Said, Statement};
 pub use store::{FILE, Hotlist, Standing};
 pub use typed::typed;
+pub use verdicts::{KEPT as VERDICTS_KEPT, MOST_BYTES as VERDICTS_BYTES, VERDICTS, Verdict, Verdicts};

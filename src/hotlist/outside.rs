@@ -43,11 +43,16 @@ pub(crate) fn mark(bytes: &[u8]) -> bool {
     })
 }
 
+/// What other crews found, as the office hands it down, the signature apart.
+pub(crate) fn verdicts(bytes: &[u8]) -> bool {
+    super::Verdicts::decode(bytes).is_ok()
+}
+
 /// What this room writes today, for the corpus: a name, the decoder's name and the bytes.
 #[cfg(test)]
 pub(crate) fn samples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     use super::revision::tests::{key, revision};
-    use super::{Judgement, Said};
+    use super::{Judgement, Said, Verdict, Verdicts};
     use chrono::DateTime;
 
     let utc = DateTime::from_timestamp(1_796_119_200, 0).expect("a time");
@@ -55,6 +60,14 @@ pub(crate) fn samples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         Entry { reason: "stolen".into(), colour: "blue".into(), ..Entry::bare(Mark::parse("AB12CDE").expect("a VRM")) };
     let found =
         Said::Found { list: "pnc".into(), mark: "AB12CDE".into(), text: "AB12CDF".into(), judgement: Judgement::False };
+    let verdict = Verdict {
+        unit: "EX-02".into(),
+        utc,
+        list: "pnc".into(),
+        mark: "AB12CDE".into(),
+        text: "AB12CDF".into(),
+        judgement: Judgement::False,
+    };
     let says = |said| Statement { utc, said }.encode();
     vec![
         ("change", "revision", revision(&key())),
@@ -62,5 +75,6 @@ pub(crate) fn samples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("found", "statement", says(found)),
         ("removal", "statement", says(Said::Removal { mark: entry.vrm.clone(), why: "over".into() })),
         ("entry", "stored", entry.encode()),
+        ("verdicts", "verdicts", Verdicts { revision: 7, verdicts: vec![verdict] }.encode()),
     ]
 }

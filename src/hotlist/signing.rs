@@ -11,6 +11,8 @@ pub(super) const SIGNATURE: usize = 64;
 const CONTEXT: &[u8] = b"outrider list manifest\0";
 /// The same for the roll of people, which the office hands down beside its lists.
 const ROLL_CONTEXT: &[u8] = b"outrider roll of people\0";
+/// The same for the verdicts of crews.
+const VERDICTS_CONTEXT: &[u8] = b"outrider verdicts\0";
 
 /// The office's key: signs revisions of lists.
 pub struct SigningKey(Ed25519KeyPair);
@@ -55,7 +57,16 @@ impl SigningKey {
 
     /// The roll of people behind its signature, as it is handed down.
     pub fn sign_roll(&self, roll: &[u8]) -> Vec<u8> {
-        [self.0.sign(&[ROLL_CONTEXT, roll].concat()).as_ref(), roll].concat()
+        self.sign_as(ROLL_CONTEXT, roll)
+    }
+
+    /// The verdicts of crews behind their signature, as they are handed down.
+    pub fn sign_verdicts(&self, verdicts: &[u8]) -> Vec<u8> {
+        self.sign_as(VERDICTS_CONTEXT, verdicts)
+    }
+
+    fn sign_as(&self, context: &[u8], bytes: &[u8]) -> Vec<u8> {
+        [self.0.sign(&[context, bytes].concat()).as_ref(), bytes].concat()
     }
 
     pub(super) fn sign(&self, manifest: &[u8]) -> [u8; SIGNATURE] {
@@ -83,9 +94,18 @@ impl VerifyingKey {
 
     /// The roll of people in bytes that the office's key signed; `None` for others.
     pub fn open_roll<'r>(&self, signed: &'r [u8]) -> Option<&'r [u8]> {
-        let (signature, roll) = signed.split_first_chunk::<SIGNATURE>()?;
-        let context = [ROLL_CONTEXT, roll].concat();
-        UnparsedPublicKey::new(&ED25519, self.0).verify(&context, signature).is_ok().then_some(roll)
+        self.open_as(ROLL_CONTEXT, signed)
+    }
+
+    /// The verdicts of crews in bytes that the office's key signed; `None` for others.
+    pub fn open_verdicts<'v>(&self, signed: &'v [u8]) -> Option<&'v [u8]> {
+        self.open_as(VERDICTS_CONTEXT, signed)
+    }
+
+    fn open_as<'b>(&self, context: &[u8], signed: &'b [u8]) -> Option<&'b [u8]> {
+        let (signature, bytes) = signed.split_first_chunk::<SIGNATURE>()?;
+        let of = [context, bytes].concat();
+        UnparsedPublicKey::new(&ED25519, self.0).verify(&of, signature).is_ok().then_some(bytes)
     }
 
     pub(super) fn verifies(&self, manifest: &[u8], signature: &[u8]) -> bool {

@@ -100,12 +100,7 @@ impl Statement {
                 list: list.clone(),
                 mark: mark.clone(),
                 text: text.clone(),
-                judgement: match judgement {
-                    Judgement::True => 1,
-                    Judgement::False => 2,
-                    Judgement::NotFound => 3,
-                    Judgement::Outdated => 4,
-                },
+                judgement: judgement.number(),
             }),
         };
         let mut bytes = vec![VERSION];
@@ -131,13 +126,8 @@ impl Statement {
                 list,
                 mark,
                 text,
-                judgement: match judgement {
-                    1 => Judgement::True,
-                    2 => Judgement::False,
-                    3 => Judgement::NotFound,
-                    4 => Judgement::Outdated,
-                    _ => return Err("it judges a hit in a way that this program does not know".into()),
-                },
+                judgement: Judgement::of_number(judgement)
+                    .ok_or("it judges a hit in a way that this program does not know")?,
             },
         };
         Ok(Self { utc: DateTime::from_timestamp(stored.utc, 0).ok_or("its time is none")?, said })

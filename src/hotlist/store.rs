@@ -20,6 +20,7 @@ use super::signing::VerifyingKey;
 use super::snapshot::{Listed, Patterns, Snapshot, classes};
 use super::statement::STATEMENTS;
 use super::takeover;
+use super::verdicts::Heard;
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::plate::{self, Vrm};
@@ -67,6 +68,8 @@ pub struct Hotlist {
     pub(super) id: u64,
     /// The numbers of the statements that the office has stored and that are still kept.
     pub(super) stated: Mutex<BTreeSet<u64>>,
+    /// What other crews found; gone when the program ends.
+    pub(super) heard: RwLock<Heard>,
 }
 
 impl std::fmt::Debug for Hotlist {
@@ -171,6 +174,7 @@ impl Hotlist {
             trusted: RwLock::default(),
             id,
             stated: Mutex::default(),
+            heard: RwLock::default(),
         };
         hotlist.refresh(None).map_err(|fault| fault.remedy("Move the file away and import the lists again"))?;
         Ok(hotlist)
@@ -289,7 +293,9 @@ impl Hotlist {
     /// What `read` means against the lists: the most trusted hit first. Never waits for a disk unless it is a hit, and never
     /// for an import; a store that cannot give the entry makes the hit poorer, not silent.
     pub fn match_at(&self, read: &Read, circumstances: &Circumstances) -> Vec<Hit> {
-        matching::all(&self.snapshot(), read, circumstances)
+        let mut hits = matching::all(&self.snapshot(), read, circumstances);
+        self.weigh(&mut hits, &read.text, circumstances.utc);
+        hits
     }
 
     /// The part of [`Self::match_at`] that needs no probabilities: what the lists hold glyph by glyph.

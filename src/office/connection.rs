@@ -13,7 +13,7 @@ use super::register::{Fingerprint, Standing};
 use super::service::Office;
 use super::session::{Event, HELLO_TIMEOUT, ListInfo, Session, StoredPiece, Wanted};
 use super::store::Received;
-use super::writer::Reply;
+use super::writer::{Jobs, Reply};
 use crate::sync::enrol;
 use crate::sync::pipes::{self, Inbound, Writer};
 use crate::sync::wire::{Breach, Code, Lane};
@@ -96,6 +96,7 @@ struct Conversation<'a> {
     office: &'a Arc<Office>,
     unit: &'a str,
     connection: &'a Connection,
+    jobs: Jobs,
     session: Session,
     control: Option<Writer>,
     /// For lists, and for what is urgent of them.
@@ -111,6 +112,7 @@ impl<'a> Conversation<'a> {
             office,
             unit,
             connection,
+            jobs: office.jobs.of_connection(),
             session: Session::open(unit, office.pictures.take(unit), office.clock.now()),
             control: None,
             list_lanes: [None, None],
@@ -169,7 +171,7 @@ impl<'a> Conversation<'a> {
                 Event::Store(items) => {
                     let received = Received { unit: self.unit.to_owned(), items };
                     // Waits while the writer is behind; meanwhile flow control slows this car down.
-                    self.office.jobs.send(received, self.replies.0.clone()).await;
+                    self.jobs.send(received, self.replies.0.clone()).await;
                 }
                 Event::Holding(held) => {
                     self.office.board.unit(self.unit, |status| status.lists = held.into_iter().collect());

@@ -23,7 +23,7 @@ const FOLDER: &str = "OUTRIDER_FLOODED_OFFICE";
 const FLOOD: Duration = Duration::from_secs(8);
 /// What the office may take beside what it took before: a connection's windows for each, its room for what is not committed, and
 /// what the store's own cache grows by.
-const MOST_MIB: u64 = 160;
+const MOST_MIB: u64 = 150;
 
 /// Run by the test below in a process of its own.
 #[test]

@@ -29,6 +29,8 @@ mod networks;
 mod pair;
 mod patience;
 mod people;
+#[cfg(test)]
+mod prompt;
 mod publish;
 mod record;
 mod register;
@@ -36,6 +38,7 @@ mod service;
 mod session;
 mod status;
 mod store;
+mod verdicts;
 mod watch;
 mod writer;
 

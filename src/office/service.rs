@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use quinn::{Connection, Endpoint, Incoming, VarInt};
 use tokio::sync::watch;
 
@@ -21,9 +21,10 @@ use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
 use super::watch::Watch;
 use super::writer::{self, Jobs};
-use super::{authority, codes, connection, crews, files, heads, inbox, people};
+use super::{authority, codes, connection, crews, files, heads, inbox, people, verdicts};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
+use crate::hotlist::Verdict;
 use crate::sync::identity::Identity;
 use crate::sync::wire::Code;
 
@@ -55,6 +56,16 @@ enum Stop {
     AtOnce,
 }
 
+/// What is known of the verdicts of crews.
+#[derive(Default)]
+struct Verdicts {
+    handed: Option<Vec<Verdict>>,
+    gathered: Option<(DateTime<Utc>, u64)>,
+}
+
+/// Verdicts are gathered again after so long, so that those whose time is over go.
+const VERDICTS_LOOK: TimeDelta = TimeDelta::minutes(5);
+
 /// What the service's parts share.
 pub(crate) struct Office {
     pub(crate) data: PathBuf,
@@ -74,6 +85,8 @@ pub(crate) struct Office {
     headed: Mutex<(u64, Option<DateTime<Utc>>)>,
     /// The roll of people that was handed out last.
     roll: Mutex<Option<people::HandedOut>>,
+    /// The verdicts of crews that were handed out last, and when and of how many statements they were gathered.
+    verdicts: Mutex<Verdicts>,
 }
 
 impl Service {
@@ -109,6 +122,7 @@ impl Service {
             stated: AtomicU64::new(u64::MAX),
             headed: Mutex::new((u64::MAX, None)),
             roll: Mutex::default(),
+            verdicts: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -377,6 +391,21 @@ impl Office {
         Ok(())
     }
 
+    /// Hands what crews found to all of them, when there is something new and when something has aged.
+    fn hand_out_verdicts(&self, stated: u64) -> Result<()> {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.utc();
+        if verdicts.gathered.is_some_and(|(at, of)| of == stated && (now - at).abs() < VERDICTS_LOOK) {
+            return Ok(());
+        }
+        let key = || authority::lists_key(&self.data);
+        if verdicts::hand_out(key, &*self.store, &mut verdicts.handed, now)? {
+            self.lists.send_replace(Arc::new(self.store.lists()?));
+        }
+        verdicts.gathered = Some((now, stated));
+        Ok(())
+    }
+
     /// Cuts off whoever was revoked. Blocks on the disk.
     fn look_at_register(&self) {
         match self.register.look() {
@@ -446,6 +475,7 @@ impl Office {
                 crews::write(&self.data, &*self.store, self.clock.utc())?;
             }
         }
+        self.hand_out_verdicts(self.stated.load(Ordering::Relaxed))?;
         match self.board.take_changed(self.clock.utc()) {
             Some(fleet) => {
                 let json = serde_json::to_vec_pretty(&fleet)

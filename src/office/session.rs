@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::begun::Begun;
 use crate::clock::Moment;
+use crate::hotlist::VERDICTS;
 use crate::people::ROLL;
 use crate::sync::packing;
 use crate::sync::present::{Present, heard};
-use crate::sync::wire::PRESENT_SINCE;
 use crate::sync::wire::proto::{
     Ack, FromCar, FromOffice, Kind as WireKind, ListOffer, ListPiece, ListWanted, Upload, Welcome, from_car,
     from_office,
@@ -18,6 +18,7 @@ use crate::sync::wire::{
     Breach, Decoder, Item, KEY_LIMIT, Kind, LISTS_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION, PARTS_SINCE,
     PROGRAM, ROLL_SINCE, URGENT_SINCE, encode,
 };
+use crate::sync::wire::{PRESENT_SINCE, VERDICTS_SINCE};
 
 /// How long a car may take to say Hello.
 pub(super) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -259,7 +260,7 @@ impl Session {
         let Some(held) = &self.held else { return };
         let news: Vec<ListInfo> = lists
             .iter()
-            .filter(|info| info.base == 0 && (info.list != ROLL || self.version >= ROLL_SINCE))
+            .filter(|info| info.base == 0 && self.knows(&info.list))
             .filter_map(|whole| {
                 let held = held.get(&whole.list).copied().unwrap_or(0);
                 let change = lists.iter().find(|info| info.list == whole.list && info.base == held && held != 0);
@@ -392,6 +393,16 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Whether the car knows what this is: a list, or something else that is handed down like one.
+    fn knows(&self, list: &str) -> bool {
+        self.version
+            >= match list {
+                ROLL => ROLL_SINCE,
+                VERDICTS => VERDICTS_SINCE,
+                _ => OLDEST_VERSION,
+            }
     }
 
     fn down(&mut self, lane: Lane) -> &mut Down {

@@ -10,38 +10,53 @@ use super::status::Board;
 use super::store::{Received, Store};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
+use crate::sync::wire::Lane;
 
 /// Jobs waiting for the writer, and KiB of what is in them; connections wait when there are more. There is room for a job of
 /// every car of a fleet, so that one commit takes them all, and never for a picture of each.
 const QUEUE: usize = 4096;
-const ROOM: u32 = 64 << 10;
+const ROOM: u32 = 32 << 10;
+/// KiB of these that one connection may take: the largest thing there is. A car that floods fills its own share.
+const SHARE: u32 = 4 << 10;
 /// Most items in one commit.
 const COMMIT_ITEMS: usize = 4000;
 /// Most bytes of payload in one commit.
-const COMMIT_BYTES: usize = 16 << 20;
+const COMMIT_BYTES: usize = 8 << 20;
 
 /// What one connection has received.
 pub(crate) struct Job {
     received: Received,
     reply: mpsc::UnboundedSender<Reply>,
-    /// Its share of the room, until it is committed.
-    room: OwnedSemaphorePermit,
+    /// What it takes of the connection's share and of the room, until it is committed.
+    room: [OwnedSemaphorePermit; 2],
 }
 
 /// The way to the writer.
 pub(crate) struct Jobs {
-    sender: mpsc::Sender<Job>,
+    /// For hits and what else is urgent, which wait behind no picture of another car; and for the rest.
+    urgent: mpsc::Sender<Job>,
+    usual: mpsc::Sender<Job>,
+    share: Arc<Semaphore>,
     room: Arc<Semaphore>,
 }
 
 impl Jobs {
+    /// The way for one connection, with a share of its own.
+    pub(crate) fn of_connection(&self) -> Self {
+        let (urgent, usual, room) = (self.urgent.clone(), self.usual.clone(), Arc::clone(&self.room));
+        Self { urgent, usual, share: Arc::new(Semaphore::new(SHARE as usize)), room }
+    }
+
     /// Hands over what has been received, once there is room for it. The answer comes by `reply`.
     pub(crate) async fn send(&self, received: Received, reply: mpsc::UnboundedSender<Reply>) {
         let bytes: usize = received.items.iter().map(|item| item.key.len() + item.payload.len()).sum();
-        let share = u32::try_from(bytes / 1024 + 1).unwrap_or(ROOM).min(ROOM);
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(SHARE).min(SHARE);
         // Room and writer are there for as long as the office is; a connection without them has nothing to wait for.
-        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(share).await else { return };
-        let _ = self.sender.send(Job { received, reply, room }).await;
+        let Ok(of_share) = Arc::clone(&self.share).acquire_many_owned(kib).await else { return };
+        let Ok(of_room) = Arc::clone(&self.room).acquire_many_owned(kib).await else { return };
+        let urgent = received.items.iter().any(|item| item.kind.lane() == Lane::Hits);
+        let queue = if urgent { &self.urgent } else { &self.usual };
+        let _ = queue.send(Job { received, reply, room: [of_share, of_room] }).await;
     }
 }
 
@@ -55,11 +70,22 @@ pub(crate) enum Reply {
 
 /// Starts the writer. It ends when all senders are gone and what they sent is stored.
 pub(crate) fn start(store: Arc<dyn Store>, board: Arc<Board>, clock: clock::Shared) -> Result<(Jobs, JoinHandle<()>)> {
-    let (sender, mut jobs) = mpsc::channel::<Job>(QUEUE);
+    let (urgent, mut urgent_jobs) = mpsc::channel::<Job>(QUEUE);
+    let (usual, mut usual_jobs) = mpsc::channel::<Job>(QUEUE);
+    let unstarted = |error| Fault::new(Kind::Internal, "cannot start the store's thread").because(error);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(unstarted)?;
     let thread = std::thread::Builder::new()
         .name("office-store".into())
         .spawn(move || {
-            while let Some(first) = jobs.blocking_recv() {
+            // Both ways end together, when the last connection has gone.
+            while let Some(first) = runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    Some(job) = urgent_jobs.recv() => Some(job),
+                    Some(job) = usual_jobs.recv() => Some(job),
+                    else => None,
+                }
+            }) {
                 let mut batch = Vec::new();
                 let (mut items, mut bytes) = (0, 0);
                 let mut next = Some(first);
@@ -67,13 +93,15 @@ pub(crate) fn start(store: Arc<dyn Store>, board: Arc<Board>, clock: clock::Shar
                     items += job.received.items.len();
                     bytes += job.received.items.iter().map(|item| item.payload.len()).sum::<usize>();
                     batch.push(job);
-                    next = if items < COMMIT_ITEMS && bytes < COMMIT_BYTES { jobs.try_recv().ok() } else { None };
+                    let room = items < COMMIT_ITEMS && bytes < COMMIT_BYTES;
+                    next = room.then(|| urgent_jobs.try_recv().or_else(|_| usual_jobs.try_recv()).ok()).flatten();
                 }
                 commit(&*store, &board, &clock, batch);
             }
         })
-        .map_err(|error| Fault::new(Kind::Internal, "cannot start the store's thread").because(error))?;
-    Ok((Jobs { sender, room: Arc::new(Semaphore::new(ROOM as usize)) }, thread))
+        .map_err(unstarted)?;
+    let (share, room) = (Arc::new(Semaphore::new(SHARE as usize)), Arc::new(Semaphore::new(ROOM as usize)));
+    Ok((Jobs { urgent, usual, share, room }, thread))
 }
 
 fn commit(store: &dyn Store, board: &Board, clock: &clock::Shared, batch: Vec<Job>) {

@@ -11,4 +11,5 @@ mod secret;
 pub use pin::{Pin, PinHash};
 pub use rights::{Right, Role, may};
 pub use roll::{Change, MOST_BYTES, Person, ROLL, Roll, number};
+#[cfg(feature = "vehicle")]
 pub(crate) use secret::{Cost, first_line};

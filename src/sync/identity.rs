@@ -134,6 +134,26 @@ impl Identity {
         names.value.general_names.iter().filter_map(name).collect()
     }
 
+    /// QUIC settings of a car. Certificates are judged by `clock`.
+    pub(crate) fn client(&self, clock: clock::Shared) -> Result<quinn::ClientConfig> {
+        // The office opens two streams to a car: for lists, and for what is urgent of them.
+        self.known_client(ALPN, transport(0, 2, Some(KEEP_ALIVE)), clock)
+    }
+
+    /// QUIC settings of a car that asks for a new certificate.
+    pub(crate) fn renewing_client(&self, clock: clock::Shared) -> Result<quinn::ClientConfig> {
+        self.known_client(enrol::ALPN, transport(0, 0, Some(KEEP_ALIVE)), clock)
+    }
+
+    fn known_client(
+        &self,
+        alpn: &[u8],
+        transport: quinn::TransportConfig,
+        clock: clock::Shared,
+    ) -> Result<quinn::ClientConfig> {
+        client_config(self.tls_client(clock)?, alpn, transport)
+    }
+
     /// TLS settings of a car. Certificates are judged by `clock`.
     pub(crate) fn tls_client(&self, clock: clock::Shared) -> Result<rustls::ClientConfig> {
         rustls::ClientConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
@@ -142,17 +162,6 @@ impl Identity {
             .with_root_certificates(self.roots()?)
             .with_client_auth_cert(self.certificates.clone(), self.key.clone_key())
             .map_err(unusable)
-    }
-
-    /// QUIC settings of a car.
-    pub(crate) fn client(&self, clock: clock::Shared) -> Result<quinn::ClientConfig> {
-        // The office opens two streams to a car: for lists, and for what is urgent of them.
-        client_config(self.tls_client(clock)?, ALPN, transport(0, 2, Some(KEEP_ALIVE)))
-    }
-
-    /// QUIC settings of a car that asks for a new certificate.
-    pub(crate) fn renewing_client(&self, clock: clock::Shared) -> Result<quinn::ClientConfig> {
-        client_config(self.tls_client(clock)?, enrol::ALPN, transport(0, 0, Some(KEEP_ALIVE)))
     }
 
     /// TLS settings of the office. Whoever shows a certificate must have it from the authority; whoever shows none is let
@@ -164,11 +173,12 @@ impl Identity {
             .allow_unauthenticated()
             .build()
             .map_err(unusable)?;
-        Ok(rustls::ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
+        let tls = rustls::ServerConfig::builder_with_details(provider(), Arc::new(ClockTime(clock)))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(unusable)?
             .with_client_cert_verifier(verifier)
-            .with_cert_resolver(Arc::new(self.chains()?)))
+            .with_cert_resolver(Arc::new(self.chains()?));
+        Ok(tls)
     }
 
     /// QUIC settings of the office.

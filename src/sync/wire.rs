@@ -29,6 +29,9 @@ pub(crate) const ROLL_SINCE: u32 = 3;
 pub(crate) const PARTS_SINCE: u32 = 4;
 /// The version from which on there is a lane for what is urgent of lists, and pieces of them may be packed.
 pub(crate) const URGENT_SINCE: u32 = 4;
+/// The version from which on verdicts of other crews come down.
+#[cfg(feature = "office")]
+pub(crate) const VERDICTS_SINCE: u32 = 4;
 /// The version from which on the car says how it is.
 pub(crate) const PRESENT_SINCE: u32 = 4;
 /// This program, as Hello and Welcome name it.

@@ -99,8 +99,9 @@ pub(super) struct Worker {
     /// Parts that had failed when they were last looked at.
     failed: BTreeSet<String>,
     looked: Option<Moment>,
-    /// The version of the lists that the alerts were last held against.
+    /// The version of the lists that the alerts were last held against, and the revision of other crews' verdicts.
     lists: u64,
+    heard: Option<u64>,
     outcome: Outcome,
 }
 
@@ -135,6 +136,7 @@ impl Worker {
             failed: BTreeSet::new(),
             looked: None,
             lists,
+            heard: None,
             outcome,
             tools,
         }
@@ -524,6 +526,7 @@ fn sighting(tagged: &TaggedRead, hit: &Hit) -> Sighting {
             .filter(|_| timed)
             .and_then(|date| (tagged.when.utc - date).to_std().ok()),
         list_age: timed.then_some(hit.list_age),
+        other_crew: hit.other_crew.as_ref().filter(|v| !v.is_against()).map(hotlist::Verdict::words),
         camera: read.camera.clone(),
         at: read.last_at,
         utc: tagged.when.trusted.then_some(tagged.when.utc),

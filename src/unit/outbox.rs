@@ -1,6 +1,6 @@
 //! What the link to the office uploads from and downloads to: journal and hotlist behind one trait.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -11,7 +11,7 @@ use super::News;
 use crate::clock;
 use crate::config;
 use crate::fault::{Fault, Kind as FaultKind, Result};
-use crate::hotlist::Hotlist;
+use crate::hotlist::{Hotlist, VERDICTS, VERDICTS_BYTES, Verdicts};
 use crate::journal::{self, Act, Deed, ItemKind, Journal, SetUp};
 use crate::people::{MOST_BYTES, ROLL, Roll};
 use crate::seal::{Scratch, wipe};
@@ -32,8 +32,10 @@ pub(super) struct Store {
     arriving: Mutex<HashMap<Revision, Scratch>>,
     /// Where those files take their room.
     data: PathBuf,
-    /// The pieces of the roll of people so far. It names people, so it lies on no disk before it is sealed.
-    roll: Mutex<Vec<u8>>,
+    /// The car's name.
+    unit: String,
+    /// The pieces of the roll of people and of other crews' verdicts so far. They name people and plates, so they lie on no disk.
+    unsealed: Mutex<BTreeMap<String, Vec<u8>>>,
     clock: clock::Shared,
     /// Who is told that a list counts: an alert may rest on what it takes off.
     news: Option<Sender<News>>,
@@ -49,27 +51,63 @@ impl Store {
     ) -> Result<Self> {
         clear(&data.join("arriving"))?;
         let (journal, hotlist, identity) = (journal.clone(), hotlist.clone(), office.identity.clone());
-        let (arriving, roll) = (Mutex::default(), Mutex::default());
-        Ok(Self { journal, hotlist, identity, arriving, data: data.to_owned(), roll, clock, news: None })
+        Ok(Self {
+            journal,
+            hotlist,
+            identity,
+            arriving: Mutex::default(),
+            data: data.to_owned(),
+            unit: String::new(),
+            unsealed: Mutex::default(),
+            clock,
+            news: None,
+        })
     }
 
-    /// The same, telling the desk of every list that came.
-    pub(super) fn telling(self, news: Sender<News>) -> Self {
-        Self { news: Some(news), ..self }
+    /// The same for a car of this name, telling the desk of every list that came.
+    pub(super) fn telling(self, unit: &str, news: Sender<News>) -> Self {
+        Self { unit: unit.to_owned(), news: Some(news), ..self }
     }
 
     fn arriving(&self) -> MutexGuard<'_, HashMap<Revision, Scratch>> {
         self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn roll(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.roll.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A list counts, or what other crews found does.
+    fn tell(&self) {
+        if let Some(news) = &self.news {
+            // The desk is gone only while the unit is being taken down.
+            let _ = news.send(News::Lists);
+        }
+    }
+
+    /// Takes what other crews found, if the office signed it. It is held in memory only.
+    fn hear_verdicts(&self, revision: u64) -> Result<()> {
+        let what = "what other crews found cannot be used";
+        let signed = self.unsealed().remove(VERDICTS).unwrap_or_default();
+        let key = identity::lists_key(&self.identity)?;
+        let bytes = key.open_verdicts(&signed).ok_or_else(|| {
+            Fault::new(FaultKind::Denied, what)
+                .because("it is not signed by the office that enrolled this car")
+                .remedy("Enrol the car again with outrider-office enrol")
+        })?;
+        let verdicts = Verdicts::decode(bytes).map_err(|why| Fault::new(FaultKind::Damaged, what).because(why))?;
+        if verdicts.revision != revision {
+            return Err(Fault::new(FaultKind::Damaged, what).because("it is another revision than was offered"));
+        }
+        self.hotlist.hear(&self.unit, verdicts);
+        self.tell();
+        Ok(())
+    }
+
+    fn unsealed(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.unsealed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the roll of people that has arrived, if the office signed it.
     fn apply_roll(&self, revision: u64) -> Result<()> {
         let what = "the roll of people from the office cannot be used";
-        let signed = std::mem::take(&mut *self.roll());
+        let signed = self.unsealed().remove(ROLL).unwrap_or_default();
         let key = identity::lists_key(&self.identity)?;
         let bytes = key.open_roll(&signed).ok_or_else(|| {
             Fault::new(FaultKind::Denied, what)
@@ -132,17 +170,21 @@ impl Outbox for Store {
             SetUp::Roll(kept) if kept.from_office => Some((ROLL.to_owned(), kept.roll.revision)),
             _ => None,
         };
-        self.hotlist.status().into_iter().map(|list| (list.id, list.revision)).chain(roll).collect()
+        let heard = self.hotlist.heard().map(|revision| (VERDICTS.to_owned(), revision));
+        self.hotlist.status().into_iter().map(|list| (list.id, list.revision)).chain(roll).chain(heard).collect()
     }
 
     fn take_piece(&self, piece: &Piece) -> Result<()> {
-        if piece.revision.list == ROLL {
-            let mut roll = self.roll();
-            roll.truncate(usize::try_from(piece.offset).unwrap_or(usize::MAX));
-            if roll.len() + piece.bytes.len() > MOST_BYTES {
-                return Err(Fault::new(FaultKind::Full, "the roll of people from the office is too large"));
+        if let Some(most) = most_unsealed(&piece.revision.list) {
+            let mut unsealed = self.unsealed();
+            let kept = unsealed.entry(piece.revision.list.clone()).or_default();
+            kept.truncate(usize::try_from(piece.offset).unwrap_or(usize::MAX));
+            if kept.len() + piece.bytes.len() > most {
+                return Err(Fault::new(FaultKind::Full, "what the office hands down is too large")
+                    .at(&piece.revision.list)
+                    .remedy("Bring car and office to versions that fit together"));
             }
-            roll.extend(&piece.bytes);
+            kept.extend(&piece.bytes);
             return Ok(());
         }
         let cannot = |error| Fault::io("cannot keep a piece of a list that arrives", &self.data, error);
@@ -156,8 +198,10 @@ impl Outbox for Store {
     }
 
     fn apply_list(&self, revision: &Revision) -> Result<()> {
-        if revision.list == ROLL {
-            return self.apply_roll(revision.revision);
+        match revision.list.as_str() {
+            ROLL => return self.apply_roll(revision.revision),
+            VERDICTS => return self.hear_verdicts(revision.revision),
+            _ => {}
         }
         // Read each time: a car that is enrolled again gets a new one.
         self.hotlist.trust(vec![identity::lists_key(&self.identity)?]);
@@ -166,18 +210,28 @@ impl Outbox for Store {
         };
         let list = BufReader::with_capacity(1 << 20, list.into_reader());
         let applied = self.hotlist.apply(list, Some(&revision.list));
-        if let (Ok(_), Some(news)) = (&applied, &self.news) {
-            // The desk is gone only while the unit is being taken down.
-            let _ = news.send(News::Lists);
+        if applied.is_ok() {
+            self.tell();
         }
         applied.map(|_| ())
     }
 
     fn drop_list(&self, revision: &Revision) {
-        if revision.list == ROLL {
-            return self.roll().clear();
+        if most_unsealed(&revision.list).is_some() {
+            self.unsealed().remove(&revision.list);
+            return;
         }
         self.arriving().remove(revision);
+    }
+}
+
+/// The most bytes of what lies on no disk as it arrives; `None`: it is a list, which does.
+fn most_unsealed(list: &str) -> Option<usize> {
+    match list {
+        ROLL => Some(MOST_BYTES),
+        // The signature comes before it.
+        VERDICTS => Some(VERDICTS_BYTES + 64),
+        _ => None,
     }
 }
 

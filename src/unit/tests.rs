@@ -347,6 +347,53 @@ fn an_alert_whose_entry_comes_to_say_something_else_is_withdrawn_with_what_it_sa
 }
 
 #[test]
+fn what_another_crew_found_false_is_never_certain_and_is_said_beside_the_hit() {
+    use crate::hotlist::{Judgement, Verdict as Found, Verdicts};
+    let bench = Bench::new();
+    let mut worker = bench.worker("vrm,reason\nAB12CDE,stolen\nCD34EFG,stolen\nEF56GHJ,stolen\n", true, silent());
+    worker.hear(put_out(read(1, "AB12CDE")));
+    assert_eq!(worker.current().expect("an alert").grade, Grade::Certain);
+    let found = |unit: &str, vrm: &str, judgement| Found {
+        unit: unit.into(),
+        utc: start(),
+        list: "pnc".into(),
+        mark: vrm.into(),
+        text: vrm.into(),
+        judgement,
+    };
+    let verdicts = vec![
+        found("EX-02", "AB12CDE", Judgement::False),
+        found("EX-02", "CD34EFG", Judgement::True),
+        found("EX-01", "EF56GHJ", Judgement::False),
+    ];
+    worker.lists().hear("EX-01", Verdicts { revision: 1, verdicts });
+    worker.hear(News::Lists);
+    worker.stand_down();
+
+    // The alert that stands is doubtful from now on, in words, on the screen and should it be said again.
+    let time = start().with_timezone(&chrono::Local).format("%H:%M").to_string();
+    let alert = worker.current().expect("an alert");
+    assert_eq!(
+        (alert.grade, alert.against.as_slice()),
+        (Grade::Possible, &[format!("EX-02 found this false, {time}")][..])
+    );
+    assert!(alert.spoken.starts_with("Possible stolen. Contradicted. "), "{}", alert.spoken);
+    // So is the same vehicle when it passes again, even when it is sure of everything else.
+    worker.hear(put_out(read(2, "AB12CDE")));
+    let alert = worker.current().expect("an alert");
+    assert_eq!((alert.grade, alert.count, alert.against.len()), (Grade::Possible, 2, 1));
+    assert!(alert.spoken.starts_with("Possible stolen. Contradicted. "), "{}", alert.spoken);
+
+    // What another crew confirmed is said, and makes nothing surer; what this crew found is no news to it.
+    worker.hear(put_out(read(3, "CD34EFG")));
+    let alert = worker.current().expect("an alert");
+    assert_eq!((alert.text.as_str(), alert.grade), ("CD34EFG", Grade::Certain));
+    assert!(alert.entry_freshness.ends_with(&format!("; EX-02 confirmed this, {time}")), "{}", alert.entry_freshness);
+    worker.hear(put_out(read(4, "EF56GHJ")));
+    assert!(worker.standing().len() == 3 && worker.current().expect("an alert").grade == Grade::Certain);
+}
+
+#[test]
 fn a_later_version_of_a_read_that_says_the_same_is_no_second_hit() {
     let bench = Bench::new();
     let list = "vrm,reason\nAB12CDE,stolen\n";
@@ -833,6 +880,32 @@ fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
     for text in ["AB12CDE", "CD34EFG"] {
         assert!(payloads.iter().any(|payload| payload.windows(7).any(|bytes| bytes == text.as_bytes())), "{text}");
     }
+}
+
+#[test]
+fn the_office_gets_hits_then_the_crew_s_words_then_the_chain_s_head_then_reads_then_pictures_of_hits() {
+    use crate::sync::car::Budget;
+    use crate::sync::{Kind as Sent, Outbox as _};
+
+    let bench = Bench::new();
+    let mut worker = bench.worker("vrm,reason\nCD34EFG,stolen\n", true, silent());
+    worker.hear(put_out(read(1, "AB12CDE")));
+    worker.hear(put_out(read(2, "CD34EFG")));
+    let alert = worker.current().expect("an alert");
+    let judged = worker.lists().judge("pnc", "CD34EFG", &alert.text, crate::hotlist::Judgement::True, start());
+    judged.expect("kept");
+    bench.journal.flush().expect("on disk");
+    let settings = config::Office::at("localhost:1", bench.folder.path());
+    let lists = worker.lists();
+    let outbox = outbox::Store::new(&bench.journal, &lists, &settings, bench.folder.path(), bench.clock.clone());
+    let outbox = outbox.expect("made");
+    let items = outbox.pending(Budget { items: 100, bytes: 1 << 20 }).expect("read");
+    let kinds: Vec<Sent> = items.iter().map(|item| item.kind).collect();
+    use Sent::{Head, Hit, Picture, Read, Statement};
+    assert_eq!(kinds, [Hit, Statement, Head, Read, Read, Picture, Picture, Picture, Picture]);
+    // Of the pictures those of the second pass, which has the hit, go first: behind the version and the run comes the pass.
+    let passes: Vec<u8> = items[5..].iter().map(|item| item.payload[4]).collect();
+    assert_eq!(passes, [2, 2, 1, 1]);
 }
 
 #[cfg(feature = "office")]

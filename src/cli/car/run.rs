@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sha2::Digest;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::unlock;
 use crate::alert::Chart;
@@ -209,27 +210,22 @@ fn wait(unit: &Unit, clock: &dyn Clock, ended: impl Fn() -> bool) {
     }
 }
 
-/// A flag that is set when the process is asked to end: by Ctrl-C, or as a service manager does it.
+/// A flag that is set when the process is asked to end: by Ctrl-C, or as a service manager does it. Whoever asks from now on
+/// is heard.
 fn when_asked_to_end() -> Result<Arc<AtomicBool>> {
+    let cannot = |error| Fault::new(Kind::Internal, "cannot listen for signals").because(error);
     let flag = Arc::new(AtomicBool::new(false));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Fault::new(Kind::Internal, "cannot listen for signals").because(error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+    let (mut terminate, mut interrupt) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::terminate()).map_err(cannot)?, signal(SignalKind::interrupt()).map_err(cannot)?)
+    };
     let set = flag.clone();
     std::thread::spawn(move || {
         runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            match signal(SignalKind::terminate()) {
-                Ok(mut terminate) => {
-                    tokio::select! {
-                        _ = tokio::signal::ctrl_c() => {}
-                        _ = terminate.recv() => {}
-                    }
-                }
-                Err(_) => {
-                    let _ = tokio::signal::ctrl_c().await;
-                }
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
             }
         });
         set.store(true, Ordering::Relaxed);

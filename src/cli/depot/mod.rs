@@ -96,7 +96,10 @@ enum Command {
     People(people::People),
     Heads(heads::Heads),
     Simulate(simulate::Simulate),
-    /// What each unit has sent, and when it was last heard of
+    /// What each unit has sent, when it was last heard of, what works in it, and where it is
+    ///
+    /// A unit says where it is only if live_position is switched on in its configuration: it says where its crew is. The newest
+    /// position is kept, for ten minutes.
     ///
     /// Example: outrider-office fleet --data office --json
     #[command(verbatim_doc_comment)]

@@ -10,6 +10,7 @@ impl Worker {
     /// hears and sees it; nothing goes silently.
     pub(in crate::unit) fn stand_down(&mut self) {
         let Some(hotlist) = self.tools.hotlist.clone() else { return };
+        self.heed_verdicts(&hotlist);
         let version = hotlist.version();
         if version == self.lists {
             return;
@@ -37,6 +38,26 @@ impl Worker {
                 if self.may_know(change.alert()) {
                     self.sound(change.alert(), self.tools.clock.now());
                 }
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// An alert that another crew has found false meanwhile is doubtful from then on.
+    fn heed_verdicts(&mut self, hotlist: &hotlist::Hotlist) {
+        let heard = hotlist.heard();
+        if heard == self.heard {
+            return;
+        }
+        self.heard = heard;
+        let utc = self.when().utc;
+        for alert in self.desk.queue() {
+            let (list, mark) = list_and_mark(&alert);
+            if let Some(verdict) = hotlist.verdict(list, mark, &alert.text, utc)
+                && verdict.is_against()
+            {
+                self.desk.contradict(alert.id, &verdict.words());
             }
         }
     }

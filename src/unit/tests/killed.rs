@@ -50,7 +50,7 @@ fn child_that_is_the_car() {
     let (data, clock) = (folder.join("data"), RealClock::shared());
     let journal = Arc::new(Journal::open(&data, clock.clone()).expect("opened"));
     let hotlist = Arc::new(Hotlist::open(&data.join("hotlist.redb"), clock.clone()).expect("opened"));
-    let settings = config::Office::at(address, folder.join("identity"));
+    let settings = config::Office { address, identity: folder.join("identity") };
     let store = Arc::new(Store::new(&journal, &hotlist, &settings, &data, clock.clone()).expect("made"));
     let outbox: Arc<dyn Outbox> = store.clone();
     let link = Link::start(UNIT, &settings, outbox, clock.clone()).expect("started");

@@ -272,7 +272,7 @@ fn by_link(options: &Options, way: &Way, place: &Path, clock: &Shared) -> Result
     let (data, identity) = made_office(place, far, clock)?;
     let service = Service::start(&data, (way.near(), 0).into(), Arc::clone(clock))?;
     let backlog = Arc::new(Backlog::new(options.reads, options.pictures));
-    let settings = config::Office::at(way.far(service.address())?.to_string(), identity);
+    let settings = config::Office { address: way.far(service.address())?.to_string(), identity };
     let outbox: Arc<dyn Outbox> = Arc::clone(&backlog) as Arc<dyn Outbox>;
     let link = Link::start(UNIT, &settings, outbox, Arc::clone(clock))?;
     let stored = || Ok(service.counts()?.get(UNIT).copied().unwrap_or_default());
@@ -312,7 +312,7 @@ fn list(entries: u64, scratch: &Path, clock: &Shared) -> Result<Value> {
         .ok_or_else(|| Fault::new(Kind::Internal, "the office did not take the list"))?;
     let relay = Relay::start(service.address(), Conditions::far(Duration::from_millis(20), 0.0), 1)?;
     let backlog = Arc::new(Backlog::keeping(place.join("arrived")));
-    let settings = config::Office::at(relay.address().to_string(), identity);
+    let settings = config::Office { address: relay.address().to_string(), identity };
     let start = clock.now();
     let outbox: Arc<dyn Outbox> = Arc::clone(&backlog) as Arc<dyn Outbox>;
     let link = Link::start(UNIT, &settings, outbox, Arc::clone(clock))?;
