@@ -1,7 +1,7 @@
 //! Letting cars in: one short conversation, in which a car shows a code, or a certificate that is to be renewed.
 //!
 //! Whoever gets here may be anybody. A stranger costs one small message, one place among few, and, where the try counts,
-//! one hash; what is wrong with a code is not told apart, and takes as long.
+//! one hash; what is wrong with a code is not told apart.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
