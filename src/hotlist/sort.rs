@@ -71,7 +71,7 @@ impl Sorter {
         self.sort();
         let mut runs: Vec<Run> = std::mem::take(&mut self.runs)
             .into_iter()
-            .map(|run| Run::File(BufReader::with_capacity(128 << 10, run.into_reader())))
+            .map(|run| Run::File(Box::new(BufReader::with_capacity(128 << 10, run.into_reader()))))
             .collect();
         if runs.is_empty() {
             runs.push(Run::Held { bytes: self.bytes, places: self.places.into_iter() });
@@ -85,7 +85,7 @@ impl Sorter {
 }
 
 enum Run {
-    File(BufReader<ScratchReader>),
+    File(Box<BufReader<ScratchReader>>),
     Held { bytes: Vec<u8>, places: std::vec::IntoIter<(Packed, u32, u32)> },
 }
 

@@ -573,7 +573,7 @@ fn the_files_of_a_sealed_store_name_no_vehicle_no_list_and_nobody() {
     };
     let files: Vec<_> =
         std::fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file").path()).collect();
-    assert_eq!(files, [path.clone()]);
+    assert_eq!(files, std::slice::from_ref(&path));
     assert_eq!(look(&path), 0);
     // The search finds what is there.
     let plain = folder.path().join("plain.redb");

@@ -260,7 +260,7 @@ fn a_file_in_the_clear_is_taken_over_and_overwritten_however_far_an_earlier_try_
         assert!(is_sealed(&path) && !holds(&path, "AB12CDE"), "{case}");
         let left: Vec<_> =
             std::fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file").path()).collect();
-        assert_eq!(left, [path.clone()], "{case}");
+        assert_eq!(left, std::slice::from_ref(&path), "{case}");
     };
     in_the_clear(&path);
     let before = std::fs::OpenOptions::new().read(true).open(&path).expect("opened");
