@@ -322,8 +322,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// How many rounds; `OUTRIDER_PAIR_ROUNDS` takes thousands.
+fn cases() -> u32 {
+    std::env::var("OUTRIDER_PAIR_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(400)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_lost_or_doubled_whatever_is_cut(steps in prop::collection::vec(step(), 1..250)) {

@@ -31,8 +31,9 @@ const ADDRESSES: usize = 4;
 const STAGGER: Duration = Duration::from_millis(250);
 /// How long attempts go on before they begin anew, with the identity read and the name looked up again.
 const ATTEMPTS: Duration = Duration::from_secs(6);
-/// How long a handshake may take all the same.
+/// How long a handshake may take all the same; and one that the office has answered, which may have a fleet to answer.
 const HANDSHAKE: Duration = Duration::from_secs(4);
+const ANSWERED_HANDSHAKE: Duration = Duration::from_secs(30);
 /// An attempt that was begun so shortly before the office answered a knock is not made a second time.
 const JUST_BEGUN: Duration = Duration::from_millis(300);
 /// The pause after a knock that was answered; it doubles.
@@ -245,10 +246,13 @@ impl Dialler {
                     trouble(no_way(name, "nothing answers".into()));
                 }
                 () = &mut over => {
-                    if begun.elapsed() >= HANDSHAKE {
+                    let answered = heard.load(Ordering::Relaxed) && !attempts.is_empty();
+                    let patience = if answered { ANSWERED_HANDSHAKE } else { HANDSHAKE };
+                    if begun.elapsed() >= patience {
                         return Attempted::Silence(no_way(name, "nothing answers".into()));
                     }
-                    over.as_mut().reset(begun + HANDSHAKE);
+                    // Looked at again soon: whether it is answered may change.
+                    over.as_mut().reset((Instant::now() + WATCH).max(begun + HANDSHAKE));
                 }
             }
         }
