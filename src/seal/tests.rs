@@ -301,6 +301,33 @@ fn a_sealed_database_is_open_once_and_only_for_its_key() {
     assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
 }
 
+#[test]
+fn a_file_whose_key_has_sealed_too_much_is_written_anew_under_another() {
+    let builder = Database::builder();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lists.redb");
+    let salt = || std::fs::read(&path).expect("read")[8..40].to_vec();
+    let text = "x".repeat(1 << 20);
+    let opened = database(&path, &key(), &builder).expect("made");
+    let first = salt();
+    for round in 0..8 {
+        let mut transaction = opened.begin_write().expect("begins");
+        transaction.set_quick_repair(true);
+        transaction.open_table(ROWS).expect("a table").insert("one", &*format!("{round}{text}")).expect("inserts");
+        transaction.commit().expect("commits");
+    }
+    drop(opened);
+    assert_eq!(salt(), first, "while it is open it stays");
+    let opened = database(&path, &key(), &builder).expect("opened");
+    assert_eq!(rows(&opened), [format!("7{text}")]);
+    drop(opened);
+    let second = salt();
+    assert_ne!(second, first);
+    drop(database(&path, &key(), &builder).expect("opened"));
+    assert_eq!(salt(), second, "a new key has sealed little");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+}
+
 /// What is left of a second's work, with each cipher: `cargo test --release --lib seal::tests::speed -- --ignored --nocapture`.
 #[test]
 #[ignore = "measures"]
