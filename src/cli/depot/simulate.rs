@@ -98,15 +98,17 @@ impl Simulate {
 
         let mut steps = Vec::new();
         let (mut rate, mut best) = (FASTER, usual.rate);
-        while !self.no_ramp {
-            let step = drive(&fleet, &service, clock, rate, STEP);
-            eprintln!("{} a second: p99 {:.0} ms", step.rate.round(), step.p99.as_secs_f64() * 1e3);
-            steps.push(step.report());
-            if step.p99 > KEEPS_UP {
-                break;
+        if !self.no_ramp {
+            loop {
+                let step = drive(&fleet, &service, clock, rate, STEP);
+                eprintln!("{} a second: p99 {:.0} ms", step.rate.round(), step.p99.as_secs_f64() * 1e3);
+                steps.push(step.report());
+                if step.p99 > KEEPS_UP {
+                    break;
+                }
+                best = best.max(step.rate);
+                rate *= FASTER;
             }
-            best = best.max(step.rate);
-            rate *= FASTER;
         }
         fleet.set_rate(0.0);
         until(clock, clock.now(), "draining", || fleet.unsent() == 0)?;
