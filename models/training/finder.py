@@ -208,7 +208,8 @@ class Sampler:
     def look(self, patch, quads):
         """Light, optics, sensor and coder; returns the network's input."""
         r, (h, w) = self.rng, patch.shape
-        p = patch.astype(np.float32)
+        p = self.darken(patch.astype(np.float32), quads)
+        patch = np.clip(p, 0, 255).astype(np.uint8)
         kind, u = (r.random() if r.random() < self.hard else 1.0 for _ in range(2))
         if kind < 0.22:
             p = self.night(p, quads)
@@ -236,6 +237,25 @@ class Sampler:
             n = CELL * int(r.integers(1, 5))
             p[h - n:] = 128
         return (p - 128) / 64
+
+    def darken(self, p, quads):
+        """Some plates white or silver on black, as old vehicles carry them: the photographs have hardly any."""
+        r = self.rng
+        for q in quads:
+            if r.random() > 0.12:
+                continue
+            m = np.zeros(p.shape, np.uint8)
+            cv2.fillConvexPoly(m, np.round(q).astype(np.int32), 255)
+            x, y, w, h = (int(v) for v in hull(q))
+            x0, y0, x1, y1 = max(0, x), max(0, y), min(p.shape[1], x + w + 1), min(p.shape[0], y + h + 1)
+            if x1 - x0 < 4 or y1 - y0 < 3:
+                continue
+            part = p[y0:y1, x0:x1]
+            lo, hi = np.percentile(part, (5, 80))
+            paper, ink = r.uniform(5, 60), r.uniform(120, 235)
+            turned = np.clip((hi - part) / max(hi - lo, 15), -0.1, 1.1) * (ink - paper) + paper
+            p[y0:y1, x0:x1] += (turned - part) * (m[y0:y1, x0:x1] / 255)
+        return p
 
     def noise(self, shape):
         y, x = (int(self.rng.integers(1024 - n + 1)) for n in shape)

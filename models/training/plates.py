@@ -264,7 +264,7 @@ def draw_abroad(r, n):
     land = r.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     patterns, sizes, ch, wide, side = ABROAD[land]
     text = fill(r, r.choice(patterns))
-    if r.random() < 0.15:
+    if r.random() < 0.2:
         text = edged(r, text)
     W, H = r.choice(sizes)
     W, H = W * r.uniform(0.94, 1.06), H * r.uniform(0.92, 1.1)
@@ -419,7 +419,7 @@ def spoil(r, n, image, plate_px, alpha=None, strong=1.0):
         c = (r.uniform(0, w), r.uniform(0, h))
         yy, xx = np.ogrid[0:h, 0:w]
         image = image + r.uniform(30, 200) * np.exp(-((xx - c[0]) ** 2 + (yy - c[1]) ** 2) / (2 * (r.uniform(0.05, 0.3) * w) ** 2)).astype(np.float32)
-    if r.random() < 0.12:                                                # overexposed: light spills over the characters, white is cut off
+    if r.random() < 0.18:                                                # overexposed: light spills over the characters, white is cut off
         veil = cv2.GaussianBlur(np.clip(image, 0, 255).astype(np.float32), (0, 0), r.uniform(0.01, 0.12) * plate_px + 0.5)
         image = image * r.uniform(0.6, 1.3) + veil * r.uniform(0.2, 1.2) + r.uniform(0, 60)
     if r.random() < 0.06:                                                # shadow edge

@@ -85,7 +85,7 @@ class Samples:
         self.real = aligned(load(aligner), real)
         for p in self.real:
             p.lines = p.lines if p.two is None else bool(p.two)
-        self.weights = list(itertools.accumulate(2.0 if p.country == "GB" else 1.0 for p in self.real))
+        self.weights = list(itertools.accumulate(2.0 if p.country == "GB" else 1.5 if p.set == "ro_dashcam" else 1.0 for p in self.real))
         self.r, self.n, self.pool = random.Random(seed), np.random.default_rng(seed), []
 
     def off(self, quad):
@@ -115,7 +115,7 @@ class Samples:
         r, n = self.r, self.n
         p = plates.draw(r, n)
         aspect = (p.quad[1, 0] - p.quad[0, 0]) / (p.quad[2, 1] - p.quad[1, 1])
-        px = math.exp(r.uniform(math.log(46 if not p.two else 28), math.log(230)))
+        px = math.exp(r.uniform(math.log(40 if not p.two else 26), math.log(230)))
         q = plates.pose(r, aspect, 0.8) * px
         lo, hi = q.min(0), q.max(0)
         margin = 0.12 * px + 2
@@ -139,7 +139,7 @@ class Samples:
         def faults(a):
             h, w = a.shape
             native = np.linalg.norm(p.quad[1] - p.quad[0])
-            low = 44 if not p.lines else 28
+            low = 38 if not p.lines else 26
             k = math.exp(r.uniform(math.log(low), math.log(max(low + 1, min(140, native))))) / (0.94 * w)
             if r.random() < 0.4 or k > 0.95:
                 return plates.spoil(r, n, a.astype(np.float32), 60, strong=0.5) if r.random() < 0.8 else a
