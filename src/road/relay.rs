@@ -225,22 +225,25 @@ async fn deliver(
     back: &mpsc::UnboundedSender<(SocketAddr, Vec<u8>)>,
     shared: &Shared,
 ) {
+    // Counted first: whoever has what was sent finds it counted.
+    let count = |of: &AtomicU64| {
+        of.fetch_add(packet.bytes.len() as u64, Ordering::Relaxed);
+        shared.packets.fetch_add(1, Ordering::Relaxed);
+    };
     // That an end has gone is the ends' own business: packets to it are lost, as everywhere.
-    let count = if packet.up {
+    if packet.up {
         if let std::collections::hash_map::Entry::Vacant(vacant) = far.entry(packet.near)
             && let Ok(socket) = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, host), 0)).await
         {
             vacant.insert(reading(Arc::new(socket), packet.near, back.clone()));
         }
         let Some(far) = far.get(&packet.near) else { return };
+        count(&shared.up);
         let _ = far.socket.send_to(&packet.bytes, target).await;
-        &shared.up
     } else {
+        count(&shared.down);
         let _ = near.send_to(&packet.bytes, packet.near).await;
-        &shared.down
-    };
-    count.fetch_add(packet.bytes.len() as u64, Ordering::Relaxed);
-    shared.packets.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 fn reading(socket: Arc<UdpSocket>, near: SocketAddr, back: mpsc::UnboundedSender<(SocketAddr, Vec<u8>)>) -> Far {
