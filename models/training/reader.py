@@ -280,7 +280,7 @@ def evaluate(a):
 
 
 def write(a):
-    t = evaluate(a)
+    t = a.temperature or evaluate(a)
     net, s = trained(a.work)
     out = pathlib.Path(a.out)
     worst = export(net, out, "reader", W, H, 1, f"seed {s['seed']}, {s['n']} steps of {DRAWN} drawn plates and {REAL} photographs (openimages_plates, open_lpr, ro_dashcam)", {"temperature": round(t, 3)})
@@ -309,6 +309,7 @@ def main():
     ap.add_argument("--lr", type=float, default=2e-3)
     ap.add_argument("--start", help="train: an exported model to start from where WORK has no checkpoint")
     ap.add_argument("--steps", type=int, default=0, help="train: steps that this model has behind it")
+    ap.add_argument("--temperature", type=float, help="for export: instead of the one that fits reads of labelled boxes")
     ap.add_argument("--again", action="store_true", help="start a new schedule from the last weights")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--threads", type=int, default=1)
