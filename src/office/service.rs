@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::begun::Pictures;
 use super::enrolment::Enrolments;
-use super::handshakes::Handshakes;
+use super::handshakes::{Handshakes, Room};
 use super::register::{Entry, Fingerprint, Register, Standing};
 use super::session::ListInfo;
 use super::status::{Board, UnitStatus};
@@ -304,10 +304,14 @@ fn take(office: &Arc<Office>, endpoint: &Endpoint, incoming: Incoming, handshake
         let _ = incoming.retry();
         return;
     }
+    match handshakes.room() {
+        Room::Free => {}
+        Room::OfADawdler => office.board.refused("a handshake that newer ones pushed out", office.clock.utc()),
+        // Whoever it is sends again, and finds room then.
+        Room::None => return incoming.ignore(),
+    }
     let office = Arc::clone(office);
-    let board = Arc::clone(&office.board);
-    let utc = office.clock.utc();
-    let pushed_out = handshakes.start(|place| async move {
+    handshakes.start(|place| async move {
         let accepted = match incoming.accept() {
             Ok(connecting) => tokio::time::timeout(HANDSHAKE, connecting).await,
             Err(error) => Ok(Err(error)),
@@ -318,9 +322,6 @@ fn take(office: &Arc<Office>, endpoint: &Endpoint, incoming: Incoming, handshake
             Err(_) => office.board.refused("a handshake that took too long", office.clock.utc()),
         }
     });
-    if pushed_out {
-        board.refused("a handshake that newer ones pushed out", utc);
-    }
 }
 
 /// Why a handshake failed, in this side's words: what a stranger wrote does not belong in the log.
