@@ -19,7 +19,7 @@ pub(crate) struct Watch(Option<AsyncFd<OwnedFd>>);
 impl Watch {
     /// Watches the office in `data`. Called within the runtime.
     pub(crate) fn of(data: &Path) -> Self {
-        let watched = (|| {
+        let watched: std::io::Result<_> = (|| {
             let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
             for folder in [files::inbox(data), files::units(data)] {
                 files::make_folder(&folder).map_err(|_| rustix::io::Errno::NOENT)?;
@@ -30,7 +30,7 @@ impl Watch {
             inotify::add_watch(&events, data, WatchFlags::MOVED_TO)?;
             // Deprecated for types that may lie about their descriptor; an `OwnedFd` is one, for as long as it lives.
             #[allow(deprecated)]
-            Ok::<_, std::io::Error>(AsyncFd::new(events)?)
+            AsyncFd::new(events)
         })();
         if let Err(error) = &watched {
             tracing::warn!("the office's folders cannot be watched, and are looked at twice a second: {error}");
