@@ -70,7 +70,11 @@ impl Handshakes {
         let inner = self.inner();
         match inner.running.front() {
             Some((_, since, _)) if inner.running.len() >= MOST => {
-                if since.elapsed() >= self.patience { Room::OfADawdler } else { Room::None }
+                if since.elapsed() >= self.patience {
+                    Room::OfADawdler
+                } else {
+                    Room::None
+                }
             }
             _ => Room::Free,
         }
