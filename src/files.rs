@@ -51,7 +51,12 @@ pub(crate) fn replace_from(path: &Path, mut source: impl Read) -> Result<()> {
 /// Renames a file or folder within its folder, durably.
 pub(crate) fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::rename(from, to)?;
-    File::open(folder_of(to))?.sync_all()
+    sync_folder(to)
+}
+
+/// Makes the name of a file last: syncs the folder that it lies in.
+pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
 }
 
 fn folder_of(path: &Path) -> &Path {

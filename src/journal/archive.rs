@@ -408,7 +408,7 @@ fn make(path: &Path) -> Result<()> {
     std::fs::File::open(&new)
         .and_then(|file| file.sync_all())
         .and_then(|()| std::fs::rename(&new, path))
-        .and_then(|()| seal::sync_folder(path))
+        .and_then(|()| crate::files::sync_folder(path))
         .map_err(cannot)
 }
 

@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 
 use super::lock::Protection;
 use crate::fault::{Fault, Kind, Result};
+use crate::files::sync_folder;
 use crate::people::Cost;
-use crate::seal::sync_folder;
 
 const MAGIC: &[u8; 8] = b"OUTRKEYS";
 const VERSION: u8 = 1;

@@ -19,7 +19,7 @@ use super::record::StoredDeed;
 use super::vault::key_of;
 use crate::config;
 use crate::fault::Result;
-use crate::seal::sync_folder;
+use crate::files::sync_folder;
 use crate::tag::When;
 
 /// What a disk has, bytes.

@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
 use super::authority::{authority_of, check_unit};
@@ -14,6 +13,7 @@ use super::files;
 use super::record::note;
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind, Result};
+use crate::seal;
 use crate::sync::enrol::{Code, is_name, stretched};
 
 /// The longest that a code may be open.
@@ -109,10 +109,7 @@ pub fn make_code(
         while path(data, &code.name()).exists() {
             code = Code::new(&authority)?;
         }
-        let mut salt = [0; 16];
-        SystemRandom::new()
-            .fill(&mut salt)
-            .map_err(|_| Fault::new(Kind::Unavailable, "the operating system gives no random bytes"))?;
+        let salt = seal::random::<16>()?;
         let (made, hash) = (clock.utc(), stretched(code.secret().as_bytes(), &salt)?);
         let kept = Kept {
             unit: unit.to_owned(),

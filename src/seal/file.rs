@@ -15,8 +15,9 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, StorageBackend};
 
 use super::backend::{MAGIC, Sealed};
-use super::wipe::{sync_folder, wipe};
+use super::wipe::wipe;
 use super::{BLOCK, SealKey};
+use crate::files::sync_folder;
 
 /// The earlier file, once the sealed one is in its place.
 pub fn plain_of(path: &Path) -> PathBuf {

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 pub use backend::Sealed;
 pub use file::{database, finish, is_sealed, plain_of, sealed_of, take_place};
 pub use scratch::{Scratch, ScratchReader};
-pub use wipe::{overwrite, sync_folder, wipe};
+pub use wipe::{overwrite, wipe};
 
 use crate::fault::{Fault, Kind, Result};
 

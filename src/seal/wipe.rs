@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::files::sync_folder;
+
 /// Overwrites all of a file where it lies, syncs, and removes it. On flash old bytes may stay in spare blocks.
 ///
 /// # Errors
@@ -27,12 +29,4 @@ pub fn overwrite(file: &File) -> std::io::Result<()> {
         at += now;
     }
     file.sync_all()
-}
-
-/// Makes the names of files last.
-///
-/// # Errors
-/// The disk refuses.
-pub fn sync_folder(path: &Path) -> std::io::Result<()> {
-    File::open(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -9,10 +9,10 @@
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
 
 use crate::fault::{Fault, Kind, Result};
+use crate::seal;
 
 /// What a code is written with: capitals and digits without those that are taken for each other, 0 and O, 1 and I.
 const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -53,9 +53,7 @@ impl Code {
     /// The operating system gives no random bytes, or no memory.
     pub fn new(authority: &[u8]) -> Result<Self> {
         let mut values = [0; LENGTH];
-        SystemRandom::new()
-            .fill(&mut values[..NAME + SECRET])
-            .map_err(|_| Fault::new(Kind::Unavailable, "the operating system gives no random bytes"))?;
+        values[..NAME + SECRET].copy_from_slice(&seal::random::<{ NAME + SECRET }>()?);
         values.iter_mut().for_each(|value| *value %= 32);
         values[NAME + SECRET..LENGTH - 1].copy_from_slice(&fingerprint(authority)?);
         values[LENGTH - 1] = check(&values[..LENGTH - 1]);
