@@ -86,15 +86,7 @@ impl Store {
         let what = "what other crews found cannot be used";
         let signed = self.unsealed().remove(VERDICTS).unwrap_or_default();
         let key = identity::lists_key(&self.identity)?;
-        let bytes = key.open_verdicts(&signed).ok_or_else(|| {
-            Fault::new(FaultKind::Denied, what)
-                .because("it is not signed by the office that enrolled this car")
-                .remedy("Enrol the car again with outrider-office enrol")
-        })?;
-        let verdicts = Verdicts::decode(bytes).map_err(|why| Fault::new(FaultKind::Damaged, what).because(why))?;
-        if verdicts.revision != revision {
-            return Err(Fault::new(FaultKind::Damaged, what).because("it is another revision than was offered"));
-        }
+        let verdicts = handed_down(key.open_verdicts(&signed), Verdicts::decode, |it| it.revision == revision, what)?;
         self.hotlist.hear(&self.unit, verdicts);
         self.tell();
         Ok(())
@@ -109,15 +101,7 @@ impl Store {
         let what = "the roll of people from the office cannot be used";
         let signed = self.unsealed().remove(ROLL).unwrap_or_default();
         let key = identity::lists_key(&self.identity)?;
-        let bytes = key.open_roll(&signed).ok_or_else(|| {
-            Fault::new(FaultKind::Denied, what)
-                .because("it is not signed by the office that enrolled this car")
-                .remedy("Enrol the car again with outrider-office enrol")
-        })?;
-        let roll = Roll::decode(bytes).map_err(|why| Fault::new(FaultKind::Damaged, what).because(why))?;
-        if roll.revision != revision {
-            return Err(Fault::new(FaultKind::Damaged, what).because("it is another revision than was offered"));
-        }
+        let roll = handed_down(key.open_roll(&signed), Roll::decode, |it| it.revision == revision, what)?;
         let until =
             roll.expires.map_or_else(String::new, |until| until.format(", until %Y-%m-%d %H:%M UTC").to_string());
         let detail = format!("revision {revision}, {} people{until}", roll.people.len());
@@ -125,6 +109,26 @@ impl Store {
         let deed = Deed::of_the_unit(Act::Set, "the roll of people", detail, when);
         self.journal.archive().keep_roll(roll, true, Deed { who: "the office".into(), ..deed })
     }
+}
+
+/// What the office hands down beside lists: `opened` if it signed it, and the revision that it offered; `what` is what is wrong
+/// otherwise, for people.
+fn handed_down<T>(
+    opened: Option<&[u8]>,
+    decode: impl FnOnce(&[u8]) -> std::result::Result<T, String>,
+    is_offered: impl FnOnce(&T) -> bool,
+    what: &str,
+) -> Result<T> {
+    let bytes = opened.ok_or_else(|| {
+        Fault::new(FaultKind::Denied, what)
+            .because("it is not signed by the office that enrolled this car")
+            .remedy("Enrol the car again with outrider-office enrol")
+    })?;
+    let decoded = decode(bytes).map_err(|why| Fault::new(FaultKind::Damaged, what).because(why))?;
+    if !is_offered(&decoded) {
+        return Err(Fault::new(FaultKind::Damaged, what).because("it is another revision than was offered"));
+    }
+    Ok(decoded)
 }
 
 /// Overwrites and removes what an earlier program left there: pieces of lists, in the clear.
