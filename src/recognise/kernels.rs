@@ -8,7 +8,8 @@
 use gemm::Parallelism;
 
 pub(super) use super::winograd::Scratch;
-use super::winograd::{self, Job, Winograd};
+use super::winograd::line::{self, Line};
+use super::winograd::{self, Winograd};
 
 /// A map's shape and the margin of zeros around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,8 @@ enum Way {
     Products { packed: Vec<f32>, bias: Vec<f32> },
     /// 3 x 3 with stride 1 and a margin of one, where the machine has vectors: a quarter of the multiplications.
     Winograd(Winograd),
+    /// One row of columns, likewise: half of the multiplications for nine columns.
+    Line(Line),
 }
 
 impl Conv {
@@ -84,10 +87,12 @@ impl Conv {
         let [co, ci, kh, kw] = shape;
         assert_eq!(weight.len(), co * ci * kh * kw);
         assert_eq!(bias.len(), co);
-        let way = if (kh, kw, stride, pad) == (3, 3, 1, (1, 1)) && winograd::pays() {
-            Way::Winograd(Winograd::new(co, ci, weight, bias, relu))
-        } else {
-            Way::Products { packed: Self::packed(shape, weight), bias: bias.to_vec() }
+        let way = match (kh, kw, stride, pad) {
+            (3, 3, 1, (1, 1)) if winograd::pays() => Way::Winograd(Winograd::new(co, ci, weight, bias, relu)),
+            (1, 3.., 1, (0, around)) if winograd::pays() && kw == 2 * around + 1 => {
+                Way::Line(Line::new([co, ci, kw], weight, bias, relu))
+            }
+            _ => Way::Products { packed: Self::packed(shape, weight), bias: bias.to_vec() },
         };
         Self { kh, kw, stride, pad, ci, co, relu, way }
     }
@@ -108,8 +113,10 @@ impl Conv {
 
     /// Makes room for what it needs to come to a result of this shape.
     pub(super) fn reserve(&self, d: Shape, scratch: &mut Scratch) {
-        if let Way::Winograd(how) = &self.way {
-            how.reserve(d, scratch);
+        match &self.way {
+            Way::Winograd(how) => how.reserve(d, scratch),
+            Way::Line(how) => how.reserve(d, scratch),
+            Way::Products { .. } => {}
         }
     }
 
@@ -140,7 +147,8 @@ pub(super) fn conv(
     scratch: &mut Scratch,
 ) {
     let (packed, bias) = match &conv.way {
-        Way::Winograd(how) => return winograd::conv(Job { how, src: (src, s), sum, dst, d, scratch }),
+        Way::Winograd(how) => return winograd::conv(winograd::Job { how, src: (src, s), sum, dst, d, scratch }),
+        Way::Line(how) => return line::conv(line::Job { how, src: (src, s), sum, dst, d, scratch }),
         Way::Products { packed, bias } => (packed, bias),
     };
     assert_eq!((s.c, d.c), (conv.ci, conv.co));
@@ -387,6 +395,9 @@ pub(super) mod tests {
             (4, 64, 8, 12, 4, 1, 1, (0, 0)),
             (4, 8, 8, 12, 4, 8, 1, (0, 0)),
             (1, 64, 8, 8, 1, 5, 1, (0, 2)),
+            (1, 64, 128, 128, 1, 9, 1, (0, 4)),
+            (3, 13, 5, 18, 1, 9, 1, (0, 4)),
+            (2, 6, 7, 3, 1, 7, 1, (0, 3)),
             (6, 6, 4, 37, 1, 1, 1, (0, 0)),
         ] {
             for (margin, with_sum, relu) in [(0, false, true), (0, true, false), (2, true, true)] {

@@ -3,9 +3,13 @@
 //! arXiv 1509.09308; the matrices are theirs). Patches and results are turned by additions, each of the 36 points is a
 //! matrix product of its own over the channels. Rounding errors are some ten times those of the definition, 1e-5 of the result.
 //!
+//! [`line`] does the same along one row for kernels that are wide and not high.
+//!
 //! Vectors are those of the machine, chosen at run time by pulp; the code is the same for all of them.
 
 #![allow(clippy::needless_range_loop, reason = "see the remark above `run`")]
+
+pub(super) mod line;
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -110,12 +114,17 @@ impl Winograd {
 
     /// Makes room for a result of this shape.
     pub(super) fn reserve(&self, d: Shape, scratch: &mut Scratch) {
-        let fill = |values: &mut Vec<f32>, len: usize| values.resize(len.max(values.len()), 0.0);
         let block = self.block(d);
         // A vector is sixteen values at the most.
-        fill(&mut scratch.patches, POINTS * block * self.ci.next_multiple_of(16));
-        fill(&mut scratch.products, POINTS * block * self.bias.len());
-        fill(&mut scratch.edge, POINTS * self.ci);
+        scratch.fit(POINTS * block * self.ci.next_multiple_of(16), POINTS * block * self.bias.len(), POINTS * self.ci);
+    }
+}
+
+impl Scratch {
+    fn fit(&mut self, patches: usize, products: usize, edge: usize) {
+        for (values, len) in [(&mut self.patches, patches), (&mut self.products, products), (&mut self.edge, edge)] {
+            values.resize(len.max(values.len()), 0.0);
+        }
     }
 }
 
@@ -186,24 +195,36 @@ fn run<S: Simd, const N: usize>(simd: S, job: Job) {
             let left = &patches[point * block * deep..][..block * deep];
             let right = &how.packed[point * wide * how.ci..][..wide * how.ci];
             let result = &mut products[point * block * wide..][..block * wide];
-            for (index, panel) in right.chunks_exact(how.ci * PANEL).enumerate() {
-                let panel = S::as_simd_f32s(panel).0.as_chunks::<N>().0;
-                for row in (0..count).step_by(ROWS) {
-                    let (left, result) = (&left[row * deep..], &mut result[row * wide + index * PANEL..]);
-                    match count - row {
-                        1 => multiply::<S, N, 1>(simd, left, deep, panel, result, wide),
-                        2 => multiply::<S, N, 2>(simd, left, deep, panel, result, wide),
-                        3 => multiply::<S, N, 3>(simd, left, deep, panel, result, wide),
-                        4 => multiply::<S, N, 4>(simd, left, deep, panel, result, wide),
-                        5 => multiply::<S, N, 5>(simd, left, deep, panel, result, wide),
-                        _ => multiply::<S, N, ROWS>(simd, left, deep, panel, result, wide),
-                    }
-                }
-            }
+            multiply_all::<S, N>(simd, (left, deep), (right, how.ci), (result, wide), count);
         }
         for tile in 0..count {
             let place = Place::of(first + tile, d);
             turn_back(simd, how, (&products[tile * wide..], block * wide), sum, place, dst, d);
+        }
+    }
+}
+
+/// The products of one point: `count` rows of `depth` values, `pitch` apart, times panels, into rows that are `wide`.
+#[inline(always)]
+fn multiply_all<S: Simd, const N: usize>(
+    simd: S,
+    (left, pitch): (&[f32], usize),
+    (right, depth): (&[f32], usize),
+    (result, wide): (&mut [f32], usize),
+    count: usize,
+) {
+    for (index, panel) in right.chunks_exact(depth * PANEL).enumerate() {
+        let panel = S::as_simd_f32s(panel).0.as_chunks::<N>().0;
+        for row in (0..count).step_by(ROWS) {
+            let (left, result) = (&left[row * pitch..], &mut result[row * wide + index * PANEL..]);
+            match count - row {
+                1 => multiply::<S, N, 1>(simd, left, pitch, panel, result, wide),
+                2 => multiply::<S, N, 2>(simd, left, pitch, panel, result, wide),
+                3 => multiply::<S, N, 3>(simd, left, pitch, panel, result, wide),
+                4 => multiply::<S, N, 4>(simd, left, pitch, panel, result, wide),
+                5 => multiply::<S, N, 5>(simd, left, pitch, panel, result, wide),
+                _ => multiply::<S, N, ROWS>(simd, left, pitch, panel, result, wide),
+            }
         }
     }
 }
@@ -344,9 +365,6 @@ fn turn_back<S: Simd>(
     let floor = simd.splat_f32s(if how.relu { 0.0 } else { f32::NEG_INFINITY });
     let zero = simd.splat_f32s(0.0);
     let (rows, columns) = (TILE.min(d.h - place.top), TILE.min(d.w - place.left));
-    // Where the tile begins, and values from one row to the next.
-    let within = |s: Shape| (((place.top + s.py) * s.pitch() + place.left + s.px) * s.c, s.pitch() * s.c);
-    let (first, line) = within(d);
     for channel in (0..d.c).step_by(S::F32_LANES) {
         let lanes = S::F32_LANES.min(d.c - channel);
         let mut half = [[zero; PATCH]; TILE];
@@ -362,26 +380,45 @@ fn turn_back<S: Simd>(
         }
         let bias = load(simd, &how.bias[channel..][..S::F32_LANES]);
         for y in 0..rows {
-            let mut row = back(simd, half[y]);
-            for x in 0..TILE {
-                row[x] = simd.add_f32s(row[x], bias);
-            }
-            if let Some((values, shape)) = sum {
-                let (first, line) = within(shape);
-                for x in 0..columns {
-                    let cell = &values[first + y * line + x * d.c + channel..][..lanes];
-                    row[x] = simd.add_f32s(row[x], load(simd, cell));
-                }
-            }
-            for x in 0..columns {
-                let value = simd.max_f32s(row[x], floor);
-                let cell = &mut dst[first + y * line + x * d.c + channel..][..lanes];
-                if lanes == S::F32_LANES {
-                    S::as_mut_simd_f32s(cell).0[0] = value;
-                } else {
-                    simd.partial_store_f32s(cell, value);
-                }
-            }
+            let row = back(simd, half[y]);
+            write(simd, (row, columns), (bias, floor), sum, dst, d, (place.top + y, place.left), (channel, lanes));
+        }
+    }
+}
+
+/// Adds bias and sum to `columns` results that begin at cell (y, x), cuts them off at the floor, and writes these channels of
+/// them.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "inlined into two loops, whose own these are")]
+fn write<S: Simd>(
+    simd: S,
+    (row, columns): ([S::f32s; TILE], usize),
+    (bias, floor): (S::f32s, S::f32s),
+    sum: Option<(&[f32], Shape)>,
+    dst: &mut [f32],
+    d: Shape,
+    (y, x): (usize, usize),
+    (channel, lanes): (usize, usize),
+) {
+    let mut row = row;
+    for column in 0..TILE {
+        row[column] = simd.add_f32s(row[column], bias);
+    }
+    let first = |s: Shape| ((y + s.py) * s.pitch() + x + s.px) * s.c + channel;
+    if let Some((values, shape)) = sum {
+        let first = first(shape);
+        for column in 0..columns {
+            row[column] = simd.add_f32s(row[column], load(simd, &values[first + column * d.c..][..lanes]));
+        }
+    }
+    let first = first(d);
+    for column in 0..columns {
+        let value = simd.max_f32s(row[column], floor);
+        let cell = &mut dst[first + column * d.c..][..lanes];
+        if lanes == S::F32_LANES {
+            S::as_mut_simd_f32s(cell).0[0] = value;
+        } else {
+            simd.partial_store_f32s(cell, value);
         }
     }
 }
