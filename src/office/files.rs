@@ -62,6 +62,11 @@ pub(crate) fn status(data: &Path) -> PathBuf {
 
 /// What crews made known, as of the service's last look.
 pub(crate) fn statements(data: &Path) -> PathBuf {
+    data.join("statements.jsonl")
+}
+
+/// The same as an earlier program wrote it, whole each time.
+pub(crate) fn earlier_statements(data: &Path) -> PathBuf {
     data.join("statements.json")
 }
 

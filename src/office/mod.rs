@@ -38,9 +38,12 @@ mod service;
 mod session;
 mod status;
 mod store;
+mod told;
 mod verdicts;
 mod watch;
 mod writer;
+#[cfg(test)]
+mod years;
 
 pub use amend::{Amended, Order, amend};
 pub use authority::{enrol, init};

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use quinn::{Connection, Endpoint, Incoming, VarInt};
 use tokio::sync::watch;
 
@@ -19,12 +17,12 @@ use super::register::{Entry, Fingerprint, Register, Standing};
 use super::session::ListInfo;
 use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
+use super::told::Told;
 use super::watch::Watch;
 use super::writer::{self, Jobs};
-use super::{authority, codes, connection, crews, files, heads, inbox, people, verdicts};
+use super::{authority, codes, connection, files, inbox, people};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::Verdict;
 use crate::sync::identity::Identity;
 use crate::sync::wire::Code;
 
@@ -56,16 +54,6 @@ enum Stop {
     AtOnce,
 }
 
-/// What is known of the verdicts of crews.
-#[derive(Default)]
-struct Verdicts {
-    handed: Option<Vec<Verdict>>,
-    gathered: Option<(DateTime<Utc>, u64)>,
-}
-
-/// Verdicts are gathered again after so long, so that those whose time is over go.
-const VERDICTS_LOOK: TimeDelta = TimeDelta::minutes(5);
-
 /// What the service's parts share.
 pub(crate) struct Office {
     pub(crate) data: PathBuf,
@@ -79,14 +67,10 @@ pub(crate) struct Office {
     online: Mutex<HashMap<String, (Fingerprint, Connection)>>,
     /// What came of pictures whose connection was cut.
     pub(crate) pictures: Pictures,
-    /// How many statements of crews there were when their file was last written.
-    stated: AtomicU64,
-    /// The same for heads of audit chains, and when the newest that is in the file came.
-    headed: Mutex<(u64, Option<DateTime<Utc>>)>,
+    /// How far what crews made known and the heads of audit chains are told on.
+    told: Told,
     /// The roll of people that was handed out last.
     roll: Mutex<Option<people::HandedOut>>,
-    /// The verdicts of crews that were handed out last, and when and of how many statements they were gathered.
-    verdicts: Mutex<Verdicts>,
 }
 
 impl Service {
@@ -119,10 +103,8 @@ impl Service {
             lists: watch::Sender::new(Arc::new(lists)),
             online: Mutex::default(),
             pictures: Pictures::default(),
-            stated: AtomicU64::new(u64::MAX),
-            headed: Mutex::new((u64::MAX, None)),
+            told: Told::default(),
             roll: Mutex::default(),
-            verdicts: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -392,21 +374,6 @@ impl Office {
         Ok(())
     }
 
-    /// Hands what crews found to all of them, when there is something new and when something has aged.
-    fn hand_out_verdicts(&self, stated: u64) -> Result<()> {
-        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.utc();
-        if verdicts.gathered.is_some_and(|(at, of)| of == stated && (now - at).abs() < VERDICTS_LOOK) {
-            return Ok(());
-        }
-        let key = || authority::lists_key(&self.data);
-        if verdicts::hand_out(key, &*self.store, &mut verdicts.handed, now)? {
-            self.lists.send_replace(Arc::new(self.store.lists()?));
-        }
-        verdicts.gathered = Some((now, stated));
-        Ok(())
-    }
-
     /// Cuts off whoever was revoked. Blocks on the disk.
     fn look_at_register(&self) {
         match self.register.look() {
@@ -464,19 +431,12 @@ impl Office {
         self.board.lists(lists);
         if self.board.take_stale() {
             let counts = self.store.count_by_unit()?;
-            let stated: u64 = counts.values().map(|unit| unit.statements).sum();
-            let headed: u64 = counts.values().map(|unit| unit.heads).sum();
+            self.told.counted(&counts);
             self.board.counts(counts);
-            let mut written = self.headed.lock().unwrap_or_else(PoisonError::into_inner);
-            if written.0 != headed {
-                *written = (headed, heads::write(&self.data, &*self.store, written.1)?);
-            }
-            drop(written);
-            if self.stated.swap(stated, Ordering::Relaxed) != stated {
-                crews::write(&self.data, &*self.store, self.clock.utc())?;
-            }
         }
-        self.hand_out_verdicts(self.stated.load(Ordering::Relaxed))?;
+        if self.told.look(&self.data, &*self.store, self.clock.utc())? {
+            self.lists.send_replace(Arc::new(self.store.lists()?));
+        }
         match self.board.take_changed(self.clock.utc()) {
             Some(fleet) => {
                 let json = serde_json::to_vec_pretty(&fleet)
