@@ -38,6 +38,8 @@ mod service;
 mod session;
 mod status;
 mod store;
+#[cfg(test)]
+mod stuck;
 mod told;
 mod verdicts;
 mod watch;

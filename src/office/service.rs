@@ -77,6 +77,16 @@ impl Service {
     /// Starts the office in `data`, as [`super::init`] made it, listening on `listen` (UDP; port 0 takes any).
     /// It listens when this returns.
     pub fn start(data: &Path, listen: SocketAddr, clock: clock::Shared) -> Result<Self> {
+        Self::over(data, listen, clock, |path| Ok(Arc::new(RedbStore::open(path)?)))
+    }
+
+    /// Starts it over the store that `open` gives for a path.
+    pub(super) fn over(
+        data: &Path,
+        listen: SocketAddr,
+        clock: clock::Shared,
+        open: impl FnOnce(&Path) -> Result<Arc<dyn Store>>,
+    ) -> Result<Self> {
         match authority::renew_service(data, &*clock) {
             Ok(false) => {}
             Ok(true) => tracing::info!("the service's certificate is renewed"),
@@ -86,7 +96,7 @@ impl Service {
         let config = Identity::load(&files::identity(data))
             .map_err(|fault| fault.remedy("Make an office with outrider-office init first"))?
             .server(Arc::clone(&clock))?;
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open(&files::store(data))?);
+        let store = open(&files::store(data))?;
         let board = Arc::new(Board::default());
         while inbox::take(data, &*store)?.more {}
         codes::clear(data, clock.utc())?;
