@@ -26,6 +26,8 @@ mod loopback;
 #[cfg(test)]
 mod networks;
 #[cfg(test)]
+mod overtaking;
+#[cfg(test)]
 mod pair;
 mod patience;
 mod people;

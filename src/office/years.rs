@@ -9,10 +9,10 @@ use super::{Received, RedbStore, Store, crews, files};
 use crate::hotlist::{Judgement, Said, SigningKey, Statement};
 use crate::sync::{Item, Kind};
 
-/// Stored before anything is measured: a hundred a day for almost three years, fifty in one commit.
+/// Stored before anything is measured: a hundred a day for almost three years, 250 in one commit.
 const STORED: u64 = 100_000;
-const COMMIT: u64 = 50;
-const APART: TimeDelta = TimeDelta::hours(12);
+const COMMIT: u64 = 250;
+const APART: TimeDelta = TimeDelta::hours(60);
 const UNITS: u64 = 50;
 
 fn said(number: u64, now: DateTime<Utc>) -> Received {
