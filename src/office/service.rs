@@ -20,10 +20,10 @@ use super::store::{RedbStore, Store, UnitCounts};
 use super::told::Told;
 use super::watch::Watch;
 use super::writer::{self, Jobs};
-use super::{authority, codes, connection, files, inbox, people};
+use super::{authority, codes, connection, files, inbox, people, retention};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
-use crate::sync::identity::Identity;
+use crate::sync::identity::{Identity, Shown};
 use crate::sync::wire::Code;
 
 /// Between two looks at inbox and register, where nothing wakes the service before.
@@ -65,12 +65,17 @@ pub(crate) struct Office {
     pub(crate) jobs: Jobs,
     pub(crate) lists: watch::Sender<Arc<Vec<ListInfo>>>,
     online: Mutex<HashMap<String, (Fingerprint, Connection)>>,
+    /// Its own identity, and what it shows of that.
+    identity: Mutex<Identity>,
+    shown: Arc<Shown>,
     /// What came of pictures whose connection was cut.
     pub(crate) pictures: Pictures,
     /// How far what crews made known and the heads of audit chains are told on.
     told: Told,
     /// The roll of people that was handed out last.
     roll: Mutex<Option<people::HandedOut>>,
+    /// When it was last seen to that nothing is kept for too long.
+    kept_to: Mutex<retention::Looked>,
 }
 
 impl Service {
@@ -93,9 +98,10 @@ impl Service {
             // The old one counts for a while yet; what is wrong with the identity is said next.
             Err(fault) => tracing::warn!("the service's certificate cannot be renewed: {fault}"),
         }
-        let config = Identity::load(&files::identity(data))
-            .map_err(|fault| fault.remedy("Make an office with outrider-office init first"))?
-            .server(Arc::clone(&clock))?;
+        let identity = Identity::load(&files::identity(data))
+            .map_err(|fault| fault.remedy("Make an office with outrider-office init first"))?;
+        let shown = Shown::of(&identity)?;
+        let config = identity.server(Arc::clone(&clock), Arc::clone(&shown))?;
         let store = open(&files::store(data))?;
         let board = Arc::new(Board::default());
         while inbox::take(data, &*store)?.more {}
@@ -112,9 +118,12 @@ impl Service {
             jobs,
             lists: watch::Sender::new(Arc::new(lists)),
             online: Mutex::default(),
+            identity: Mutex::new(identity),
+            shown,
             pictures: Pictures::default(),
             told: Told::default(),
             roll: Mutex::default(),
+            kept_to: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -356,7 +365,13 @@ impl Office {
     /// Inbox, certificates that run out, status. Blocks on the disk.
     fn round(&self) {
         self.cut_off();
-        for result in [self.take_inbox(), self.hand_out_roll(), self.write_status()] {
+        for result in [
+            self.look_at_identity(),
+            self.take_inbox(),
+            self.hand_out_roll(),
+            self.write_status(),
+            self.keep_to_retention(),
+        ] {
             if let Err(fault) = result {
                 self.board.trouble(&fault, self.clock.utc());
             }
@@ -382,6 +397,24 @@ impl Office {
             self.lists.send_replace(Arc::new(self.store.lists()?));
         }
         Ok(())
+    }
+
+    /// Shows another certificate from now on where a command has made one.
+    fn look_at_identity(&self) -> Result<()> {
+        let newest = Identity::load(&files::identity(&self.data))?;
+        let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        if *identity != newest {
+            self.shown.change(&newest)?;
+            *identity = newest;
+            tracing::info!("the service shows a new certificate");
+        }
+        Ok(())
+    }
+
+    /// Deletes what is beyond its retention.
+    fn keep_to_retention(&self) -> Result<()> {
+        let mut looked = self.kept_to.lock().unwrap_or_else(PoisonError::into_inner);
+        retention::keep_to(&self.data, &mut looked, self.clock.utc())
     }
 
     /// Cuts off whoever was revoked. Blocks on the disk.
