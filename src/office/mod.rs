@@ -23,8 +23,11 @@ mod heads;
 mod inbox;
 #[cfg(test)]
 mod loopback;
+mod names;
 #[cfg(test)]
 mod networks;
+#[cfg(test)]
+mod overtaking;
 #[cfg(test)]
 mod pair;
 mod patience;
@@ -34,13 +37,19 @@ mod prompt;
 mod publish;
 mod record;
 mod register;
+mod retention;
 mod service;
 mod session;
 mod status;
 mod store;
+#[cfg(test)]
+mod stuck;
+mod told;
 mod verdicts;
 mod watch;
 mod writer;
+#[cfg(test)]
+mod years;
 
 pub use amend::{Amended, Order, amend};
 pub use authority::{enrol, init};
@@ -50,9 +59,11 @@ pub use crews::{Stated, crews};
 pub use door::{Enrolled, Revocation, revoke, units};
 pub use heads::{Anchored, check_chain, findings, heads};
 pub use inbox::offer_revision;
+pub use names::{add_names, names};
 pub use people::{PeopleChange, change_people, people, people_changes};
 pub use publish::{Publication, publish};
 pub use record::{Enrolment, enrolments};
+pub use retention::{Retention, RetentionChange, purge, retention, retention_changes, set_retention};
 pub use service::{Service, serve, signalled};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use session::converse;
