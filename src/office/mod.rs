@@ -24,6 +24,8 @@ mod inbox;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
+mod metered;
+#[cfg(test)]
 mod networks;
 #[cfg(test)]
 mod pair;
