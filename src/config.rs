@@ -3,6 +3,8 @@
 //! Every field is documented where technicians read it, in `vehicle-config/*.toml`; a test loads each of
 //! those files. Unknown keys are refused. Paths are relative to the file's own folder.
 
+mod metered;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::fault::{Fault, Kind, Result};
+
+pub use metered::{Budgets, Metered};
 
 /// The whole unit.
 #[derive(Debug, Clone, Deserialize)]
@@ -260,12 +264,14 @@ pub struct Office {
     /// Whether the office is told where the car is while it drives. That says where its crew is: off unless it is wanted.
     #[serde(default)]
     pub live_position: bool,
+    /// Networks that cost money by the byte; without the section none does.
+    pub metered: Option<Metered>,
 }
 
 impl Office {
     /// An office at this address, with everything else as it is by default.
     pub fn at(address: impl Into<String>, identity: impl Into<PathBuf>) -> Self {
-        Self { address: address.into(), identity: identity.into(), live_position: false }
+        Self { address: address.into(), identity: identity.into(), live_position: false, metered: None }
     }
 }
 

@@ -25,6 +25,8 @@ mod inbox;
 mod loopback;
 mod names;
 #[cfg(test)]
+mod metered;
+#[cfg(test)]
 mod networks;
 #[cfg(test)]
 mod overtaking;
