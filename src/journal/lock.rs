@@ -99,7 +99,7 @@ pub(super) fn locking_key(key: &Key, salt: &[u8; 16], cost: Cost, beside: &[u8; 
         Key::Tpm(tpm) => Ok(derived(&*tpm.unseal(sealed)?, salt, TPM)),
         Key::Beside => Ok(Zeroizing::new(*beside)),
         Key::Passphrase(passphrase) => {
-            let out = cost.stretched(&passphrase.0, salt, MOST);
+            let out = cost.stretched(passphrase.0.as_bytes(), salt, MOST);
             out.ok_or_else(|| Fault::new(Kind::Damaged, "the journal's lock makes no sense"))
         }
         Key::Token(path) => Ok(derived(&*read_token(path)?, salt, b"outrider token")),

@@ -117,7 +117,7 @@ pub fn make_code(
             made,
             until: made + valid,
             salt: hex::encode(salt),
-            hash: hex::encode(hash),
+            hash: hex::encode(*hash),
             tries: 0,
             used: None,
         };

@@ -11,5 +11,6 @@ mod secret;
 pub use pin::{Pin, PinHash};
 pub use rights::{Right, Role, may};
 pub use roll::{Change, MOST_BYTES, Person, ROLL, Roll, number};
+pub(crate) use secret::Cost;
 #[cfg(feature = "vehicle")]
-pub(crate) use secret::{Cost, first_line};
+pub(crate) use secret::first_line;

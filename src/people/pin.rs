@@ -86,7 +86,7 @@ impl PinHash {
     /// The operating system gives no random bytes, or no memory.
     pub fn of(pin: &Pin) -> Result<Self> {
         let (salt, cost) = (seal::random()?, Cost::USUAL);
-        let hash = cost.stretched(&pin.0, &salt, MOST);
+        let hash = cost.stretched(pin.0.as_bytes(), &salt, MOST);
         let hash = hash.ok_or_else(|| Fault::new(Kind::Internal, "a PIN could not be hashed"))?;
         Ok(Self { salt, cost, hash: *hash })
     }
@@ -100,7 +100,7 @@ impl PinHash {
     pub fn fits(&self, pin: &Pin) -> bool {
         // As long for one that fits as for one that does not.
         self.cost
-            .stretched(&pin.0, &self.salt, MOST)
+            .stretched(pin.0.as_bytes(), &self.salt, MOST)
             .is_some_and(|hash| hash.iter().zip(&self.hash).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0)
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn first_line(path: &Path, what: &str, longest: usize) -> Result<Zero
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// What a passphrase or a PIN costs to try, as it is stored with what was made of it.
+/// What a passphrase, a PIN or a code costs to try, as it is stored with what was made of it where it may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cost {
     /// Memory, KiB.
@@ -46,15 +46,13 @@ impl Cost {
 
     /// What Argon2id makes of a secret at this cost. `None` where it costs more than `most`: then it is damaged, or made to
     /// exhaust the memory; or where it makes no sense.
-    pub(crate) fn stretched(self, secret: &str, salt: &[u8; 16], most: Self) -> Option<Secret> {
+    pub(crate) fn stretched(self, secret: &[u8], salt: &[u8; 16], most: Self) -> Option<Secret> {
         if self.memory > most.memory || self.passes > most.passes {
             return None;
         }
         let mut out = Secret::default();
         let params = Params::new(self.memory, self.passes, 1, Some(out.len())).ok()?;
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(secret.as_bytes(), salt, &mut out[..])
-            .ok()?;
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(secret, salt, &mut out[..]).ok()?;
         Some(out)
     }
 }
@@ -86,9 +84,9 @@ mod tests {
     #[test]
     fn what_costs_more_than_is_borne_is_not_tried() {
         let (salt, most) = ([7; 16], Cost { memory: 128, passes: 2 });
-        let of = |memory, passes| Cost { memory, passes }.stretched("a secret", &salt, most);
+        let of = |memory, passes| Cost { memory, passes }.stretched(b"a secret", &salt, most);
         assert!(of(64, 1).is_some() && of(128, 2).is_some());
-        assert!(of(64, 1) != of(64, 2) && of(64, 1) != Cost::USUAL.stretched("another", &salt, most));
+        assert!(of(64, 1) != of(64, 2) && of(64, 1) != Cost::USUAL.stretched(b"another", &salt, most));
         assert!(of(u32::MAX, 1).is_none() && of(64, u32::MAX).is_none() && of(0, 1).is_none() && of(64, 0).is_none());
     }
 }

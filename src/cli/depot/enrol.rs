@@ -36,7 +36,7 @@ pub(super) struct Enrol {
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = minutes)]
     valid: TimeDelta,
     /// For a car without a network: write the identity here; carry it to the car, then delete it
-    #[arg(long, value_name = "FOLDER", alias = "out", conflicts_with = "valid")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "valid")]
     folder: Option<PathBuf>,
     /// Print one JSON object on standard output and nothing else
     #[arg(long, conflicts_with = "folder")]

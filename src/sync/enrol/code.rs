@@ -8,11 +8,11 @@
 
 use std::fmt;
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use sha2::{Digest, Sha256};
 
 use crate::fault::{Fault, Kind, Result};
-use crate::seal;
+use crate::people::Cost;
+use crate::seal::{self, Secret};
 
 /// What a code is written with: capitals and digits without those that are taken for each other, 0 and O, 1 and I.
 const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -23,6 +23,9 @@ const AUTHORITY: usize = 11;
 const LENGTH: usize = NAME + SECRET + AUTHORITY + 1;
 /// Characters that are read out at once.
 const GROUP: usize = 4;
+/// The parameters of the OWASP cheat sheet on password storage, 19 MiB and two passes, some thirty milliseconds. Every car and
+/// every office must come to the same.
+const COST: Cost = Cost { memory: 19 << 10, passes: 2 };
 /// What stretches the fingerprint; every car must come to the same.
 const AUTHORITY_SALT: &[u8; 16] = b"outrider office/";
 
@@ -112,19 +115,12 @@ pub(crate) fn is_name(text: &str) -> bool {
     text.len() == NAME && text.bytes().all(|byte| ALPHABET.contains(&byte))
 }
 
-/// What Argon2id makes of a short secret: the parameters of the OWASP cheat sheet on password storage, 19 MiB and two
-/// passes, some thirty milliseconds.
+/// What Argon2id makes of a short secret, at the cost of a code.
 ///
 /// # Errors
 /// There is no memory.
-pub(crate) fn stretched(secret: &[u8], salt: &[u8; 16]) -> Result<[u8; 32]> {
-    let mut out = [0; 32];
-    Params::new(19 << 10, 2, 1, Some(out.len()))
-        .and_then(|params| {
-            Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(secret, salt, &mut out)
-        })
-        .map_err(|error| Fault::new(Kind::Internal, "a code could not be hashed").because(error.to_string()))?;
-    Ok(out)
+pub(crate) fn stretched(secret: &[u8], salt: &[u8; 16]) -> Result<Secret> {
+    COST.stretched(secret, salt, COST).ok_or_else(|| Fault::new(Kind::Internal, "a code could not be hashed"))
 }
 
 /// The first 55 bits of the stretched hash of an authority's certificate.
