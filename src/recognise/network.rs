@@ -25,7 +25,7 @@ pub struct Network {
 pub struct LayerCost {
     /// What it computes: "conv 3x3 16->24 at 160x96".
     pub name: String,
-    /// Multiplications and additions a run; 0 for layers that only move data.
+    /// Multiplications and additions of its definition; 0 for layers that only move data. Winograd's filtering does with fewer.
     pub flops: u64,
     /// Time of one run.
     pub time: Duration,
