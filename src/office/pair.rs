@@ -16,6 +16,7 @@ use crate::sync::wire::{Breach, Item, Kind, Lane, PIECE};
 mod drain;
 mod pictures;
 mod urgent;
+mod version_4;
 mod versions;
 
 const UNIT: &str = "EX-01";
