@@ -36,6 +36,7 @@ mod record;
 mod register;
 mod service;
 mod session;
+mod settings;
 mod status;
 mod store;
 mod verdicts;
@@ -57,5 +58,6 @@ pub use service::{Service, serve, signalled};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use session::converse;
 pub use session::{ListInfo, StoredPiece};
+pub use settings::{SettingsChange, set_settings, settings, settings_changes};
 pub use status::{Fleet, Live, POSITIONS_KEPT, UnitStatus, fleet};
 pub use store::{Outcome, Received, RedbStore, Store, Stored, UnitCounts};

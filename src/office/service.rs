@@ -21,7 +21,7 @@ use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
 use super::watch::Watch;
 use super::writer::{self, Jobs};
-use super::{authority, codes, connection, crews, files, heads, inbox, people, verdicts};
+use super::{authority, codes, connection, crews, files, heads, inbox, people, settings, verdicts};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::Verdict;
@@ -87,6 +87,8 @@ pub(crate) struct Office {
     roll: Mutex<Option<people::HandedOut>>,
     /// The verdicts of crews that were handed out last, and when and of how many statements they were gathered.
     verdicts: Mutex<Verdicts>,
+    /// The revision of settings that was handed out last.
+    settings: Mutex<Option<u64>>,
 }
 
 impl Service {
@@ -123,6 +125,7 @@ impl Service {
             headed: Mutex::new((u64::MAX, None)),
             roll: Mutex::default(),
             verdicts: Mutex::default(),
+            settings: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -364,7 +367,7 @@ impl Office {
     /// Inbox, certificates that run out, status. Blocks on the disk.
     fn round(&self) {
         self.cut_off();
-        for result in [self.take_inbox(), self.hand_out_roll(), self.write_status()] {
+        for result in [self.take_inbox(), self.hand_out_roll(), self.hand_out_settings(), self.write_status()] {
             if let Err(fault) = result {
                 self.board.trouble(&fault, self.clock.utc());
             }
@@ -387,6 +390,15 @@ impl Office {
     fn hand_out_roll(&self) -> Result<()> {
         let mut handed = self.roll.lock().unwrap_or_else(PoisonError::into_inner);
         if people::hand_out(&self.data, &*self.store, &mut handed, self.clock.utc())? {
+            self.lists.send_replace(Arc::new(self.store.lists()?));
+        }
+        Ok(())
+    }
+
+    /// Hands settings to the cars that they are for, once they were set.
+    fn hand_out_settings(&self) -> Result<()> {
+        let mut handed = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if settings::hand_out(&self.data, &*self.store, &mut handed)? {
             self.lists.send_replace(Arc::new(self.store.lists()?));
         }
         Ok(())

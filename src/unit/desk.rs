@@ -57,6 +57,8 @@ pub(super) struct Tools {
     pub(super) roles: Vec<String>,
     /// After so long whoever has signed on is signed off.
     pub(super) longest_shift: Duration,
+    /// Whether the office may set some things in this car.
+    pub(super) heeds: bool,
     pub(super) tagger: Arc<Tagger>,
     pub(super) hotlist: Option<Arc<Hotlist>>,
     pub(super) clerk: Clerk,
@@ -231,6 +233,11 @@ impl Worker {
     }
 
     #[cfg(test)]
+    pub(super) fn pace(&self) -> crate::sync::Pace {
+        self.tools.pace()
+    }
+
+    #[cfg(test)]
     pub(super) fn current(&self) -> Option<Arc<Alert>> {
         self.desk.current()
     }
@@ -280,7 +287,7 @@ impl Worker {
         let utc = self.when().utc;
         let place = self.tools.tagger.place(now, self.tools.position());
         if let Some(link) = &self.tools.link {
-            link.report(self.board.present(&self.tools, place, &self.failed));
+            link.report(self.board.present(&self.tools, place, &self.failed), self.tools.pace());
         }
         self.trail.is_at(place);
         self.trail.refresh();
@@ -333,6 +340,7 @@ impl Worker {
                     place,
                     // Recognition tells neither class nor colour; the country follows from some layouts.
                     country: plate::country(&tagged.read.text).map(str::to_owned),
+                    lists_stale: self.tools.lists_stale(),
                     ..Circumstances::default()
                 };
                 hotlist.match_at(&tagged.read, &circumstances)

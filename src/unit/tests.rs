@@ -2,6 +2,8 @@
 
 mod killed;
 mod people;
+#[cfg(feature = "office")]
+mod settings;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -66,6 +68,8 @@ struct Bench {
     journal: Arc<Journal>,
     seen: Arc<Mutex<Vec<(Grade, String)>>>,
     roles: Vec<String>,
+    /// Whether the office may set anything.
+    heeds: bool,
     settings: Settings,
     chart: Option<Arc<Chart>>,
     screen: Option<Handle>,
@@ -87,6 +91,7 @@ impl Bench {
             journal,
             seen: Arc::default(),
             roles: Vec::new(),
+            heeds: true,
             settings: Settings::default(),
             chart: None,
             screen: None,
@@ -118,6 +123,7 @@ impl Bench {
             has_receiver: timed,
             roles: self.roles.clone(),
             longest_shift: config::Crew::default().longest_shift(),
+            heeds: self.heeds,
             tagger: Arc::new(tagger),
             clerk: super::clerk::Clerk::start(
                 Some(hotlist.clone()),

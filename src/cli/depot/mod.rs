@@ -14,6 +14,7 @@ mod enrol;
 mod heads;
 mod lists;
 mod people;
+mod settings;
 mod simulate;
 
 /// The back office of Outrider: takes in what cars read, hands them their lists.
@@ -94,6 +95,7 @@ enum Command {
     Changes(lists::Changes),
     Crews(lists::Crews),
     People(people::People),
+    Settings(settings::Settings),
     Heads(heads::Heads),
     Simulate(simulate::Simulate),
     /// What each unit has sent, when it was last heard of, what works in it, and where it is
@@ -140,6 +142,7 @@ fn run(command: Command) -> Result<()> {
         Command::Changes(command) => command.run()?,
         Command::Crews(command) => command.run()?,
         Command::People(command) => command.run(&*clock)?,
+        Command::Settings(command) => command.run(&*clock)?,
         Command::Heads(command) => command.run()?,
         Command::Simulate(command) => command.run(&clock)?,
         Command::Publish { data, list, name, settings, dry_run, by, json, file } => {

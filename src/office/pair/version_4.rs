@@ -3,6 +3,7 @@
 use super::versions::messages;
 use super::*;
 use crate::hotlist::VERDICTS;
+use crate::settings::SETTINGS;
 use crate::sync::wire::Decoder;
 use crate::sync::wire::proto::{FromOffice, ListPiece, Upload, from_office};
 
@@ -78,7 +79,8 @@ fn an_office_serves_a_car_of_version_4_as_its_own_version_did() {
                 }
                 office::Event::Holding(held) => {
                     assert_eq!(held, [("pnc".to_owned(), 6)]);
-                    office.lists(&[info(0), info(6), ListInfo { list: VERDICTS.into(), ..info(0) }]);
+                    let other = |list: &str| ListInfo { list: list.into(), ..info(0) };
+                    office.lists(&[info(0), info(6), other(VERDICTS), other(SETTINGS)]);
                 }
                 office::Event::Piece(wanted) => {
                     assert_eq!((wanted.revision, wanted.base, wanted.offset, wanted.lane), (7, 6, 0, Lane::Urgent));

@@ -21,7 +21,7 @@ use tokio::sync::{Notify, watch};
 use crate::clock::{self, Moment};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
-use crate::sync::present::Present;
+use crate::sync::present::{Pace, Present};
 use crate::sync::wire::Item;
 use connection::Ended;
 use dial::Dialler;
@@ -128,8 +128,8 @@ struct Shared {
     nudge: Notify,
     /// There is a new certificate to connect with.
     renewed: Notify,
-    /// How the car is, as it was last told.
-    present: watch::Sender<Present>,
+    /// How the car is, as it was last told, and how often the office is to hear of it.
+    present: watch::Sender<(Present, Pace)>,
     stop: watch::Sender<bool>,
 }
 
@@ -176,10 +176,10 @@ impl Link {
     }
 
     /// How the car is now: the office is told while it answers, and nothing of it is kept. Where the car is stays in the car
-    /// unless its configuration says otherwise.
-    pub fn report(&self, present: Present) {
+    /// unless its configuration says otherwise. It is told at this pace, however often this is called.
+    pub fn report(&self, present: Present, pace: Pace) {
         let position = present.position.filter(|_| self.live_position);
-        self.shared.present.send_replace(Present { position, ..present });
+        self.shared.present.send_replace((Present { position, ..present }, pace));
     }
 
     /// Nudges this link from elsewhere.
