@@ -120,8 +120,8 @@ impl Key {
     fn bounds(self) -> Bounds {
         match self {
             Self::LongestShift => Bounds::Whole(1, 24),
-            // A night without a network makes no list stale.
-            Self::ListsStale => Bounds::Whole(12, 168),
+            // Hits of a stale list are possible and no more, which a crew may have muted: not before a list is old for the strip.
+            Self::ListsStale => Bounds::Whole(24, 168),
             Self::Drill => Bounds::Whole(1, 90),
             // Not more often than a car does by itself.
             Self::Health => Bounds::Whole(10, 600),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::desk::Tools;
+use super::figures::LIST_OLD;
 use super::steering;
 use super::timekeeper::{self, Timekeeper};
 use crate::alert::{Alert, SoundState, ago};
@@ -361,7 +362,7 @@ fn lists(tools: &Tools, now: Moment) -> StatusItem {
     let oldest = lists.iter().map(|list| list.age(utc)).max().unwrap_or_default();
     let entries: u64 = lists.iter().map(|list| list.count).sum();
     let detail = format!("{} lists, {entries} entries, the oldest {} old", lists.len(), ago(oldest));
-    if oldest > tools.list_old() {
+    if oldest > LIST_OLD {
         StatusItem::warn("Lists", ago(oldest), detail)
     } else {
         StatusItem::ok("Lists", ago(oldest), detail)

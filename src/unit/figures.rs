@@ -94,7 +94,7 @@ impl Gauges {
                     .filter(|p| p.true_hits + p.false_hits > 0)
                     .map_or_else(String::new, |p| format!("its hits: {} true, {} false", p.true_hits, p.false_hits)),
                 // The crew's own entries age each for itself.
-                state: if age > tools.list_old() && list.id != crate::hotlist::OWN { State::Warn } else { State::Ok },
+                state: if age > LIST_OLD && list.id != crate::hotlist::OWN { State::Warn } else { State::Ok },
                 name: list.name,
             }
         };

@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 
 use super::clerk::clock_time;
 use super::desk::Tools;
-use super::figures::LIST_OLD;
 use crate::alert::ago;
 use crate::clock;
 use crate::screen::{Notice, StatusItem};
@@ -34,11 +33,6 @@ impl Tools {
     /// From which age on a list speaks against its hits, where that is earlier than usual.
     pub(super) fn lists_stale(&self) -> Option<Duration> {
         self.settings().and_then(|set| set.values.lists_stale())
-    }
-
-    /// A list older than this is worth a look.
-    pub(super) fn list_old(&self) -> Duration {
-        self.lists_stale().map_or(LIST_OLD, |stale| stale.min(LIST_OLD))
     }
 
     /// How often the office hears how the car is.

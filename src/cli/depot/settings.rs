@@ -114,8 +114,8 @@ impl Settings {
     }
 
     fn set(&self, file: &Path, by: &str, why: &str, clock: &dyn Clock) -> Result<()> {
-        let set =
-            office::set_settings(&self.data, &text(file)?, by, why, clock).map_err(|fault| fault.at(file.display()))?;
+        let set = office::set_settings(&self.data, &text(file)?, by, why, clock);
+        let set = set.map_err(|fault| if fault.kind() == Kind::Config { fault.at(file.display()) } else { fault })?;
         let sheet = set.sheet()?;
         let enrolled: BTreeSet<String> =
             office::units(&self.data, clock)?.into_iter().map(|enrolled| enrolled.unit).collect();
