@@ -98,7 +98,7 @@ impl Key {
                 "hours after which whoever has signed on is signed off; the car's own, if that is shorter"
             }
             Self::ListsStale => {
-                "hours without news from which on a list counts as stale, so that no hit of it is certain; a week at the latest"
+                "hours without news from which on a list counts as stale, so that its hits are possible and no more; a week at the latest"
             }
             Self::Drill => "days after which the crew is reminded of a drill",
             Self::Health => "seconds between two reports of what works in the car",

@@ -71,10 +71,11 @@ fn each_key_changes_what_it_says_and_a_car_that_takes_none_stays_as_it_is() {
                     assert_eq!(worker.shift().who, "", "the car's own");
                 }
                 Set::ListsStale => {
-                    assert_eq!(grade_after(&bench, &mut worker, 30), Grade::Certain);
+                    // After a day no hit is certain, after a week it is possible and no more: the car's own.
+                    assert_eq!(grade_after(&bench, &mut worker, 30), Grade::Probable);
                     bench.set("[cars]\nlists_stale_h = 24\n");
                     assert_eq!(grade_after(&bench, &mut worker, 20), Grade::Certain);
-                    let grade = if heeds { Grade::Possible } else { Grade::Certain };
+                    let grade = if heeds { Grade::Possible } else { Grade::Probable };
                     assert_eq!(grade_after(&bench, &mut worker, 30), grade);
                 }
                 Set::Drill => {
