@@ -3,6 +3,8 @@
 //! Every field is documented where technicians read it, in `vehicle-config/*.toml`; a test loads each of
 //! those files. Unknown keys are refused. Paths are relative to the file's own folder.
 
+mod metered;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::fault::{Fault, Kind, Result};
+
+pub use metered::{Budgets, Metered};
 
 /// The whole unit.
 #[derive(Debug, Clone, Deserialize)]
@@ -263,12 +267,20 @@ pub struct Office {
     /// Whether the office may set what does no harm, such as when the crew is reminded of a drill.
     #[serde(default = "yes")]
     pub settings: bool,
+    /// Networks that cost money by the byte; without the section none does.
+    pub metered: Option<Metered>,
 }
 
 impl Office {
     /// An office at this address, with everything else as it is by default.
     pub fn at(address: impl Into<String>, identity: impl Into<PathBuf>) -> Self {
-        Self { address: address.into(), identity: identity.into(), live_position: false, settings: true }
+        Self {
+            address: address.into(),
+            identity: identity.into(),
+            live_position: false,
+            settings: true,
+            metered: None,
+        }
     }
 }
 

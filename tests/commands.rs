@@ -709,6 +709,7 @@ fn every_command_has_help_with_an_example() {
         "replay",
         "evaluate",
         "enrol",
+        "metered",
         "doctor",
         "sound",
         "hotlist",

@@ -47,7 +47,7 @@ pub use chain::{Act, Chain, Deed, Noted};
 pub use lock::{Key, Passphrase, Protection, make_token};
 pub use people::{KeptRoll, Refusal, SetUp, SignedOn};
 pub use purge::{Keep, Purged, Report};
-pub use queue::{Item, ItemKind};
+pub use queue::{Item, ItemKind, Wanted};
 pub use record::Record;
 pub use room::{Gone, Room, Space};
 pub use search::Passed;

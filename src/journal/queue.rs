@@ -32,6 +32,30 @@ pub struct Item {
     pub key: Vec<u8>,
     /// A version byte and a message of `journal/record.rs`.
     pub payload: Vec<u8>,
+    /// A picture of a read with a hit.
+    pub of_hit: bool,
+}
+
+/// Which pictures are wanted of what waits; everything else is, always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those of reads without a hit.
+    pub pictures: bool,
+    /// Those of reads with a hit.
+    pub hit_pictures: bool,
+}
+
+impl Wanted {
+    /// All of them.
+    pub const ALL: Self = Self { pictures: true, hit_pictures: true };
+
+    fn has(self, urgency: u8) -> bool {
+        match urgency {
+            Waiting::PICTURES_OF_HITS => self.hit_pictures,
+            Waiting::PICTURES => self.pictures,
+            _ => true,
+        }
+    }
 }
 
 // Payloads hold who drove where: they stay out of logs and panics.
@@ -156,14 +180,25 @@ impl Archive {
     /// # Errors
     /// The disk fails, or the journal is damaged.
     pub fn pending(&self, items: usize, bytes: usize) -> Result<Vec<Item>> {
+        self.pending_of(Wanted::ALL, items, bytes)
+    }
+
+    /// The same without the pictures that are not wanted: they take nobody's place.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn pending_of(&self, wanted: Wanted, items: usize, bytes: usize) -> Result<Vec<Item>> {
         self.read("cannot read what waits for the office", |transaction| {
             let (mut found, mut size) = (Vec::new(), 0);
-            for row in transaction.open_table(OUTBOX)?.iter()? {
+            let outbox = transaction.open_table(OUTBOX)?;
+            let urgencies = Waiting::ALL.into_iter().filter(|urgency| wanted.has(*urgency));
+            let rows = urgencies.map(|urgency| outbox.range((urgency, 0)..=(urgency, u64::MAX)));
+            for row in rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
                 if found.len() >= items || size >= bytes {
                     break;
                 }
                 let (key, value) = row?;
-                let (_, sequence) = key.value();
+                let (urgency, sequence) = key.value();
                 let waiting = Waiting::decode(value.value())
                     .ok_or_else(|| Trouble::Damaged(format!("row {sequence} of the outbox makes no sense")))?;
                 let payload = match waiting.payload(transaction, self)? {
@@ -175,7 +210,9 @@ impl Archive {
                 };
                 size += payload.len();
                 let key = [&self.id().to_be_bytes()[..], &[waiting.sort()], &sequence.to_be_bytes()].concat();
-                found.push(Item { kind: waiting.kind(), key, payload });
+                let kind = waiting.kind();
+                let of_hit = kind == ItemKind::Picture && urgency == Waiting::PICTURES_OF_HITS;
+                found.push(Item { kind, key, payload, of_hit });
             }
             Ok(found)
         })
@@ -191,7 +228,7 @@ impl Archive {
         let Some(head) = self.head()?.filter(|head| head.number > anchored) else { return Ok(None) };
         // The hash is part of the key: another record of the same number is another thing, and the office is to see both.
         let key = [&self.id().to_be_bytes()[..], &[HEAD], &head.number.to_be_bytes(), &head.hash[..8]].concat();
-        Ok(Some(Item { kind: ItemKind::Head, key, payload: head.encode() }))
+        Ok(Some(Item { kind: ItemKind::Head, key, payload: head.encode(), of_hit: false }))
     }
 
     /// The office has stored these: they need not be kept for it any more. Keys that nothing has, and those of another
@@ -263,6 +300,21 @@ impl Archive {
                 oldest = [oldest, utc].into_iter().flatten().min();
             }
             Ok(oldest)
+        })
+    }
+
+    /// How many pictures wait for the office: of reads without a hit, and of those with one.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn pictures_unsent(&self) -> Result<[u64; 2]> {
+        self.read("cannot count the pictures that wait for the office", |transaction| {
+            let outbox = transaction.open_table(OUTBOX)?;
+            let mut counts = [0; 2];
+            for (count, urgency) in counts.iter_mut().zip([Waiting::PICTURES, Waiting::PICTURES_OF_HITS]) {
+                *count = outbox.range((urgency, 0)..=(urgency, u64::MAX))?.count() as u64;
+            }
+            Ok(counts)
         })
     }
 

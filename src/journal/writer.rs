@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::archive::Archive;
 use super::lock::{Key, Protection};
 use super::purge::{Keep, Purged, Report};
-use super::queue::Item;
+use super::queue::{Item, Wanted};
 use super::record::{Prepared, Record};
 use super::room::{Gone, Room, Space};
 use crate::clock;
@@ -240,6 +240,14 @@ impl Journal {
     /// As there.
     pub fn pending(&self, items: usize, bytes: usize) -> Result<Vec<Item>> {
         self.archive.pending(items, bytes)
+    }
+
+    /// See [`Archive::pending_of`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn pending_of(&self, wanted: Wanted, items: usize, bytes: usize) -> Result<Vec<Item>> {
+        self.archive.pending_of(wanted, items, bytes)
     }
 
     /// See [`Archive::acknowledge`].

@@ -14,7 +14,7 @@ use crate::clock::{RealClock, SimulatedClock};
 use crate::config;
 use crate::fault::{Fault, Kind as FaultKind, Result};
 use crate::settings::{Handed, SETTINGS};
-use crate::sync::car::{Budget, Piece, Revision};
+use crate::sync::car::{Budget, Ledger, Piece, Revision, Waiting};
 use crate::sync::identity::{self, Identity};
 use crate::sync::{Health, Item, Kind, Link, LinkState, Outbox, Pace, Position, Present, Status};
 
@@ -28,6 +28,7 @@ pub(super) struct Memory {
     unsent: Mutex<Payloads>,
     pub(super) lists: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
     arriving: Mutex<BTreeMap<(String, u64), Vec<u8>>>,
+    pub(super) ledger: Mutex<Option<Ledger>>,
 }
 
 impl Memory {
@@ -38,15 +39,16 @@ impl Memory {
 }
 
 impl Outbox for Memory {
-    fn pending(&self, budget: Budget) -> Result<Vec<Item>> {
+    fn pending(&self, budget: Budget) -> Result<Vec<Waiting>> {
         let mut bytes = 0;
-        let mut items = Vec::new();
-        for ((kind, key), payload) in self.unsent.lock().expect("whole").iter() {
+        let mut items: Vec<Waiting> = Vec::new();
+        let unsent = self.unsent.lock().expect("whole");
+        for ((kind, key), payload) in unsent.iter().filter(|((kind, _), _)| *kind != Kind::Picture || budget.pictures) {
             if items.len() >= budget.items || bytes >= budget.bytes {
                 break;
             }
             bytes += payload.len();
-            items.push(Item { kind: *kind, key: key.clone(), payload: payload.clone() });
+            items.push(Item { kind: *kind, key: key.clone(), payload: payload.clone() }.into());
         }
         Ok(items)
     }
@@ -85,6 +87,20 @@ impl Outbox for Memory {
 
     fn drop_list(&self, revision: &Revision) {
         self.arriving.lock().expect("whole").remove(&(revision.list.clone(), revision.revision));
+    }
+
+    fn pictures_unsent(&self) -> Result<[u64; 2]> {
+        let unsent = self.unsent.lock().expect("whole");
+        Ok([unsent.keys().filter(|(kind, _)| *kind == Kind::Picture).count() as u64, 0])
+    }
+
+    fn ledger(&self) -> Result<Option<Ledger>> {
+        Ok(self.ledger.lock().expect("whole").clone())
+    }
+
+    fn keep_ledger(&self, ledger: &Ledger) -> Result<()> {
+        *self.ledger.lock().expect("whole") = Some(ledger.clone());
+        Ok(())
     }
 }
 

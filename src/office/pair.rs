@@ -4,16 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::begun::Begun;
 use super::session::{self as office, ListInfo, StoredPiece};
 use crate::clock::Moment;
-use crate::sync::car::{Downloads, Event as CarEvent, Revision, Session as CarSession};
+use crate::config::Budgets;
+use crate::sync::car::{Budget, Day, Downloads, Event as CarEvent, Meter, Revision, Session as CarSession, Waiting};
 use crate::sync::wire::{Breach, Item, Kind, Lane, PIECE};
 
 mod drain;
+mod metered;
 mod pictures;
 mod urgent;
 mod version_4;
@@ -27,6 +30,8 @@ const LIST: &str = "stolen";
 struct Journal {
     made: BTreeMap<Vec<u8>, Item>,
     unsent: BTreeSet<(Kind, Vec<u8>)>,
+    /// Pictures of reads with a hit.
+    of_hits: BTreeSet<Vec<u8>>,
     lists: BTreeMap<String, (u64, Vec<u8>)>,
 }
 
@@ -39,8 +44,13 @@ impl Journal {
         self.made.insert(key.clone(), Item { kind, key, payload });
     }
 
-    fn pending(&self) -> Vec<Item> {
-        self.unsent.iter().map(|(_, key)| self.made[key].clone()).collect()
+    fn pending(&self, budget: Budget) -> Vec<Waiting> {
+        let all = self
+            .unsent
+            .iter()
+            .map(|(_, key)| Waiting { item: self.made[key].clone(), of_hit: self.of_hits.contains(key) });
+        let wanted = |waiting: &Waiting| if waiting.of_hit { budget.hit_pictures } else { budget.pictures };
+        all.filter(|waiting| waiting.item.kind != Kind::Picture || wanted(waiting)).collect()
     }
 
     fn held(&self) -> Vec<(String, u64)> {
@@ -73,11 +83,20 @@ struct Linked {
     /// Come to the car, not applied.
     unapplied: Option<Revision>,
     list_bytes_carried: usize,
+    /// What has gone up in all.
+    carried_up: u64,
 }
 
 #[derive(Default)]
 struct World {
     now: Moment,
+    /// Whether the car's network costs money, and which day it is.
+    metered: bool,
+    day: i64,
+    budgets: Budgets,
+    meter: Meter,
+    /// What is kept of what was spent.
+    kept: Vec<Day>,
     journal: Journal,
     stored: Stored,
     link: Option<Linked>,
@@ -93,7 +112,11 @@ struct World {
 enum Step {
     Make(Kind, usize),
     Look,
-    Deliver { up: bool, lane: Lane, bytes: usize },
+    Deliver {
+        up: bool,
+        lane: Lane,
+        bytes: usize,
+    },
     Commit,
     Settle,
     Apply,
@@ -102,27 +125,38 @@ enum Step {
     KillCar,
     KillOffice,
     Pass(u64),
+    /// The car comes to a network that costs money, or leaves it.
+    Metered(bool),
+    /// The clock says another day.
+    Day(i64),
 }
 
 impl World {
     fn connect(&mut self) {
         if self.link.is_none() {
             let downloads = std::mem::take(&mut self.downloads);
+            let mut meter = std::mem::take(&mut self.meter);
+            meter.set_budgets(self.budgets);
+            let mut car = CarSession::open(UNIT, self.journal.held(), downloads, self.now).metering(meter);
+            car.network(self.metered, self.utc(), 0);
             self.link = Some(Linked {
-                car: CarSession::open(UNIT, self.journal.held(), downloads, self.now),
+                car,
                 office: office::Session::open(UNIT, self.begun.take(), self.now),
                 pipes: Pipes::new(),
                 uncommitted: Vec::new(),
                 unsettled: Vec::new(),
                 unapplied: None,
                 list_bytes_carried: 0,
+                carried_up: 0,
             });
         }
     }
 
     /// The link is lost with all that is on it. What the office had not committed is gone too: it may have died.
     fn cut(&mut self) {
-        if let Some(link) = self.link.take() {
+        if let Some(mut link) = self.link.take() {
+            self.meter = link.car.take_meter(link.carried_up);
+            self.kept = self.meter.changed().unwrap_or(std::mem::take(&mut self.kept));
             self.downloads = link.car.into_downloads();
             self.begun = link.office.into_begun();
             self.list_bytes_carried += link.list_bytes_carried;
@@ -135,8 +169,8 @@ impl World {
         match step {
             Step::Make(kind, size) => self.journal.add(kind, size),
             Step::Look => {
-                if link.car.budget().is_some() {
-                    link.car.offer(self.journal.pending(), self.now);
+                if let Some(budget) = link.car.budget() {
+                    link.car.offer(self.journal.pending(budget), self.now);
                 }
             }
             Step::Deliver { up, lane, bytes } => {
@@ -146,6 +180,7 @@ impl World {
                     return Ok(());
                 }
                 if up {
+                    link.carried_up += bytes.len() as u64;
                     link.office.receive(lane, &bytes)?;
                 } else {
                     if matches!(lane, Lane::Lists | Lane::Urgent) {
@@ -187,7 +222,11 @@ impl World {
                 return Ok(());
             }
             Step::KillCar => {
+                let kept = self.kept.clone();
                 self.cut();
+                // What was not kept is forgotten.
+                self.meter = Meter::new(self.budgets, kept.clone());
+                self.kept = kept;
                 self.downloads = Downloads::default();
                 self.arriving.clear();
                 return Ok(());
@@ -205,13 +244,31 @@ impl World {
                     return Ok(());
                 }
             }
+            Step::Metered(_) | Step::Day(_) => {
+                match step {
+                    Step::Metered(metered) => self.metered = metered,
+                    Step::Day(day) => self.day = day,
+                    _ => {}
+                }
+                let utc = self.utc();
+                if let Some(link) = &mut self.link {
+                    link.car.network(self.metered, utc, link.carried_up);
+                }
+            }
         }
         self.carry()
+    }
+
+    fn utc(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(21_000 + self.day)
     }
 
     /// What sessions ask of the parts around them.
     fn carry(&mut self) -> Result<(), Breach> {
         let Some(link) = &mut self.link else { return Ok(()) };
+        if let Some(days) = link.car.meter().changed() {
+            self.kept = days;
+        }
         while let Some(event) = link.office.event() {
             match event {
                 office::Event::Greeted(_) => {}
@@ -264,8 +321,9 @@ impl World {
         Ok(())
     }
 
-    /// Lets everything that is on its way arrive, until nothing is left to do.
+    /// Lets everything that is on its way arrive, until nothing is left to do: by a network that costs nothing.
     fn settle(&mut self) -> Result<(), Breach> {
+        self.step(Step::Metered(false))?;
         for _ in 0..2000 {
             for lane in Lane::ALL {
                 for up in [UP, DOWN] {
@@ -320,6 +378,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::KillCar),
         1 => Just(Step::KillOffice),
         1 => (0..12_000u64).prop_map(Step::Pass),
+        2 => any::<bool>().prop_map(Step::Metered),
+        1 => (-2..3i64).prop_map(Step::Day),
     ]
 }
 
@@ -333,7 +393,9 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_or_doubled_whatever_is_cut(steps in prop::collection::vec(step(), 1..250)) {
-        let mut world = World::default();
+        // Where the network costs money, no picture goes, and of the list only the first revision comes, and what is small.
+        let budgets = Budgets { pictures_mb: 0, hit_pictures_mb: 0, lists_mb: 0 };
+        let mut world = World { budgets, ..World::default() };
         for step in steps {
             world.step(step).expect("neither side breaks the rules");
         }

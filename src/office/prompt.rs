@@ -12,9 +12,9 @@ use crate::clock::{RealClock, Shared};
 use crate::config;
 use crate::fault::Result;
 use crate::hotlist::{Entry, Hotlist, Mark, Standing};
-use crate::sync::car::{Budget, Piece, Revision};
+use crate::sync::car::{Budget, Piece, Revision, Waiting};
 use crate::sync::wire::PIECE;
-use crate::sync::{Item, Link, Outbox, identity};
+use crate::sync::{Link, Outbox, identity};
 
 /// A car that holds lists and has nothing to send.
 struct Car {
@@ -28,7 +28,7 @@ fn key(revision: &Revision) -> (String, u64, u64) {
 }
 
 impl Outbox for Car {
-    fn pending(&self, _: Budget) -> Result<Vec<Item>> {
+    fn pending(&self, _: Budget) -> Result<Vec<Waiting>> {
         Ok(Vec::new())
     }
 

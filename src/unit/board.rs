@@ -338,11 +338,12 @@ pub(super) fn linked(status: crate::sync::Status) -> (bool, StatusItem) {
         1 => "1 thing unsent".to_owned(),
         n => format!("{n} things unsent"),
     };
+    let by = status.costs.map_or_else(String::new, |costs| format!(". {costs}"));
     match (status.state, status.identity_fault) {
         (LinkState::Connected { .. }, Some(fault)) => {
-            (true, StatusItem::warn("Network", "certificate", format!("{unsent}. {fault}")))
+            (true, StatusItem::warn("Network", "certificate", format!("{unsent}. {fault}{by}")))
         }
-        (LinkState::Connected { .. }, None) => (false, StatusItem::ok("Network", "up", unsent)),
+        (LinkState::Connected { .. }, None) => (false, StatusItem::ok("Network", "up", format!("{unsent}{by}"))),
         (LinkState::Starting, _) => (false, StatusItem::warn("Network", "starting", unsent)),
         (LinkState::Down { reason, .. }, Some(fault)) => {
             (true, StatusItem::warn("Network", "down", format!("{unsent}. {reason} {fault}")))

@@ -12,6 +12,7 @@ use crate::alert::ago;
 use crate::clock::Moment;
 use crate::journal::{Room, SetUp, Space};
 use crate::screen::{ListLine, State, StatusItem};
+use crate::sync::car::{Cost, Costs};
 
 /// An alert that reaches the crew later than this, 95 of 100, is too late.
 const LATE: Duration = Duration::from_millis(250);
@@ -75,6 +76,7 @@ impl Gauges {
             disk(self.measured.disk, tools.journal.as_ref().map_or(Room::Enough, |journal| journal.status().room)),
             temperature(self.measured.temperature),
         ];
+        figures.extend(tools.link.as_ref().and_then(|link| link.status().costs).map(|costs| metered(&costs)));
         figures.extend(tools.journal.as_ref().map(|journal| people(&journal.archive().set_up(), utc)));
         figures.extend(tools.settings_figure());
         figures.extend(tools.cameras.iter().zip(&self.blind).map(|(camera, blind)| aim(camera, *blind)));
@@ -141,6 +143,18 @@ fn unsent(tools: &Tools, measured: &Measured, utc: DateTime<Utc>) -> StatusItem 
         None => StatusItem::ok(name, waiting.to_string(), ""),
         Some(age) => StatusItem::ok(name, waiting.to_string(), format!("the oldest {} old", ago(age))),
     }
+}
+
+/// What the network costs of which most is spent or waits. The whole sentence is on the strip.
+pub(super) fn metered(costs: &Costs) -> StatusItem {
+    let share = |cost: &&Cost| cost.spent.saturating_mul(1000) / cost.budget.max(1);
+    let [pictures, ..] = &costs.kinds;
+    let cost = costs.kinds.iter().max_by_key(|cost| (cost.waiting, share(cost))).unwrap_or(pictures);
+    let detail = match cost.waits() {
+        Some(waiting) => format!("{waiting} wait"),
+        None => format!("of {} today", cost.kind.words()),
+    };
+    StatusItem::ok(&format!("Metered: {}", costs.interface), cost.used(), detail)
 }
 
 fn disk(disk: Option<Space>, room: Room) -> StatusItem {
@@ -263,6 +277,22 @@ mod tests {
         ] {
             assert_eq!(people(&set_up, now).state, state, "{set_up:?}");
         }
+    }
+
+    #[test]
+    fn of_a_metered_network_that_is_shown_of_which_most_waits_or_is_spent() {
+        use crate::sync::car::Charge;
+        let costs = |spent: [u64; 3], waiting: [u64; 3]| {
+            let kinds = Charge::ALL.map(|kind| {
+                let (spent, waiting) = (spent[kind as usize], waiting[kind as usize]);
+                Cost { kind, budget: 50_000_000, spent, waiting }
+            });
+            let item = metered(&Costs { interface: "wwan0".into(), kinds });
+            (item.name, item.word, item.detail)
+        };
+        let shown = |word: &str, detail: &str| ("Metered: wwan0".to_owned(), word.to_owned(), detail.to_owned());
+        assert_eq!(costs([50_000_000, 1_000_000, 0], [312, 0, 1]), shown("50 of 50 MB", "312 pictures wait"));
+        assert_eq!(costs([1_000_000, 40_000_000, 0], [0; 3]), shown("40 of 50 MB", "of pictures of hits today"));
     }
 
     #[test]

@@ -12,11 +12,11 @@ use crate::clock;
 use crate::config;
 use crate::fault::{Fault, Kind as FaultKind, Result};
 use crate::hotlist::{Hotlist, VERDICTS, VERDICTS_BYTES, Verdicts};
-use crate::journal::{self, Act, Deed, ItemKind, Journal, SetUp};
+use crate::journal::{self, Act, Deed, ItemKind, Journal, SetUp, Wanted};
 use crate::people::{MOST_BYTES, ROLL, Roll};
 use crate::seal::{Scratch, wipe};
 use crate::settings::{Handed, MOST_BYTES as SETTINGS_BYTES, SETTINGS};
-use crate::sync::car::{Budget, Piece, Revision};
+use crate::sync::car::{Budget, Ledger, Piece, Revision, Waiting};
 use crate::sync::identity;
 use crate::sync::{Item, Kind, Outbox};
 use crate::tag::When;
@@ -183,12 +183,14 @@ fn clear(folder: &Path) -> Result<()> {
 }
 
 impl Outbox for Store {
-    fn pending(&self, budget: Budget) -> Result<Vec<Item>> {
-        let mut items: Vec<Item> = self.journal.pending(budget.items, budget.bytes)?.into_iter().map(sent).collect();
-        let hits = items.iter().take_while(|item| item.kind == Kind::Hit).count();
+    fn pending(&self, budget: Budget) -> Result<Vec<Waiting>> {
+        let wanted = Wanted { pictures: budget.pictures, hit_pictures: budget.hit_pictures };
+        let items = self.journal.pending_of(wanted, budget.items, budget.bytes)?;
+        let mut items: Vec<Waiting> = items.into_iter().map(sent).collect();
+        let hits = items.iter().take_while(|waiting| waiting.item.kind == Kind::Hit).count();
         let mut few = Vec::new();
         for (key, payload) in self.hotlist.statements(STATEMENTS.min(budget.items))? {
-            few.push(Item { kind: Kind::Statement, key, payload });
+            few.push(Item { kind: Kind::Statement, key, payload }.into());
         }
         // Few and small: how much of the chain is anchored must not wait behind pictures.
         few.extend(self.journal.archive().unanchored()?.map(sent));
@@ -261,6 +263,18 @@ impl Outbox for Store {
         applied.map(|_| ())
     }
 
+    fn pictures_unsent(&self) -> Result<[u64; 2]> {
+        self.journal.archive().pictures_unsent()
+    }
+
+    fn ledger(&self) -> Result<Option<Ledger>> {
+        Ledger::load(&self.data)
+    }
+
+    fn keep_ledger(&self, ledger: &Ledger) -> Result<()> {
+        ledger.keep(&self.data)
+    }
+
     fn drop_list(&self, revision: &Revision) {
         if most_unsealed(&revision.list).is_some() {
             self.unsealed().remove(&revision.list);
@@ -282,12 +296,12 @@ fn most_unsealed(list: &str) -> Option<usize> {
 }
 
 /// One thing of the journal's as the link knows it.
-fn sent(item: journal::Item) -> Item {
+fn sent(item: journal::Item) -> Waiting {
     let kind = match item.kind {
         ItemKind::Hit => Kind::Hit,
         ItemKind::Read => Kind::Read,
         ItemKind::Picture => Kind::Picture,
         ItemKind::Head => Kind::Head,
     };
-    Item { kind, key: item.key, payload: item.payload }
+    Waiting { item: Item { kind, key: item.key, payload: item.payload }, of_hit: item.of_hit }
 }

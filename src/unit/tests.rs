@@ -677,6 +677,7 @@ fn a_certificate_that_is_not_renewed_is_a_fault_though_the_link_is_up() {
         lists: Vec::new(),
         list_fault: None,
         identity_fault: fault.map(|why| Arc::new(Fault::new(Kind::Denied, why))),
+        costs: None,
     };
     let up = || LinkState::Connected { since: Moment::default() };
     let down = || LinkState::Down {
@@ -684,6 +685,12 @@ fn a_certificate_that_is_not_renewed_is_a_fault_though_the_link_is_up() {
         reason: Arc::new(Fault::new(Kind::Unavailable, "the office cannot be reached").remedy("Wait")),
     };
     assert!(matches!(board::linked(status(up(), None)), (false, item) if item.state == State::Ok));
+    let costs = crate::sync::car::Costs::spent_of(config::Budgets::default(), [50_000_000, 0, 0]);
+    let (failed, item) = board::linked(Status { costs: Some(costs), ..status(up(), None) });
+    assert!(
+        !failed && item.detail.contains("metered link") && item.detail.contains("50 of 50 MB of pictures"),
+        "{item:?}"
+    );
     let (failed, item) = board::linked(status(up(), Some("it runs out on 2028-11-30")));
     assert!(failed && item.state == State::Warn && item.word == "certificate", "{item:?}");
     assert!(item.detail.contains("runs out on 2028-11-30"), "{item:?}");
@@ -871,7 +878,8 @@ fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
         journal.flush().expect("on disk");
         let settings = config::Office::at("localhost:1", folder.path());
         let outbox = outbox::Store::new(&journal, &hotlist, &settings, folder.path(), clock.clone()).expect("made");
-        let items = outbox.pending(Budget { items: 100, bytes: 1 << 20 }).expect("read");
+        let waiting = outbox.pending(Budget::of(100, 1 << 20)).expect("read");
+        let items: Vec<_> = waiting.into_iter().map(|waiting| waiting.item).collect();
         let keys: Vec<_> = items.iter().map(|item| item.key.clone()).collect();
         let outcome = office.put(&[Received { unit: "EX-01".into(), items }], start()).expect("stored");
         assert_eq!((outcome[0].stored, outcome[0].conflicts), (4, 0), "read, pictures, head of the chain");
@@ -890,7 +898,7 @@ fn a_journal_that_begins_anew_does_not_lose_its_reads_at_the_office() {
 
 #[test]
 fn the_office_gets_hits_then_the_crew_s_words_then_the_chain_s_head_then_reads_then_pictures_of_hits() {
-    use crate::sync::car::Budget;
+    use crate::sync::car::{Budget, Waiting};
     use crate::sync::{Kind as Sent, Outbox as _};
 
     let bench = Bench::new();
@@ -905,13 +913,26 @@ fn the_office_gets_hits_then_the_crew_s_words_then_the_chain_s_head_then_reads_t
     let lists = worker.lists();
     let outbox = outbox::Store::new(&bench.journal, &lists, &settings, bench.folder.path(), bench.clock.clone());
     let outbox = outbox.expect("made");
-    let items = outbox.pending(Budget { items: 100, bytes: 1 << 20 }).expect("read");
-    let kinds: Vec<Sent> = items.iter().map(|item| item.kind).collect();
+    let budget = Budget::of(100, 1 << 20);
+    let items = outbox.pending(budget).expect("read");
+    let kinds: Vec<Sent> = items.iter().map(|waiting| waiting.item.kind).collect();
     use Sent::{Head, Hit, Picture, Read, Statement};
     assert_eq!(kinds, [Hit, Statement, Head, Read, Read, Picture, Picture, Picture, Picture]);
     // Of the pictures those of the second pass, which has the hit, go first: behind the version and the run comes the pass.
-    let passes: Vec<u8> = items[5..].iter().map(|item| item.payload[4]).collect();
-    assert_eq!(passes, [2, 2, 1, 1]);
+    let pictures = |items: &[Waiting]| -> Vec<(u8, bool)> {
+        let pictures = items.iter().filter(|waiting| waiting.item.kind == Picture);
+        pictures.map(|waiting| (waiting.item.payload[4], waiting.of_hit)).collect()
+    };
+    assert_eq!(pictures(&items), [(2, true), (2, true), (1, false), (1, false)]);
+    assert_eq!(outbox.pictures_unsent().expect("counted"), [2, 2]);
+
+    // Pictures that wait for a network which costs nothing take nobody's place, however few are asked for.
+    let others = outbox.pending(Budget { items: 4, hit_pictures: false, ..budget }).expect("read");
+    assert_eq!(pictures(&others), [(1, false), (1, false)]);
+    let texts = outbox.pending(Budget { pictures: false, hit_pictures: false, ..budget }).expect("read");
+    assert_eq!(texts, items[..5]);
+    let of_hits = outbox.pending(Budget { pictures: false, ..budget }).expect("read");
+    assert_eq!(of_hits, items[..7]);
 }
 
 #[cfg(feature = "office")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::doctor::set_up;
 use crate::alert::Chart;
-use crate::config::{self, ReceiverSource, Source};
+use crate::config::{self, Budgets, ReceiverSource, Source};
 use crate::fault::Result;
 
 /// Check a configuration file.
@@ -123,6 +123,14 @@ impl Config {
         match &config.office {
             None => println!("  no back office: the unit works alone"),
             Some(office) => println!("  back office {}, identity in {}", office.address, office.identity.display()),
+        }
+        if let Some(metered) = config.office.as_ref().and_then(|office| office.metered.as_ref()) {
+            let Budgets { pictures_mb, hit_pictures_mb, lists_mb } = metered.budgets();
+            println!(
+                "  metered networks {}: {pictures_mb} MB of pictures, {hit_pictures_mb} MB of pictures of hits, {lists_mb} MB of whole \
+                 lists a day",
+                metered.interfaces().join(", ")
+            );
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::hotlist::{self, Hotlist};
 use crate::journal::{Archive, Protection, Tpm, lists_seal};
 use crate::recognise::{Models, Stills};
 use crate::screen::check_map;
-use crate::sync::car;
+use crate::sync::car::{self, Costs, Ledger};
 use crate::sync::identity::{self, Identity};
 use crate::tag::{Counts, Event, Limits, SerialReceiver};
 
@@ -258,6 +258,13 @@ impl Doctor {
                     Fault::new(Kind::Unavailable, "no display: neither DISPLAY nor WAYLAND_DISPLAY is set")
                 }),
             );
+        }
+        if let Some(metered) = config.office.as_ref().and_then(|office| office.metered.as_ref()) {
+            let spent = |ledger: Option<Ledger>| ledger.map_or([0; 3], |ledger| ledger.spent());
+            let words = |ledger| Costs::spent_of(metered.budgets(), spent(ledger)).used();
+            let found = Ledger::load(data)
+                .map(|ledger| format!("{}: {} used on the last day", metered.interfaces().join(", "), words(ledger)));
+            tell("metered networks", found);
         }
         if let Some(office) = &config.office {
             let identity = certificate(office, clock.utc());

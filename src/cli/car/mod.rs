@@ -14,6 +14,7 @@ mod evaluate;
 mod film;
 mod hotlist;
 mod journal;
+mod metered;
 mod people;
 mod person;
 mod read;
@@ -46,6 +47,7 @@ enum Command {
     Journal(journal::Journal),
     People(people::People),
     Enrol(enrol::Enrol),
+    Metered(metered::Metered),
     Doctor(doctor::Doctor),
     Sound(sound::Sound),
     Config(config::Config),
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Journal(command) => command.run(),
         Command::People(command) => command.run(),
         Command::Enrol(command) => command.run(),
+        Command::Metered(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Sound(command) => command.run(),
         Command::Config(command) => command.run(),

@@ -1,9 +1,10 @@
 //! One connection, from Hello to its end: streams around the [`Session`].
 
 use std::future::pending;
+use std::net::IpAddr;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,15 +14,17 @@ use tokio::time::MissedTickBehavior;
 
 use super::dial::Line;
 use super::downloads::Downloads;
+use super::meter::Meter;
+use super::network::Network;
 use super::pulse::{self, Pulse, Seen};
 use super::route::{self, Route};
 use super::session::{Event, Revision, Session};
-use super::{Keeper, LinkState, Outbox, stopped};
+use super::{Keeper, LinkState, Outbox, Waiting, stopped};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::identity::ENROL_AGAIN;
 use crate::sync::pipes::{self, Inbound, Writer};
-use crate::sync::wire::{Breach, Code, Item, Lane};
+use crate::sync::wire::{Breach, Code, Lane};
 
 /// The journal is looked at so often even if nobody nudges.
 const LOOK: Duration = Duration::from_secs(5);
@@ -38,7 +41,11 @@ type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Line>> + Send + 'a>>;
 /// What the disk answered.
 enum Done {
     /// What is pending.
-    Pending(Vec<Item>, u64),
+    Pending(Vec<Waiting>, u64),
+    /// How many pictures wait, of reads without a hit and with one.
+    Pictures([u64; 2]),
+    /// What metered networks have cost was kept, or could not be.
+    Kept(Result<()>),
     /// The journal knows that these are stored.
     Settled(Vec<Vec<u8>>, u64),
     /// A list was applied or not, and these are held.
@@ -53,6 +60,7 @@ impl Keeper {
         &self,
         line: Line,
         downloads: &mut Downloads,
+        meter: &mut Meter,
         welcomed: &mut bool,
         stop: &mut watch::Receiver<bool>,
     ) -> Ended {
@@ -61,9 +69,12 @@ impl Keeper {
             return Ended::Broken(panicked());
         };
         let session = Session::open(&self.unit, held, std::mem::take(downloads), self.clock.now());
+        let session = session.metering(std::mem::take(meter));
         let end = match Conversation::begin(self, line.connection.clone(), session).await {
             Ok(mut conversation) => {
                 let end = conversation.run(&line, stop, welcomed).await;
+                *meter = conversation.session.take_meter(line.connection.stats().udp_tx.bytes);
+                self.keep_costs(meter, &conversation.network).await;
                 *downloads = conversation.session.into_downloads();
                 end
             }
@@ -162,6 +173,8 @@ struct Conversation<'a> {
     to_settle: Vec<Vec<u8>>,
     /// How many keys were acknowledged in all.
     acknowledged: u64,
+    /// The network that the connection goes by.
+    network: Network,
     /// Whether the journal may hold something that the session has not seen.
     look: bool,
     /// Whether the journal is being asked or told something: one at a time, so that an answer is never older than
@@ -187,6 +200,7 @@ impl<'a> Conversation<'a> {
             done,
             to_settle: Vec::new(),
             acknowledged: 0,
+            network: Network::default(),
             look: true,
             desk_busy: false,
         })
@@ -206,6 +220,8 @@ impl<'a> Conversation<'a> {
         let mut second: Option<Dialling> = None;
         let mut present = shared.present.subscribe();
         present.mark_changed();
+        // Before anything goes up.
+        self.mind_costs(&route::toward(connection.remote_address()));
         loop {
             self.settle_events(welcomed).await?;
             self.desk();
@@ -257,7 +273,11 @@ impl<'a> Conversation<'a> {
                         Err(_) => second = Some(Box::pin(pending())),
                     }
                 }
-                _ = ways.tick() => line.follow(&mut way, &route::toward(connection.remote_address())),
+                _ = ways.tick() => {
+                    let toward = route::toward(connection.remote_address());
+                    line.follow(&mut way, &toward);
+                    self.mind_costs(&toward);
+                }
                 () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {
                     self.session.tick(connection.stats().udp_tx.bytes, clock.now())?;
                 }
@@ -337,6 +357,33 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    /// Looks by which network the connection goes now, what that costs, and whether that lets more go.
+    fn mind_costs(&mut self, toward: &std::io::Result<IpAddr>) {
+        let keeper = self.keeper;
+        let Some(metered) = &keeper.settings.metered else { return };
+        let budgets = *keeper.shared.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look |= self.session.meter().set_budgets(budgets);
+        self.network.look(toward, metered);
+        let (utc, now) = (keeper.clock.utc(), keeper.clock.now());
+        let carried = self.connection.stats().udp_tx.bytes;
+        self.look |= self.session.network(self.network.is_metered(), utc, carried);
+        if self.network.is_to_count(self.session.meter(), now) {
+            let outbox = Arc::clone(&keeper.outbox);
+            self.on_disk(move || outbox.pictures_unsent().map_or_else(Done::Failed, Done::Pictures));
+        }
+        let lists = self.session.lists_waiting();
+        let costs = self.network.costs(self.session.meter(), lists);
+        if let Some(ledger) = self.network.is_to_keep(self.session.meter(), &costs, utc, now) {
+            let outbox = Arc::clone(&keeper.outbox);
+            self.on_disk(move || Done::Kept(outbox.keep_ledger(&ledger)));
+        }
+        keeper.shared.status.send_if_modified(|status| {
+            let other = status.costs != costs;
+            status.costs = costs;
+            other
+        });
+    }
+
     fn on_disk(&self, work: impl FnOnce() -> Done + Send + 'static) {
         let sender = self.done_sender.clone();
         tokio::spawn(async move {
@@ -354,6 +401,8 @@ impl<'a> Conversation<'a> {
                 status.send_modify(|status| status.unsent = unsent);
                 self.session.offer(items, self.keeper.clock.now());
             }
+            Done::Pictures(waiting) => self.network.count(waiting),
+            Done::Kept(kept) => self.network.kept(kept, self.session.meter()),
             Done::Settled(keys, unsent) => {
                 self.desk_busy = false;
                 self.session.settled(&keys);

@@ -16,12 +16,12 @@ use tokio::time::Instant;
 
 use super::connection::{lost, no_way, panicked, ran_out, wrong_clock};
 use super::route::{self, Route};
-use super::{Budget, Outbox, knock};
+use super::{Budget, Outbox, Waiting, knock};
 use crate::clock::{self, Moment};
 use crate::config;
 use crate::fault::{Fault, Result};
 use crate::sync::identity::Identity;
-use crate::sync::wire::{Item, Lane};
+use crate::sync::wire::Lane;
 
 /// How long looking up the office's name may take.
 const LOOK_UP: Duration = Duration::from_secs(8);
@@ -265,8 +265,8 @@ impl Dialler {
         }
         let outbox = Arc::clone(&self.outbox);
         let urgent = tokio::task::spawn_blocking(move || {
-            let urgent = |item: &Item| item.kind.lane() == Lane::Hits;
-            outbox.pending(Budget { items: 1, bytes: 1 }).is_ok_and(|items| items.iter().any(urgent))
+            let urgent = |waiting: &Waiting| waiting.item.kind.lane() == Lane::Hits;
+            outbox.pending(Budget::of(1, 1)).is_ok_and(|items| items.iter().any(urgent))
         });
         if urgent.await.unwrap_or(false) { PACE } else { SLOW_PACE }
     }

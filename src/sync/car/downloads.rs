@@ -32,6 +32,8 @@ struct Track {
     offers: BTreeMap<String, Offer>,
     /// Whether `partial` was asked for on this connection.
     fetching: bool,
+    /// Whether the office was told that `partial` is to wait. What it had sent before still comes.
+    stopping: bool,
     /// What has come and is being applied.
     applying: Option<Offer>,
 }
@@ -66,6 +68,8 @@ struct Partial {
 pub(super) enum Next {
     /// The office is to be asked for this offer, from this byte on.
     Ask(Offer, u64),
+    /// The office is to send no more of this offer for now.
+    Stop(Offer),
     /// The pieces of a revision that were kept are of no use.
     Drop(Revision),
     /// A revision has come, whole and with the right hash.
@@ -76,7 +80,7 @@ impl Downloads {
     /// A connection has ended, or begins: nothing is offered, nothing asked for. `lost`: pieces that came last were not kept.
     pub(super) fn cut(&mut self, lost: bool) {
         for track in [&mut self.bulk, &mut self.urgent] {
-            (track.fetching, track.applying) = (false, None);
+            (track.fetching, track.stopping, track.applying) = (false, false, None);
             track.offers.clear();
             if lost {
                 track.partial = None;
@@ -107,7 +111,7 @@ impl Downloads {
         }
         // A newer revision of what is being fetched makes the rest of the older one worthless.
         if track.partial.as_ref().is_some_and(|p| p.offer.list == offer.list && p.offer != offer) {
-            track.fetching = false;
+            (track.fetching, track.stopping) = (false, false);
         }
         track.offers.insert(offer.list.clone(), offer);
         true
@@ -118,6 +122,13 @@ impl Downloads {
         let track = self.track(lane);
         let fetching = track.fetching;
         let partial = track.partial.as_mut().filter(|partial| fetching && partial.offer.revision() == *of)?;
+        if track.stopping && offset != partial.arrived && offset == last_byte(&partial.offer) && bytes.len() == 1 {
+            // The office has heard that it is to wait, and sends no more. It may come later.
+            let offer = partial.offer.clone();
+            (track.fetching, track.stopping) = (false, false);
+            track.offers.entry(offer.list.clone()).or_insert(offer);
+            return None;
+        }
         let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= partial.offer.size);
         let Some(end) = end.filter(|_| offset == partial.arrived) else { return Some(Err(())) };
         partial.arrived = end;
@@ -125,19 +136,29 @@ impl Downloads {
         Some(Ok(()))
     }
 
-    /// What is to be done about the track of `lane` now, until there is nothing.
-    pub(super) fn next(&mut self, lane: Lane) -> Option<Next> {
+    /// What is to be done about the track of `lane` now, until there is nothing. What `may` not come waits.
+    pub(super) fn next(&mut self, lane: Lane, may: impl Fn(&Offer) -> bool) -> Option<Next> {
         let track = self.track(lane);
         if track.fetching {
-            let whole = track.partial.as_ref().is_some_and(|partial| partial.arrived == partial.offer.size);
-            return whole.then(|| self.complete(lane)).flatten();
+            let partial = track.partial.as_ref()?;
+            if partial.arrived == partial.offer.size {
+                return self.complete(lane);
+            }
+            if track.stopping || partial.arrived == last_byte(&partial.offer) || may(&partial.offer) {
+                return None;
+            }
+            track.stopping = true;
+            return Some(Next::Stop(partial.offer.clone()));
         }
         if track.applying.is_some() {
             return None;
         }
         // The smallest first: a word about one vehicle does not wait for a change of thousands.
-        let (list, _) =
-            track.offers.iter().min_by_key(|(_, offer)| if lane == Lane::Urgent { offer.size } else { 0 })?;
+        let (list, _) = track
+            .offers
+            .iter()
+            .filter(|(_, offer)| may(offer))
+            .min_by_key(|(_, offer)| if lane == Lane::Urgent { offer.size } else { 0 })?;
         let list = list.clone();
         let offer = track.offers.get(&list).cloned()?;
         let mut dropped = None;
@@ -158,11 +179,17 @@ impl Downloads {
         Some(Next::Ask(offer, arrived))
     }
 
+    /// How many lists wait that may not come.
+    pub(super) fn waiting(&self, may: impl Fn(&Offer) -> bool) -> u64 {
+        let stopped = self.bulk.partial.as_ref().filter(|_| self.bulk.stopping).map(|partial| &partial.offer);
+        self.bulk.offers.values().chain(stopped).filter(|offer| !may(offer)).count() as u64
+    }
+
     /// Hands over what has come whole.
     fn complete(&mut self, lane: Lane) -> Option<Next> {
         let track = self.track(lane);
         let Partial { offer, hash, .. } = track.partial.take()?;
-        track.fetching = false;
+        (track.fetching, track.stopping) = (false, false);
         let revision = offer.revision();
         if <[u8; 32]>::from(hash.finalize()) == offer.sha256 {
             track.applying = Some(offer);
@@ -195,4 +222,10 @@ impl Downloads {
     fn track(&mut self, lane: Lane) -> &mut Track {
         if lane == Lane::Urgent { &mut self.urgent } else { &mut self.bulk }
     }
+}
+
+/// Where the last byte of an offer is. A car that asks for it alone is sent that and no more: so an office of any version is
+/// stopped.
+pub(super) fn last_byte(offer: &Offer) -> u64 {
+    offer.size.saturating_sub(1)
 }

@@ -2,10 +2,14 @@
 //! journal holds, most urgent first, and brings the lists up to date. Nothing in the unit waits for it.
 
 mod connection;
+mod costs;
 mod dial;
 mod downloads;
 mod enrol;
+mod interface;
 mod knock;
+mod meter;
+mod network;
 mod probe;
 mod pulse;
 mod renewal;
@@ -22,20 +26,24 @@ use crate::clock::{self, Moment};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::present::{Pace, Present};
-use crate::sync::wire::Item;
 use connection::Ended;
 use dial::Dialler;
 use renewal::Renewer;
 
+pub use costs::{Cost, Costs, Ledger, METERED_FILE};
 #[cfg(all(test, feature = "office"))]
 pub(crate) use downloads::Downloads;
 pub use enrol::{Enrolment, enrol};
+pub use meter::{Charge, Day};
 pub use probe::probe;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use session::converse;
-pub use session::{Budget, Piece, Revision};
+pub use session::{Budget, Piece, Revision, Waiting};
 #[cfg(all(test, feature = "office"))]
-pub(crate) use session::{Event, Session};
+pub(crate) use {
+    meter::Meter,
+    session::{Event, Session},
+};
 
 /// The first pause before trying again.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -49,7 +57,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub trait Outbox: Send + Sync {
     /// What the office has not acknowledged: statements and hits before reads before pictures, oldest first, within `budget` (at
     /// least one, if there is any). Things that are on their way are part of it.
-    fn pending(&self, budget: Budget) -> Result<Vec<Item>>;
+    fn pending(&self, budget: Budget) -> Result<Vec<Waiting>>;
     /// How many things the office has not acknowledged.
     fn unsent(&self) -> u64;
     /// The office has stored these: they need not be kept for it any more.
@@ -62,6 +70,18 @@ pub trait Outbox: Send + Sync {
     fn apply_list(&self, revision: &Revision) -> Result<()>;
     /// The pieces of a revision are of no use any more.
     fn drop_list(&self, revision: &Revision);
+    /// How many pictures the office has not acknowledged: of reads without a hit, and of those with one.
+    fn pictures_unsent(&self) -> Result<[u64; 2]> {
+        Ok([0, 0])
+    }
+    /// What was kept of what metered networks have cost. Who has no such network keeps nothing.
+    fn ledger(&self) -> Result<Option<Ledger>> {
+        Ok(None)
+    }
+    /// Keeps it.
+    fn keep_ledger(&self, _: &Ledger) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// How the link is.
@@ -98,6 +118,8 @@ pub struct Status {
     pub list_fault: Option<Arc<Fault>>,
     /// The car's certificate will run out, and why it is not renewed.
     pub identity_fault: Option<Arc<Fault>>,
+    /// What the network that the link goes by costs; `None`: nothing, or there was no link yet.
+    pub costs: Option<Costs>,
 }
 
 /// The link to the office. Dropping it ends it.
@@ -130,6 +152,8 @@ struct Shared {
     renewed: Notify,
     /// How the car is, as it was last told, and how often the office is to hear of it.
     present: watch::Sender<(Present, Pace)>,
+    /// What may be spent on metered networks.
+    budgets: Mutex<config::Budgets>,
     stop: watch::Sender<bool>,
 }
 
@@ -182,6 +206,11 @@ impl Link {
         self.shared.present.send_replace((Present { position, ..present }, pace));
     }
 
+    /// Other budgets count for metered networks from now on, also for the connection that there is.
+    pub fn set_budgets(&self, budgets: config::Budgets) {
+        *self.shared.budgets.lock().unwrap_or_else(PoisonError::into_inner) = budgets;
+    }
+
     /// Nudges this link from elsewhere.
     #[cfg(feature = "office")]
     pub(crate) fn nudger(&self) -> Nudger {
@@ -231,8 +260,10 @@ impl Keeper {
             lists: Vec::new(),
             list_fault: None,
             identity_fault: None,
+            costs: None,
         };
         let shared = Shared {
+            budgets: Mutex::new(settings.metered.as_ref().map(config::Metered::budgets).unwrap_or_default()),
             status: watch::Sender::new(status),
             nudge: Notify::new(),
             renewed: Notify::new(),
@@ -253,6 +284,7 @@ impl Keeper {
     async fn keep(self) {
         let mut stop = self.shared.stop.subscribe();
         let mut downloads = downloads::Downloads::default();
+        let mut meter = self.meter().await;
         let mut pause = Pause::default();
         let mut line = None;
         self.count().await;
@@ -264,7 +296,7 @@ impl Keeper {
             };
             let mut welcomed = false;
             let ended = match dialled {
-                Some(Ok(line)) => self.converse(line, &mut downloads, &mut welcomed, &mut stop).await,
+                Some(Ok(line)) => self.converse(line, &mut downloads, &mut meter, &mut welcomed, &mut stop).await,
                 Some(Err(fault)) => Ended::Broken(fault),
                 None => Ended::Stopped,
             };

@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::downloads::{Downloads, Next, Offer};
+use super::downloads::{Downloads, Next, Offer, last_byte};
+use super::meter::{Charge, Meter};
 use crate::clock::Moment;
 use crate::sync::packing;
 use crate::sync::present::{Pace, Present, Teller};
@@ -15,7 +17,7 @@ use crate::sync::wire::proto::{
 };
 use crate::sync::wire::{
     Breach, Decoder, Item, KEY_LIMIT, Kind, LIST_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION, PART,
-    PARTS_SINCE, PRESENT_SINCE, PROGRAM, encode,
+    PARTS_SINCE, PIECE, PRESENT_SINCE, PROGRAM, encode,
 };
 
 /// How long the office may take to answer Hello.
@@ -77,6 +79,54 @@ pub struct Budget {
     pub items: usize,
     /// Stop after the item with which the payloads reach so many bytes.
     pub bytes: usize,
+    /// Whether pictures of reads without a hit are wanted now.
+    pub pictures: bool,
+    /// Whether those of reads with a hit are.
+    pub hit_pictures: bool,
+}
+
+impl Budget {
+    /// So much of everything.
+    pub fn of(items: usize, bytes: usize) -> Self {
+        Self { items, bytes, pictures: true, hit_pictures: true }
+    }
+}
+
+/// One thing that waits for the office.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// What is to be stored there.
+    pub item: Item,
+    /// A picture of a read with a hit. Another budget counts for it where the network costs money.
+    pub of_hit: bool,
+}
+
+impl From<Item> for Waiting {
+    fn from(item: Item) -> Self {
+        Self { item, of_hit: false }
+    }
+}
+
+impl Waiting {
+    /// What it is charged to; `None`: it goes over any network.
+    fn charge(&self) -> Option<Charge> {
+        match (self.item.kind, self.of_hit) {
+            (Kind::Picture, true) => Some(Charge::HitPictures),
+            (Kind::Picture, false) => Some(Charge::Pictures),
+            (Kind::Hit | Kind::Read | Kind::Statement | Kind::Head, _) => None,
+        }
+    }
+}
+
+/// Something on its way up.
+#[derive(Debug)]
+struct OnWay {
+    kind: Kind,
+    size: usize,
+    /// What it is charged to, and how many bytes of it were to be sent.
+    charge: Option<(Charge, u64)>,
+    /// What the connection had carried beyond what was charged, when it was begun.
+    begun: u64,
 }
 
 /// One connection's conversation.
@@ -91,12 +141,16 @@ pub(crate) struct Session {
     lists: [Decoder; 2],
     /// What the office has of a picture that an earlier connection was cut in.
     begun: Option<Begun>,
-    in_flight: HashMap<Vec<u8>, (Kind, usize)>,
+    in_flight: HashMap<Vec<u8>, OnWay>,
     /// Items and bytes on their way, by kind.
     load: [(usize, usize); Kind::ALL.len()],
     unfit: HashSet<Vec<u8>>,
     unfit_bytes: usize,
     downloads: Downloads,
+    meter: Meter,
+    /// What the connection has carried in all, as it was last told, and how much of that could be charged and has arrived.
+    sent: u64,
+    ended: u64,
     teller: Teller,
     out: VecDeque<(Lane, Vec<u8>)>,
     events: VecDeque<Event>,
@@ -121,6 +175,9 @@ impl Session {
             unfit: HashSet::new(),
             unfit_bytes: 0,
             downloads,
+            meter: Meter::default(),
+            sent: 0,
+            ended: 0,
             teller: Teller::default(),
             out: VecDeque::new(),
             events: VecDeque::new(),
@@ -134,6 +191,63 @@ impl Session {
             program: PROGRAM.into(),
         }));
         session
+    }
+
+    /// The same, counting and deciding by this meter what a network that costs money carries.
+    pub(crate) fn metering(self, meter: Meter) -> Self {
+        Self { meter, ..self }
+    }
+
+    /// Which network is used now and when that is; the connection has carried so much in all. Whether more may go up than
+    /// before: the journal is to be looked at. What may come down more, or may no longer, is seen to.
+    pub(crate) fn network(&mut self, metered: bool, utc: DateTime<Utc>, carried: u64) -> bool {
+        self.sent = carried;
+        if self.meter.is_metered() && !metered {
+            self.cut_charges();
+        }
+        let was = self.meter.is_metered();
+        let more = self.meter.tell(metered, utc);
+        if metered && !was {
+            // What is on its way goes on by the network that costs.
+            let begun = self.uncharged();
+            for on_way in self.in_flight.values_mut() {
+                on_way.begun = begun;
+                if let Some((charge, bytes)) = on_way.charge {
+                    self.meter.begin(charge, bytes);
+                }
+            }
+        }
+        self.fetch(Lane::Lists);
+        more
+    }
+
+    /// What is counted and decided by.
+    pub(crate) fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+
+    /// The meter for the next connection; this one has carried so much in all.
+    pub(crate) fn take_meter(&mut self, carried: u64) -> Meter {
+        self.sent = carried;
+        self.cut_charges();
+        std::mem::take(&mut self.meter)
+    }
+
+    /// How many whole lists wait because their budget is spent.
+    pub(crate) fn lists_waiting(&self) -> u64 {
+        self.downloads.waiting(|offer| may_fetch(&self.meter, &self.held, offer))
+    }
+
+    /// What is known of how much was sent of pictures on their way: what the connection has carried since the oldest of them
+    /// was begun, without those that have arrived since.
+    fn cut_charges(&mut self) {
+        let (now, charged) = (self.uncharged(), self.in_flight.values().filter(|on_way| on_way.charge.is_some()));
+        let oldest = charged.map(|on_way| on_way.begun).min().unwrap_or(now);
+        self.meter.cut(now.saturating_sub(oldest));
+    }
+
+    fn uncharged(&self) -> u64 {
+        self.sent.saturating_sub(self.ended)
     }
 
     /// What of list transfers is kept for the next connection.
@@ -178,16 +292,21 @@ impl Session {
         self.welcome.then(|| Budget {
             items: 2 * WINDOW + self.unfit.len(),
             bytes: 2 * WINDOW_BYTES + PICTURE_BYTES + self.unfit_bytes,
+            pictures: !self.meter.holds(Charge::Pictures),
+            hit_pictures: !self.meter.holds(Charge::HitPictures),
         })
     }
 
     /// What the journal holds for the office, most urgent first. Those on their way already are left alone; those
-    /// for which there is no room now come with a later call.
-    pub(crate) fn offer(&mut self, items: Vec<Item>, now: Moment) {
+    /// for which there is no room now come with a later call, as do pictures whose budget is spent.
+    pub(crate) fn offer<W: Into<Waiting>>(&mut self, items: Vec<W>, now: Moment) {
         if !self.welcome {
             return;
         }
-        for item in items {
+        for waiting in items {
+            let waiting = waiting.into();
+            let charge = waiting.charge();
+            let item = waiting.item;
             if self.in_flight.contains_key(&item.key) || self.unfit.contains(&item.key) {
                 continue;
             }
@@ -214,13 +333,22 @@ impl Session {
             if !room {
                 continue;
             }
+            let offset = resumed(self.begun.as_ref(), &item, self.version);
+            let charge = charge.map(|charge| (charge, size as u64 - offset));
+            if let Some((charge, bytes)) = charge {
+                if !self.meter.may_begin(charge, bytes) {
+                    continue;
+                }
+                self.meter.begin(charge, bytes);
+            }
             *items_now += 1;
             *bytes_now += size;
             if self.in_flight.is_empty() {
                 self.deadline = Some(now.plus(ACK_TIMEOUT));
             }
-            self.in_flight.insert(item.key.clone(), (item.kind, size));
-            self.upload(item);
+            let on_way = OnWay { kind: item.kind, size, charge, begun: self.sent.saturating_sub(self.ended) };
+            self.in_flight.insert(item.key.clone(), on_way);
+            self.upload(item, offset);
         }
     }
 
@@ -229,8 +357,8 @@ impl Session {
         !self.in_flight.is_empty()
     }
 
-    /// Sends one thing: a picture in parts, where the office understands them, and from where it has it.
-    fn upload(&mut self, item: Item) {
+    /// Sends one thing: a picture in parts, where the office understands them, from `offset` on.
+    fn upload(&mut self, item: Item, mut offset: u64) {
         let (kind, lane, key) = (number(item.kind), item.kind.lane(), item.key);
         if item.kind != Kind::Picture || self.version < PARTS_SINCE || item.payload.is_empty() {
             let mut bytes = Vec::with_capacity(item.payload.len() + key.len() + 16);
@@ -238,10 +366,6 @@ impl Session {
             return self.out.push_back((lane, bytes));
         }
         let (size, sha256) = (item.payload.len() as u64, Sha256::digest(&item.payload).to_vec());
-        // Only the very same picture goes on: a journal that began anew may give a key again.
-        let begun = self.begun.take_if(|begun| begun.key == key);
-        let begun = begun.filter(|begun| (begun.size, &begun.sha256) == (size, &sha256) && begun.offset < size);
-        let mut offset = begun.map_or(0, |begun| begun.offset);
         for part in item.payload[offset as usize..].chunks(PART) {
             let mut bytes = Vec::with_capacity(part.len() + key.len() + 64);
             let (key, payload, sha256) = (key.clone(), part.to_vec(), sha256.clone());
@@ -259,10 +383,14 @@ impl Session {
     /// The journal knows that these are stored: they are no longer on their way.
     pub(crate) fn settled(&mut self, keys: &[Vec<u8>]) {
         for key in keys {
-            if let Some((kind, size)) = self.in_flight.remove(key) {
+            if let Some(OnWay { kind, size, charge, .. }) = self.in_flight.remove(key) {
                 let (items, bytes) = &mut self.load[kind as usize];
                 *items -= 1;
                 *bytes -= size;
+                if let Some((charge, bytes)) = charge {
+                    self.ended += bytes;
+                    self.meter.end(charge, bytes);
+                }
             }
         }
         if self.welcome && self.in_flight.is_empty() {
@@ -362,8 +490,14 @@ impl Session {
 
     /// Does what is to be done next about the lists of one lane.
     fn fetch(&mut self, lane: Lane) {
-        while let Some(next) = self.downloads.next(lane) {
+        while let Some(next) = self.downloads.next(lane, |offer| may_fetch(&self.meter, &self.held, offer)) {
             match next {
+                Next::Stop(offer) => self.say(from_car::Message::ListWanted(ListWanted {
+                    offset: last_byte(&offer),
+                    list: offer.list,
+                    revision: offer.revision,
+                    base: offer.base,
+                })),
                 Next::Ask(offer, offset) => self.say(from_car::Message::ListWanted(ListWanted {
                     list: offer.list,
                     revision: offer.revision,
@@ -377,14 +511,20 @@ impl Session {
     }
 
     fn piece(&mut self, lane: Lane, piece: ListPiece) -> Result<(), Breach> {
+        if is_whole_list(&piece.list, piece.base) {
+            self.meter.came(piece.bytes.len() as u64);
+        }
         let bytes = match piece.unpacked {
             0 => piece.bytes,
             unpacked => packing::unpack(&piece.bytes, unpacked).ok_or(Breach::Garbled(lane))?,
         };
         let revision = Revision { list: piece.list, revision: piece.revision, base: piece.base };
         match self.downloads.piece(lane, &revision, piece.offset, &bytes) {
-            // What is left on the lane of a revision that is no longer wanted is let go.
-            None => return Ok(()),
+            // What is left on the lane of a revision that is no longer wanted, or not now, is let go.
+            None => {
+                self.fetch(lane);
+                return Ok(());
+            }
             Some(Err(())) => {
                 return Err(Breach::OutOfPlace("a piece of a list that does not follow the one before"));
             }
@@ -410,6 +550,34 @@ impl Session {
         encode(&FromCar { message: Some(message) }, &mut bytes);
         self.out.push_back((Lane::Control, bytes));
     }
+}
+
+/// How much the office has of a picture, if it is the one that an earlier connection was cut in. Only the very same goes on: a
+/// journal that began anew may give a key again.
+fn resumed(begun: Option<&Begun>, item: &Item, version: u32) -> u64 {
+    let size = item.payload.len() as u64;
+    let same = |begun: &&Begun| {
+        begun.key == item.key
+            && begun.size == size
+            && begun.offset < size
+            && begun.sha256[..] == Sha256::digest(&item.payload)[..]
+    };
+    let in_parts = item.kind == Kind::Picture && version >= PARTS_SINCE;
+    begun.filter(|_| in_parts).filter(same).map_or(0, |begun| begun.offset)
+}
+
+/// Whether it is a whole list: what else is handed down is the roll of people and the like.
+fn is_whole_list(list: &str, base: u64) -> bool {
+    base == 0 && !list.starts_with('+')
+}
+
+/// Whether an offer may come by the network that is used now. Small ones always may, and a list of which the car holds nothing:
+/// without any it is of no use.
+fn may_fetch(meter: &Meter, held: &BTreeMap<String, u64>, offer: &Offer) -> bool {
+    !is_whole_list(&offer.list, offer.base)
+        || offer.size <= PIECE as u64
+        || held.get(&offer.list).is_none_or(|revision| *revision == 0)
+        || meter.may_fetch()
 }
 
 fn number(kind: Kind) -> i32 {

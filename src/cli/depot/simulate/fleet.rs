@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::clock::{Moment, Shared};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
-use crate::sync::car::{Budget, Piece, Revision};
+use crate::sync::car::{Budget, Piece, Revision, Waiting};
 use crate::sync::{Item, Kind as Thing, Link, LinkState, Outbox};
 
 /// Bytes of a read and of a hit, about as the journal makes them.
@@ -175,8 +175,8 @@ impl Car {
 }
 
 impl Outbox for Car {
-    fn pending(&self, budget: Budget) -> Result<Vec<Item>> {
-        Ok(locked(&self.waiting).iter().take(budget.items).map(|(item, _)| item.clone()).collect())
+    fn pending(&self, budget: Budget) -> Result<Vec<Waiting>> {
+        Ok(locked(&self.waiting).iter().take(budget.items).map(|(item, _)| item.clone().into()).collect())
     }
 
     fn unsent(&self) -> u64 {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use sha2::{Digest, Sha256};
 
 use crate::fault::{Fault, Result};
-use crate::sync::car::{Budget, Piece, Revision};
+use crate::sync::car::{Budget, Piece, Revision, Waiting};
 use crate::sync::{Item, Kind, Outbox};
 
 /// Hits that wait.
@@ -92,14 +92,14 @@ impl Backlog {
 }
 
 impl Outbox for Backlog {
-    fn pending(&self, budget: Budget) -> Result<Vec<Item>> {
+    fn pending(&self, budget: Budget) -> Result<Vec<Waiting>> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         for item in self.unsent().values() {
             if items.len() >= budget.items || bytes >= budget.bytes {
                 break;
             }
             bytes += item.payload.len();
-            items.push(item.clone());
+            items.push(item.clone().into());
         }
         Ok(items)
     }

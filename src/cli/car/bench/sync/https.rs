@@ -23,7 +23,7 @@ use crate::sync::identity::Identity;
 use crate::sync::{Item, Kind as Thing, Outbox};
 
 /// A batch is at most so large.
-const BATCH: Budget = Budget { items: 500, bytes: 256 << 10 };
+const BATCH: Budget = Budget { items: 500, bytes: 256 << 10, pictures: true, hit_pictures: true };
 /// How long a client waits for an answer, or for a connection, and then before it tries again.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
@@ -179,7 +179,7 @@ type Stream = BufReader<StreamOwned<ClientConnection, TcpStream>>;
 
 fn send(mut stream: Stream, backlog: &Backlog, woken: &Receiver<()>, ended: &AtomicBool) -> Result<(), Failure> {
     while !ended.load(Ordering::Relaxed) {
-        let mut items = backlog.pending(BATCH)?;
+        let mut items: Vec<Item> = backlog.pending(BATCH)?.into_iter().map(|waiting| waiting.item).collect();
         let Some(first) = items.first().map(|item| item.kind) else {
             // Or the benchmark is over.
             let _ = woken.recv();
@@ -245,7 +245,8 @@ mod tests {
     #[test]
     fn a_batch_comes_out_as_it_went_in() {
         let backlog = Backlog::new(3, 2);
-        let items = backlog.pending(BATCH).expect("there");
+        let waiting = backlog.pending(BATCH).expect("there");
+        let items: Vec<Item> = waiting.into_iter().map(|waiting| waiting.item).collect();
         assert_eq!(items.len(), 10);
         let body = pack(&items);
         assert_eq!(unpack(&body), Some(items));
