@@ -274,13 +274,7 @@ pub struct Office {
 impl Office {
     /// An office at this address, with everything else as it is by default.
     pub fn at(address: impl Into<String>, identity: impl Into<PathBuf>) -> Self {
-        Self {
-            address: address.into(),
-            identity: identity.into(),
-            live_position: false,
-            settings: true,
-            metered: None,
-        }
+        Self { address: address.into(), identity: identity.into(), live_position: false, settings: true, metered: None }
     }
 }
 

@@ -224,6 +224,12 @@ impl Unit {
             roles: config.crew.roles.clone(),
             longest_shift: config.crew.longest_shift(),
             heeds: config.office.as_ref().is_some_and(|office| office.settings),
+            budgets: config
+                .office
+                .as_ref()
+                .and_then(|office| office.metered.as_ref())
+                .map(config::Metered::budgets)
+                .unwrap_or_default(),
             tagger: tagger.clone(),
             hotlist,
             clerk,

@@ -11,6 +11,8 @@ mod sheet;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::config::Budgets;
+
 pub use handed::{Handed, MOST_BYTES, SETTINGS};
 #[cfg(feature = "office")]
 pub use sheet::{MOST_SHEET, Sheet};
@@ -31,6 +33,12 @@ pub enum Key {
     Health,
     /// Seconds between two reports of where the car is.
     Position,
+    /// Megabytes a day of pictures of reads without a hit over metered networks.
+    MeteredPictures,
+    /// The same of pictures of reads with a hit.
+    MeteredHitPictures,
+    /// The same of whole lists.
+    MeteredLists,
     /// Words for the crew.
     Notice,
 }
@@ -72,7 +80,17 @@ impl Value {
 
 impl Key {
     /// Every key.
-    pub const ALL: [Key; 6] = [Key::LongestShift, Key::ListsStale, Key::Drill, Key::Health, Key::Position, Key::Notice];
+    pub const ALL: [Key; 9] = [
+        Key::LongestShift,
+        Key::ListsStale,
+        Key::Drill,
+        Key::Health,
+        Key::Position,
+        Key::MeteredPictures,
+        Key::MeteredHitPictures,
+        Key::MeteredLists,
+        Key::Notice,
+    ];
 
     /// Its name in the office's file and on the wire.
     pub fn name(self) -> &'static str {
@@ -82,6 +100,9 @@ impl Key {
             Self::Drill => "drill_days",
             Self::Health => "health_s",
             Self::Position => "position_s",
+            Self::MeteredPictures => "metered_pictures_mb",
+            Self::MeteredHitPictures => "metered_hit_pictures_mb",
+            Self::MeteredLists => "metered_lists_mb",
             Self::Notice => "notice",
         }
     }
@@ -105,6 +126,11 @@ impl Key {
             Self::Position => {
                 "seconds between two reports of where the car is while it drives, where its own configuration allows any"
             }
+            Self::MeteredPictures => {
+                "megabytes a day of pictures of reads without a hit over metered networks; the car's own, if that is less"
+            }
+            Self::MeteredHitPictures => "the same of pictures of reads with a hit",
+            Self::MeteredLists => "the same of whole lists",
             Self::Notice => "words for the crew, shown on the screen as the office's; name nobody in them",
         }
     }
@@ -126,6 +152,8 @@ impl Key {
             // Not more often than a car does by itself.
             Self::Health => Bounds::Whole(10, 600),
             Self::Position => Bounds::Whole(2, 60),
+            // Only less than the car has it, which may be nothing.
+            Self::MeteredPictures | Self::MeteredHitPictures | Self::MeteredLists => Bounds::Whole(0, 100_000),
             Self::Notice => Bounds::Text(LONGEST_NOTICE),
         }
     }
@@ -205,6 +233,16 @@ impl Values {
         self.time(Key::Position, 1)
     }
 
+    /// What may be spent on metered networks in a car that has it so.
+    pub fn budgets(&self, own: Budgets) -> Budgets {
+        let least = |key, own: u32| self.number(key).map_or(own, |set| set.min(own));
+        Budgets {
+            pictures_mb: least(Key::MeteredPictures, own.pictures_mb),
+            hit_pictures_mb: least(Key::MeteredHitPictures, own.hit_pictures_mb),
+            lists_mb: least(Key::MeteredLists, own.lists_mb),
+        }
+    }
+
     /// Words for the crew.
     pub fn notice(&self) -> Option<&str> {
         match self.0.get(&Key::Notice) {
@@ -251,8 +289,12 @@ impl Values {
     }
 
     fn time(&self, key: Key, unit: u64) -> Option<Duration> {
+        self.number(key).map(|number| Duration::from_secs(u64::from(number) * unit))
+    }
+
+    fn number(&self, key: Key) -> Option<u32> {
         match self.0.get(&key) {
-            Some(Value::Whole(number)) => Some(Duration::from_secs(u64::from(*number) * unit)),
+            Some(Value::Whole(number)) => Some(*number),
             _ => None,
         }
     }
@@ -273,7 +315,7 @@ pub(crate) fn is_sheet(bytes: &[u8]) -> bool {
 /// What is written today, for the corpus: a name, the decoder's name and the bytes.
 #[cfg(all(test, feature = "office"))]
 pub(crate) fn samples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
-    let sheet = "[cars]\nlongest_shift_h = 10\nlists_stale_h = 24\ndrill_days = 7\nhealth_s = 30\nposition_s = 5\n\
+    let sheet = "[cars]\nlongest_shift_h = 10\nlists_stale_h = 24\ndrill_days = 7\nhealth_s = 30\nposition_s = 5\nmetered_pictures_mb = 0\n\
                  notice = \"Bridge closed\"\n[units.EX-01]\ndrill_days = 14\n";
     let values = Sheet::parse(sheet).expect("a sheet").of_unit("EX-01");
     let handed =
@@ -332,6 +374,10 @@ mod tests {
         assert_eq!(values(&[(Key::LongestShift, 24)]).longest_shift(own), own);
         assert_eq!(Values::default().longest_shift(own), own);
         assert!(Key::Position.whole(1).is_err() && Key::Health.whole(9).is_err());
+        let own = Budgets { pictures_mb: 50, hit_pictures_mb: 200, lists_mb: 100 };
+        let set = values(&[(Key::MeteredPictures, 0), (Key::MeteredHitPictures, 900), (Key::MeteredLists, 20)]);
+        assert_eq!(set.budgets(own), Budgets { pictures_mb: 0, hit_pictures_mb: 200, lists_mb: 20 });
+        assert_eq!(Values::default().budgets(own), own);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::{News, Observer, Outcome, Told};
 use crate::alert::{Alert, AlertId, Change, Chart, Desk, Grade, How, Policy, Sighting, Speaker};
 use crate::capture::Counters;
 use crate::clock::{Moment, Shared};
+use crate::config::Budgets;
 use crate::hotlist::{self, Circumstances, Contradiction, Hit, Hotlist, Priority};
 use crate::journal::{Journal, Record};
 use crate::people::Right;
@@ -59,6 +60,8 @@ pub(super) struct Tools {
     pub(super) longest_shift: Duration,
     /// Whether the office may set some things in this car.
     pub(super) heeds: bool,
+    /// What the car may spend on metered networks.
+    pub(super) budgets: Budgets,
     pub(super) tagger: Arc<Tagger>,
     pub(super) hotlist: Option<Arc<Hotlist>>,
     pub(super) clerk: Clerk,
@@ -233,8 +236,8 @@ impl Worker {
     }
 
     #[cfg(test)]
-    pub(super) fn pace(&self) -> crate::sync::Pace {
-        self.tools.pace()
+    pub(super) fn pace(&self) -> (crate::sync::Pace, Budgets) {
+        (self.tools.pace(), self.tools.spend())
     }
 
     #[cfg(test)]
@@ -287,6 +290,7 @@ impl Worker {
         let utc = self.when().utc;
         let place = self.tools.tagger.place(now, self.tools.position());
         if let Some(link) = &self.tools.link {
+            link.set_budgets(self.tools.spend());
             link.report(self.board.present(&self.tools, place, &self.failed), self.tools.pace());
         }
         self.trail.is_at(place);

@@ -9,6 +9,7 @@ use super::clerk::clock_time;
 use super::desk::Tools;
 use crate::alert::ago;
 use crate::clock;
+use crate::config::Budgets;
 use crate::screen::{Notice, StatusItem};
 use crate::settings::Handed;
 use crate::sync::Pace;
@@ -38,6 +39,11 @@ impl Tools {
     /// How often the office hears how the car is.
     pub(super) fn pace(&self) -> Pace {
         self.settings().map_or_else(Pace::default, |set| Pace::no_faster(set.values.health(), set.values.position()))
+    }
+
+    /// What may be spent on metered networks.
+    pub(super) fn spend(&self) -> Budgets {
+        self.settings().map_or(self.budgets, |set| set.values.budgets(self.budgets))
     }
 
     /// The office's words for the crew, with when they were said.

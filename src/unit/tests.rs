@@ -124,6 +124,7 @@ impl Bench {
             roles: self.roles.clone(),
             longest_shift: config::Crew::default().longest_shift(),
             heeds: self.heeds,
+            budgets: config::Budgets::default(),
             tagger: Arc::new(tagger),
             clerk: super::clerk::Clerk::start(
                 Some(hotlist.clone()),

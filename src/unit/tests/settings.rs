@@ -98,10 +98,17 @@ fn each_key_changes_what_it_says_and_a_car_that_takes_none_stays_as_it_is() {
                     assert_eq!(due(&bench, &mut worker), None, "there was one just now");
                 }
                 Set::Health | Set::Position => {
-                    assert_eq!(worker.pace(), Pace::default());
+                    assert_eq!(worker.pace().0, Pace::default());
                     bench.set("[cars]\nhealth_s = 60\nposition_s = 5\n");
                     let seldom = Pace::no_faster(Some(Duration::from_secs(60)), Some(Duration::from_secs(5)));
-                    assert_eq!(worker.pace(), if heeds { seldom } else { Pace::default() });
+                    assert_eq!(worker.pace().0, if heeds { seldom } else { Pace::default() });
+                }
+                Set::MeteredPictures | Set::MeteredHitPictures | Set::MeteredLists => {
+                    let own = config::Budgets::default();
+                    assert_eq!(worker.pace().1, own);
+                    bench.set("[cars]\nmetered_pictures_mb = 1\nmetered_hit_pictures_mb = 2\nmetered_lists_mb = 3\n");
+                    let set = config::Budgets { pictures_mb: 1, hit_pictures_mb: 2, lists_mb: 3 };
+                    assert_eq!(worker.pace().1, if heeds { set } else { own });
                 }
                 Set::Notice => {
                     bench.set("[cars]\nnotice = \"Bridge closed\"\n");
