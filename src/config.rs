@@ -476,7 +476,7 @@ const LONGEST_SHIFT_H: u32 = 24;
 /// The least that is to stay free on the disk, megabytes: what the journal needs to take anything away.
 const LEAST_FREE_MB: u32 = 16;
 /// The longest that anything is kept, hours.
-const LONGEST_H: u32 = 87_600;
+pub(crate) const LONGEST_H: u32 = 87_600;
 
 /// An address in an error: one that may hold a password is left out.
 fn quoted(address: &str) -> String {

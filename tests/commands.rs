@@ -768,6 +768,9 @@ fn every_command_has_help_with_an_example() {
         "settings keys",
         "settings changes",
         "heads",
+        "names",
+        "retention",
+        "purge",
     ];
     let all = car.map(|command| (env!("CARGO_BIN_EXE_outrider"), command)).into_iter();
     for (program, command) in all.chain(depot.map(|command| (env!("CARGO_BIN_EXE_outrider-office"), command))) {
@@ -1144,6 +1147,31 @@ fn an_office_is_made_enrols_and_publishes() {
     let people = printed(&office(&["changes", "--data", &data]));
     assert!(people.contains("Sgt Example: recovered 14:02  set CD34EFG  removed AB12CDE"), "{people}");
     refused(&office(&["crews", "--data", &data]), 1, &["statements.json", "serve"]);
+
+    // Another name of the office's.
+    let names = |arguments: &[&str]| office(&[&["names", "--data", &data], arguments].concat());
+    refused(&names(&["--add", "b.example.org"]), 2, &["--by"]);
+    refused(
+        &names(&["--add", "b.example.org:4433", "--by", "x", "--why", "y"]),
+        2,
+        &["b.example.org:4433", "without a port"],
+    );
+    let added = names(&["--add", "b.example.org", "--by", "Sgt Example", "--why", "moved"]);
+    assert!(printed(&added).contains("by b.example.org too"), "{}", said(&added));
+    assert!(json_lines(&names(&["--json"]))[0].as_array().is_some_and(|names| names.contains(&"b.example.org".into())));
+
+    // How long that is kept: set by who says who and why, and on record without a vehicle.
+    let keep = |arguments: &[&str]| office(&[&["retention", "--data", &data], arguments].concat());
+    assert_eq!(json_lines(&keep(&["--json"]))[0]["keep_changes_h"], 17_520);
+    refused(&keep(&["--keep-changes-h", "24"]), 2, &["--by"]);
+    let policy = ["--by", "Insp Example", "--why", "policy 4.2"];
+    refused(&keep(&[&policy[..], &["--keep-changes-h", "0"]].concat()), 2, &["must be 1 to 87600 hours"]);
+    let set = keep(&[&policy[..], &["--keep-changes-h", "24"]].concat());
+    assert!(printed(&set).contains("24 hours; 0 were older"), "{}{}", printed(&set), said(&set));
+    let purged = office(&[&["purge", "--data", &data], &policy[..]].concat());
+    assert!(printed(&purged).contains("0 changes of lists are deleted"), "{}", said(&purged));
+    let record = json_lines(&keep(&["--record", "--json"]));
+    assert_eq!((record.len(), &record[0]["by"], &record[0]["why"]), (1, &"Insp Example".into(), &policy[3].into()));
 
     // People, without a PIN on any command line.
     let pin = folder.file("pin", "480615\n");

@@ -197,6 +197,10 @@ fn whoever_follows_the_guide_has_an_office_and_a_car_that_is_enrolled_renewed_an
                 assert!(output.contains(part), "{output}");
             }
         }
+        if block.contains("names --data office --add") {
+            assert!(output.lines().any(|line| line == "anpr.example.org"), "{output}");
+            assert!(desk.connected(), "the car stays connected");
+        }
         if block.contains("revoke --data office --unit") {
             assert!(output.contains("car-01 is cut off"), "{output}");
             let took = desk.wait("the end of the connection", || !desk.connected());

@@ -268,7 +268,7 @@ mod tests {
         let store = RedbStore::open(&files::store(&depot.data())).expect("opened");
         let items = vec![Item { kind: Sent::Statement, key: b"1".to_vec(), payload: statement.encode() }];
         store.put(&[Received { unit: "car-7".into(), items }], now).expect("stored");
-        super::super::crews::write(&depot.data(), &store, now).expect("written");
+        super::super::crews::write(&depot.data(), &store, None, now).expect("written");
         let id = crews(&depot.data()).expect("read")[0].id.clone();
         let order = Order { adopt: vec![id], why: "seen by two crews".into(), ..Order::default() };
         assert_eq!(depot.amend(order).expect("amended").count, 2);

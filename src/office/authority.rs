@@ -8,6 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PublicKeyData, date_time_ymd,
 };
+use rustls::pki_types::ServerName;
 use sha2::{Digest, Sha256};
 
 use super::files;
@@ -67,21 +68,35 @@ pub fn init(data: &Path, names: &[String], clock: &dyn Clock) -> Result<()> {
 /// # Errors
 /// The authority or the identity cannot be read, or the new certificate cannot be written; the old one is there still.
 pub(crate) fn renew_service(data: &Path, clock: &dyn Clock) -> Result<bool> {
-    let (folder, utc) = (files::identity(data), clock.utc());
-    let there = Identity::load(&folder)?;
+    let (there, utc) = (Identity::load(&files::identity(data))?, clock.utc());
     if utc < there.life()?.renewal() {
         return Ok(false);
     }
+    certify_service(data, there.names(), utc, BY_ITSELF, "the service's certificate renewed".into())?;
+    Ok(true)
+}
+
+/// Gives the service a certificate with these names in place of the one it has, for the same key, and puts on record `what` this
+/// is and that `by` wanted it.
+///
+/// # Errors
+/// A name is none, the authority or the identity cannot be read, or the new certificate cannot be written; the old one is there
+/// still.
+pub(super) fn certify_service(
+    data: &Path,
+    names: Vec<String>,
+    utc: DateTime<Utc>,
+    by: &str,
+    what: String,
+) -> Result<()> {
+    let folder = files::identity(data);
     let path = folder.join(KEY_FILE);
     let key = std::fs::read_to_string(&path).map_err(|error| Fault::io("cannot read the identity", &path, error))?;
     let key = KeyPair::from_pem(&key).map_err(unmade)?;
-    let names = there.names();
-    let life = (utc, SERVICE_DAYS);
-    let usage = ExtendedKeyUsagePurpose::ServerAuth;
+    let (life, usage) = ((utc, SERVICE_DAYS), ExtendedKeyUsagePurpose::ServerAuth);
     let certificate = certificate(&issuer_of(data)?, names, SERVICE, &key, life, usage)?;
-    files::replace(&folder.join(CERTIFICATE_FILE), certificate.pem().as_bytes())?;
-    note(data, utc, BY_ITSELF, "the service's certificate renewed".into())?;
-    Ok(true)
+    note(data, utc, by, what)?;
+    files::replace(&folder.join(CERTIFICATE_FILE), certificate.pem().as_bytes())
 }
 
 /// Issues the identity of a car and writes it to the folder `out`, to be carried to the car: the way for a car that has no
@@ -232,12 +247,17 @@ fn certificate<K: rcgen::SigningKey>(
 
 /// Valid from yesterday on, since no two clocks agree.
 fn params(names: Vec<String>, name: &str, utc: DateTime<Utc>, days: u64) -> Result<CertificateParams> {
-    let said = names.join(", ");
-    let mut params = CertificateParams::new(names).map_err(|error| {
+    let wrong = |said: &str, why: String| {
         Fault::new(Kind::Usage, format!("not host names or addresses: {said}"))
-            .because(error)
+            .because(why)
             .remedy("Give the names and addresses under which cars reach the office, without a port")
-    })?;
+    };
+    // What a car could never ask for is a slip: a port, a space, nothing at all.
+    if let Some(slip) = names.iter().find(|name| ServerName::try_from(name.as_str()).is_err()) {
+        return Err(wrong(slip, "cars cannot ask for it".into()));
+    }
+    let said = names.join(", ");
+    let mut params = CertificateParams::new(names).map_err(|error| wrong(&said, error.to_string()))?;
     let date = |at: DateTime<Utc>| {
         let seconds = at.num_seconds_from_midnight();
         date_time_ymd(at.year(), at.month() as u8, at.day() as u8) + Duration::from_secs(seconds.into())
@@ -283,6 +303,9 @@ mod tests {
         let kind = |result: Result<()>| result.map_err(|fault| fault.kind());
         assert_eq!(kind(enrol(&data, "EX-01", &folder.path().join("car"), &*clock)), Err(Kind::Missing));
         assert_eq!(kind(init(&data, &["not a host\u{e9}".into()], &*clock)), Err(Kind::Usage));
+        for slip in ["office.example.org:4433", "an office", ""] {
+            assert_eq!(kind(init(&data, &[slip.into()], &*clock)), Err(Kind::Usage), "{slip:?}");
+        }
         assert!(!data.join("authority").exists(), "nothing is left of a refused init");
         init(&data, &[], &*clock).expect("made");
         assert_eq!(kind(enrol(&data, " x", &folder.path().join("car"), &*clock)), Err(Kind::Usage));

@@ -41,5 +41,32 @@ pub fn changes(data: &Path) -> Result<Vec<ListChange>> {
 pub(crate) fn note(data: &Path, change: &ListChange) -> Result<()> {
     let line = serde_json::to_string(change)
         .map_err(|error| Fault::new(Kind::Internal, "cannot write who changed the list").because(error))?;
+    let _held = hold(data)?;
     files::append(&files::changes(data), &line)
+}
+
+/// Takes what is from before this instant off the record, once `first` has heard how much that is; gives how much. The file is
+/// written anew, and the old one is gone.
+pub(crate) fn forget(data: &Path, before: DateTime<Utc>, first: impl FnOnce(u64) -> Result<()>) -> Result<u64> {
+    let _held = hold(data)?;
+    let all = changes(data)?;
+    let (over, kept): (Vec<_>, Vec<_>) = all.iter().partition(|change| change.utc < before);
+    if over.is_empty() {
+        return Ok(0);
+    }
+    first(over.len() as u64)?;
+    let mut text = String::new();
+    for change in kept {
+        let line = serde_json::to_string(change)
+            .map_err(|error| Fault::new(Kind::Internal, "cannot write who changed the lists").because(error))?;
+        text += &line;
+        text.push('\n');
+    }
+    files::replace(&files::changes(data), text.as_bytes())?;
+    Ok(over.len() as u64)
+}
+
+/// Held by who writes the record: what is noted while others are taken off must not go with them.
+fn hold(data: &Path) -> Result<std::fs::File> {
+    files::hold(&data.join("changes.lock"), "cannot change the record of who changed the lists")
 }

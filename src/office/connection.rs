@@ -67,13 +67,13 @@ pub(crate) async fn serve(office: Arc<Office>, connection: Connection, proven: P
     };
     // A car that lost its network comes back before the old connection has timed out: the newer one counts.
     office.enter(&unit, certificate, &connection);
-    let turn = office.pictures.turn(&unit).await;
+    let turn = tokio::select! {
+        turn = office.pictures.turn(&unit) => turn,
+        _ = connection.closed() => return office.leave(&unit, &connection),
+    };
     let mut conversation = Conversation::new(&office, &unit, &connection);
     let end = conversation.run(control).await;
-    if let Some(begun) = conversation.session.into_begun() {
-        office.pictures.keep(&unit, begun);
-    }
-    drop(turn);
+    office.pictures.leave(&unit, turn, conversation.session.into_begun());
     let code = match end {
         Ok(()) => Code::Done,
         Err(breach) => {
@@ -171,8 +171,13 @@ impl<'a> Conversation<'a> {
                 }
                 Event::Store(items) => {
                     let received = Received { unit: self.unit.to_owned(), items };
-                    // Waits while the writer is behind; meanwhile flow control slows this car down.
-                    self.jobs.send(received, self.replies.0.clone()).await;
+                    // Waits while the writer is behind; meanwhile flow control slows this car down. A connection that has
+                    // ended waits for nothing: what is let go here was not acknowledged, and the car sends it again.
+                    tokio::select! {
+                        biased;
+                        () = self.jobs.send(received, self.replies.0.clone()) => {}
+                        _ = self.connection.closed() => {}
+                    }
                 }
                 Event::Holding(held) => {
                     self.office.board.unit(self.unit, |status| status.lists = held.into_iter().collect());

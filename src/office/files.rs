@@ -62,6 +62,11 @@ pub(crate) fn status(data: &Path) -> PathBuf {
 
 /// What crews made known, as of the service's last look.
 pub(crate) fn statements(data: &Path) -> PathBuf {
+    data.join("statements.jsonl")
+}
+
+/// The same as an earlier program wrote it, whole each time.
+pub(crate) fn earlier_statements(data: &Path) -> PathBuf {
     data.join("statements.json")
 }
 
@@ -95,12 +100,24 @@ pub(crate) fn changes(data: &Path) -> PathBuf {
     data.join("changes.jsonl")
 }
 
+/// How long things are kept, where somebody set it.
+pub(crate) fn retention(data: &Path) -> PathBuf {
+    data.join("retention.json")
+}
+
+/// What was set about that and what was deleted, a line each.
+pub(crate) fn retention_changes(data: &Path) -> PathBuf {
+    data.join("retention.jsonl")
+}
+
 /// Holds the right to change what may speak to the office: codes and register. Commands and the service take turns.
 pub(crate) fn hold_the_door(data: &Path) -> Result<File> {
-    let path = data.join("enrol.lock");
-    File::create(&path)
-        .and_then(|file| file.lock().map(|()| file))
-        .map_err(|error| Fault::io("cannot change who may speak to the office", &path, error))
+    hold(&data.join("enrol.lock"), "cannot change who may speak to the office")
+}
+
+/// Holds a lock for as long as the file is open: two programs at once must not undo each other. `what` cannot be done without.
+pub(crate) fn hold(lock: &Path, what: &str) -> Result<File> {
+    File::create(lock).and_then(|file| file.lock().map(|()| file)).map_err(|error| Fault::io(what, lock, error))
 }
 
 /// Appends a line to a private file, durably.

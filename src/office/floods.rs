@@ -2,6 +2,7 @@
 //! keeps within its memory, cuts off who has to be cut off, and the others do not notice.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -53,34 +54,44 @@ impl Flooded {
 
 /// An upload, as every version of the wire has it.
 #[derive(Clone, PartialEq, Message)]
-struct Upload {
+pub(super) struct Upload {
     #[prost(int32, tag = "1")]
-    kind: i32,
+    pub(super) kind: i32,
     #[prost(bytes = "vec", tag = "2")]
-    key: Vec<u8>,
+    pub(super) key: Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]
-    payload: Vec<u8>,
+    pub(super) payload: Vec<u8>,
+}
+
+/// A car of the test's own, which has said Hello.
+pub(super) struct Rough {
+    pub(super) connection: quinn::Connection,
+    _endpoint: quinn::Endpoint,
+    _control: (quinn::SendStream, quinn::RecvStream),
+}
+
+impl Rough {
+    /// Connects, and says Hello as `unit`.
+    pub(super) async fn greeting(identity: &Path, unit: &str, office: SocketAddr) -> Self {
+        let config = Identity::load(identity).expect("loaded").client(RealClock::shared()).expect("usable");
+        let endpoint = quinn::Endpoint::client(anywhere()).expect("bound");
+        let connection = endpoint.connect_with(config, office, "127.0.0.1").expect("begun").await.expect("let in");
+        let mut control = connection.open_bi().await.expect("opened");
+        let mut bytes = Vec::new();
+        let hello = Hello { oldest: OLDEST_VERSION, newest: NEWEST_VERSION, unit: unit.into(), program: String::new() };
+        encode(&FromCar { message: Some(from_car::Message::Hello(hello)) }, &mut bytes);
+        control.0.write_all(&bytes).await.expect("written");
+        // Hello comes first, as the conversation wants it.
+        control.0.stopped_or(Duration::from_millis(300)).await;
+        Self { connection, _endpoint: endpoint, _control: control }
+    }
 }
 
 /// Says Hello as `unit`, and sends things of so many bytes on the lane of reads until it is cut off or the time is over. Never
 /// reads. Gives the code that it was cut off with.
-async fn flood(
-    identity: &Path,
-    unit: &str,
-    office: std::net::SocketAddr,
-    size: usize,
-    sent: &AtomicU64,
-) -> Option<u64> {
-    let config = Identity::load(identity).expect("loaded").client(RealClock::shared()).expect("usable");
-    let endpoint = quinn::Endpoint::client(anywhere()).expect("bound");
-    let connection = endpoint.connect_with(config, office, "127.0.0.1").expect("begun").await.expect("let in");
-    let (mut control, _unread) = connection.open_bi().await.expect("opened");
-    let mut bytes = Vec::new();
-    let hello = Hello { oldest: OLDEST_VERSION, newest: NEWEST_VERSION, unit: unit.into(), program: String::new() };
-    encode(&FromCar { message: Some(from_car::Message::Hello(hello)) }, &mut bytes);
-    control.write_all(&bytes).await.expect("written");
-    // Hello comes first, as the conversation wants it.
-    control.stopped_or(Duration::from_millis(300)).await;
+async fn flood(identity: &Path, unit: &str, office: SocketAddr, size: usize, sent: &AtomicU64) -> Option<u64> {
+    let rough = Rough::greeting(identity, unit, office).await;
+    let connection = &rough.connection;
     let mut reads = connection.open_uni().await.expect("opened");
     let flooding = async {
         reads.write_all(&[2]).await?;

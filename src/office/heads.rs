@@ -40,15 +40,16 @@ pub struct Anchored {
 pub fn heads(data: &Path) -> Result<Vec<Anchored>> {
     let mut heads: Vec<Anchored> = files::lines(&files::heads(data), "the heads of the cars' audit chains")?;
     heads.sort_by(|a, b| (a.received, &a.unit, a.number).cmp(&(b.received, &b.unit, b.number)));
-    // What came in the same instant as the newest of the look before is in the file twice.
+    // An earlier program wrote what came within one millisecond twice.
     heads.dedup();
     Ok(heads)
 }
 
-/// Writes what has come since `since` behind what is in the file, or, without it, the file anew. Gives when the newest came.
-pub(crate) fn write(data: &Path, store: &dyn Store, since: Option<DateTime<Utc>>) -> Result<Option<DateTime<Utc>>> {
-    let stored = store.arrived(Sent::Head, since.unwrap_or(DateTime::UNIX_EPOCH))?;
-    let newest = stored.iter().map(|stored| stored.received).max().or(since);
+/// Writes what has come after the head of number `after` behind what is in the file, or, without it, the file anew. Gives the
+/// number of the newest.
+pub(crate) fn write(data: &Path, store: &dyn Store, after: Option<u64>) -> Result<u64> {
+    let stored = store.arrived(Sent::Head, after.unwrap_or(0))?;
+    let newest = stored.last().map(|stored| stored.number).or(after).unwrap_or(0);
     let mut lines = Vec::new();
     for stored in stored {
         let Ok(head) = Head::decode(&stored.payload) else {
@@ -67,7 +68,7 @@ pub(crate) fn write(data: &Path, store: &dyn Store, since: Option<DateTime<Utc>>
         lines.push(serde_json::to_string(&anchored).unwrap_or_default());
     }
     let path = files::heads(data);
-    match since {
+    match after {
         None => files::replace(&path, lines.iter().flat_map(|line| [line, "\n"]).collect::<String>().as_bytes())?,
         Some(_) if lines.is_empty() => {}
         Some(_) => files::append(&path, &lines.join("\n"))?,
@@ -255,13 +256,13 @@ mod tests {
             store.put(&[Received { unit: "EX-01".into(), items }], at(minute)).expect("stored");
         };
         put(1, 1);
-        let mut since = write(folder.path(), &store, None).expect("written");
-        assert_eq!(since, Some(at(1)));
+        let mut after = write(folder.path(), &store, None).expect("written");
         put(2, 1);
         put(3, 2);
-        since = write(folder.path(), &store, since).expect("written");
-        since = write(folder.path(), &store, since).expect("written");
-        assert_eq!(since, Some(at(2)));
+        after = write(folder.path(), &store, Some(after)).expect("written");
+        assert_eq!(write(folder.path(), &store, Some(after)).expect("written"), after);
+        let lines = std::fs::read_to_string(files::heads(folder.path())).expect("read").lines().count();
+        assert_eq!(lines, 3, "each once");
         let numbers = || -> Vec<u64> { heads(folder.path()).expect("read").iter().map(|head| head.number).collect() };
         assert_eq!(numbers(), [1, 2, 3]);
         assert!(!heads(folder.path()).expect("read")[0].signed, "a made-up signature");

@@ -24,7 +24,12 @@ mod inbox;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
+mod metered;
+mod names;
+#[cfg(test)]
 mod networks;
+#[cfg(test)]
+mod overtaking;
 #[cfg(test)]
 mod pair;
 mod patience;
@@ -34,14 +39,20 @@ mod prompt;
 mod publish;
 mod record;
 mod register;
+mod retention;
 mod service;
 mod session;
 mod settings;
 mod status;
 mod store;
+#[cfg(test)]
+mod stuck;
+mod told;
 mod verdicts;
 mod watch;
 mod writer;
+#[cfg(test)]
+mod years;
 
 pub use amend::{Amended, Order, amend};
 pub use authority::{enrol, init};
@@ -51,9 +62,11 @@ pub use crews::{Stated, crews};
 pub use door::{Enrolled, Revocation, revoke, units};
 pub use heads::{Anchored, check_chain, findings, heads};
 pub use inbox::offer_revision;
+pub use names::{add_names, names};
 pub use people::{PeopleChange, change_people, people, people_changes};
 pub use publish::{Publication, publish};
 pub use record::{Enrolment, enrolments};
+pub use retention::{Retention, RetentionChange, purge, retention, retention_changes, set_retention};
 pub use service::{Service, serve, signalled};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use session::converse;

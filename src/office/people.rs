@@ -3,7 +3,6 @@
 //! The file changes only by [`change_people`]; the running service sees that it did, and signs what is in it with a new end.
 //! It signs anew each day, so that only a car which does not reach the office holds a roll that runs out.
 
-use std::fs::File;
 use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -72,10 +71,7 @@ pub fn change_people(data: &Path, by: &str, change: Change, clock: &dyn Clock) -
             .at(data.display())
             .remedy("Make one with outrider-office init"));
     }
-    // Two commands at once must not undo each other.
-    let held = data.join("people.lock");
-    let lock = File::create(&held).and_then(|file| file.lock().map(|()| file));
-    let _lock = lock.map_err(|error| Fault::io("cannot change who may sign on", &held, error))?;
+    let _lock = files::hold(&data.join("people.lock"), "cannot change who may sign on")?;
     let utc = clock.utc();
     let none = || Roll { revision: 0, made: utc, expires: None, people: Vec::new() };
     let mut roll = people(data)?.unwrap_or_else(none);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,29 @@ use crate::sync::wire::PIECE;
 use crate::sync::{Link, Outbox, identity};
 
 /// A car that holds lists and has nothing to send.
-struct Car {
-    hotlist: Hotlist,
+pub(super) struct Car {
+    pub(super) hotlist: Hotlist,
     identity: PathBuf,
     arriving: Mutex<BTreeMap<(String, u64, u64), Vec<u8>>>,
+}
+
+impl Car {
+    pub(super) fn new(lists: &Path, identity: &Path, clock: Shared) -> Self {
+        let hotlist = Hotlist::open(lists, clock).expect("opened");
+        Self { hotlist, identity: identity.to_owned(), arriving: Mutex::default() }
+    }
+
+    /// Its link to an office.
+    pub(super) fn link(self: &Arc<Self>, office: SocketAddr, clock: Shared) -> Link {
+        let settings = config::Office::at(office.to_string(), &self.identity);
+        Link::start("EX-01", &settings, Arc::clone(self) as Arc<dyn Outbox>, clock).expect("started")
+    }
+
+    /// Bytes that have come of a whole list, unpacked.
+    pub(super) fn come(&self, list: &str) -> u64 {
+        let arriving = self.arriving.lock().expect("whole");
+        arriving.iter().filter(|((of, _, base), _)| of == list && *base == 0).map(|(_, bytes)| bytes.len() as u64).sum()
+    }
 }
 
 fn key(revision: &Revision) -> (String, u64, u64) {
@@ -64,7 +83,7 @@ impl Outbox for Car {
 }
 
 /// A VRM of its own for each number below 175,760, in no order.
-fn vrm(number: usize) -> String {
+pub(super) fn vrm(number: usize) -> String {
     let number = number * 48_271 % 175_760;
     let letter = |n: usize| char::from(b'A' + (n % 26) as u8);
     let [a, b, c] = [letter(number), letter(number / 26), letter(number / 676)];
@@ -72,7 +91,7 @@ fn vrm(number: usize) -> String {
 }
 
 /// Waits until it is so; gives how long after `since` that was.
-fn until(since: Instant, what: &str, is_so: impl Fn() -> bool) -> Duration {
+pub(super) fn until(since: Instant, what: &str, is_so: impl Fn() -> bool) -> Duration {
     while !is_so() {
         assert!(since.elapsed() < Duration::from_secs(120), "{what} did not happen");
         std::thread::sleep(Duration::from_millis(1));
@@ -95,10 +114,8 @@ fn a_word_about_one_vehicle_and_a_change_of_ten_thousand_count_in_a_connected_ca
     publish(&data, &Publication::of("pnc", &csv, ""), clock.clone()).expect("published");
 
     let service = Service::start(&data, SocketAddr::from(([127, 0, 0, 1], 0)), clock.clone()).expect("started");
-    let hotlist = Hotlist::open(&folder.path().join("car.redb"), clock.clone()).expect("opened");
-    let car = Arc::new(Car { hotlist, identity: identity.clone(), arriving: Mutex::default() });
-    let settings = config::Office::at(service.address().to_string(), &identity);
-    let _link = Link::start("EX-01", &settings, car.clone() as Arc<dyn Outbox>, clock.clone()).expect("started");
+    let car = Arc::new(Car::new(&folder.path().join("car.redb"), &identity, clock.clone()));
+    let _link = car.link(service.address(), clock.clone());
     let count = || car.hotlist.status().first().map_or(0, |list| list.count);
     until(Instant::now(), "the list", || count() == 30_000);
 

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use quinn::{Connection, Endpoint, Incoming, VarInt};
 use tokio::sync::watch;
 
@@ -19,13 +17,13 @@ use super::register::{Entry, Fingerprint, Register, Standing};
 use super::session::ListInfo;
 use super::status::{Board, UnitStatus};
 use super::store::{RedbStore, Store, UnitCounts};
+use super::told::Told;
 use super::watch::Watch;
 use super::writer::{self, Jobs};
-use super::{authority, codes, connection, crews, files, heads, inbox, people, settings, verdicts};
+use super::{authority, codes, connection, files, inbox, people, retention, settings};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
-use crate::hotlist::Verdict;
-use crate::sync::identity::Identity;
+use crate::sync::identity::{Identity, Shown};
 use crate::sync::wire::Code;
 
 /// Between two looks at inbox and register, where nothing wakes the service before.
@@ -56,16 +54,6 @@ enum Stop {
     AtOnce,
 }
 
-/// What is known of the verdicts of crews.
-#[derive(Default)]
-struct Verdicts {
-    handed: Option<Vec<Verdict>>,
-    gathered: Option<(DateTime<Utc>, u64)>,
-}
-
-/// Verdicts are gathered again after so long, so that those whose time is over go.
-const VERDICTS_LOOK: TimeDelta = TimeDelta::minutes(5);
-
 /// What the service's parts share.
 pub(crate) struct Office {
     pub(crate) data: PathBuf,
@@ -77,34 +65,46 @@ pub(crate) struct Office {
     pub(crate) jobs: Jobs,
     pub(crate) lists: watch::Sender<Arc<Vec<ListInfo>>>,
     online: Mutex<HashMap<String, (Fingerprint, Connection)>>,
+    /// Its own identity, and what it shows of that.
+    identity: Mutex<Identity>,
+    shown: Arc<Shown>,
     /// What came of pictures whose connection was cut.
     pub(crate) pictures: Pictures,
-    /// How many statements of crews there were when their file was last written.
-    stated: AtomicU64,
-    /// The same for heads of audit chains, and when the newest that is in the file came.
-    headed: Mutex<(u64, Option<DateTime<Utc>>)>,
+    /// How far what crews made known and the heads of audit chains are told on.
+    told: Told,
     /// The roll of people that was handed out last.
     roll: Mutex<Option<people::HandedOut>>,
-    /// The verdicts of crews that were handed out last, and when and of how many statements they were gathered.
-    verdicts: Mutex<Verdicts>,
     /// The revision of settings that was handed out last.
     settings: Mutex<Option<u64>>,
+    /// When it was last seen to that nothing is kept for too long.
+    kept_to: Mutex<retention::Looked>,
 }
 
 impl Service {
     /// Starts the office in `data`, as [`super::init`] made it, listening on `listen` (UDP; port 0 takes any).
     /// It listens when this returns.
     pub fn start(data: &Path, listen: SocketAddr, clock: clock::Shared) -> Result<Self> {
+        Self::over(data, listen, clock, |path| Ok(Arc::new(RedbStore::open(path)?)))
+    }
+
+    /// Starts it over the store that `open` gives for a path.
+    pub(super) fn over(
+        data: &Path,
+        listen: SocketAddr,
+        clock: clock::Shared,
+        open: impl FnOnce(&Path) -> Result<Arc<dyn Store>>,
+    ) -> Result<Self> {
         match authority::renew_service(data, &*clock) {
             Ok(false) => {}
             Ok(true) => tracing::info!("the service's certificate is renewed"),
             // The old one counts for a while yet; what is wrong with the identity is said next.
             Err(fault) => tracing::warn!("the service's certificate cannot be renewed: {fault}"),
         }
-        let config = Identity::load(&files::identity(data))
-            .map_err(|fault| fault.remedy("Make an office with outrider-office init first"))?
-            .server(Arc::clone(&clock))?;
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open(&files::store(data))?);
+        let identity = Identity::load(&files::identity(data))
+            .map_err(|fault| fault.remedy("Make an office with outrider-office init first"))?;
+        let shown = Shown::of(&identity)?;
+        let config = identity.server(Arc::clone(&clock), Arc::clone(&shown))?;
+        let store = open(&files::store(data))?;
         let board = Arc::new(Board::default());
         while inbox::take(data, &*store)?.more {}
         codes::clear(data, clock.utc())?;
@@ -120,12 +120,13 @@ impl Service {
             jobs,
             lists: watch::Sender::new(Arc::new(lists)),
             online: Mutex::default(),
+            identity: Mutex::new(identity),
+            shown,
             pictures: Pictures::default(),
-            stated: AtomicU64::new(u64::MAX),
-            headed: Mutex::new((u64::MAX, None)),
+            told: Told::default(),
             roll: Mutex::default(),
-            verdicts: Mutex::default(),
             settings: Mutex::default(),
+            kept_to: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -367,7 +368,14 @@ impl Office {
     /// Inbox, certificates that run out, status. Blocks on the disk.
     fn round(&self) {
         self.cut_off();
-        for result in [self.take_inbox(), self.hand_out_roll(), self.hand_out_settings(), self.write_status()] {
+        for result in [
+            self.look_at_identity(),
+            self.take_inbox(),
+            self.hand_out_roll(),
+            self.hand_out_settings(),
+            self.write_status(),
+            self.keep_to_retention(),
+        ] {
             if let Err(fault) = result {
                 self.board.trouble(&fault, self.clock.utc());
             }
@@ -404,19 +412,22 @@ impl Office {
         Ok(())
     }
 
-    /// Hands what crews found to all of them, when there is something new and when something has aged.
-    fn hand_out_verdicts(&self, stated: u64) -> Result<()> {
-        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.utc();
-        if verdicts.gathered.is_some_and(|(at, of)| of == stated && (now - at).abs() < VERDICTS_LOOK) {
-            return Ok(());
+    /// Shows another certificate from now on where a command has made one.
+    fn look_at_identity(&self) -> Result<()> {
+        let newest = Identity::load(&files::identity(&self.data))?;
+        let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        if *identity != newest {
+            self.shown.change(&newest)?;
+            *identity = newest;
+            tracing::info!("the service shows a new certificate");
         }
-        let key = || authority::lists_key(&self.data);
-        if verdicts::hand_out(key, &*self.store, &mut verdicts.handed, now)? {
-            self.lists.send_replace(Arc::new(self.store.lists()?));
-        }
-        verdicts.gathered = Some((now, stated));
         Ok(())
+    }
+
+    /// Deletes what is beyond its retention.
+    fn keep_to_retention(&self) -> Result<()> {
+        let mut looked = self.kept_to.lock().unwrap_or_else(PoisonError::into_inner);
+        retention::keep_to(&self.data, &mut looked, self.clock.utc())
     }
 
     /// Cuts off whoever was revoked. Blocks on the disk.
@@ -476,19 +487,12 @@ impl Office {
         self.board.lists(lists);
         if self.board.take_stale() {
             let counts = self.store.count_by_unit()?;
-            let stated: u64 = counts.values().map(|unit| unit.statements).sum();
-            let headed: u64 = counts.values().map(|unit| unit.heads).sum();
+            self.told.counted(&counts);
             self.board.counts(counts);
-            let mut written = self.headed.lock().unwrap_or_else(PoisonError::into_inner);
-            if written.0 != headed {
-                *written = (headed, heads::write(&self.data, &*self.store, written.1)?);
-            }
-            drop(written);
-            if self.stated.swap(stated, Ordering::Relaxed) != stated {
-                crews::write(&self.data, &*self.store, self.clock.utc())?;
-            }
         }
-        self.hand_out_verdicts(self.stated.load(Ordering::Relaxed))?;
+        if self.told.look(&self.data, &*self.store, self.clock.utc())? {
+            self.lists.send_replace(Arc::new(self.store.lists()?));
+        }
         match self.board.take_changed(self.clock.utc()) {
             Some(fleet) => {
                 let json = serde_json::to_vec_pretty(&fleet)

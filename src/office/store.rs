@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -45,9 +45,20 @@ pub struct Stored {
     pub key: Vec<u8>,
     /// When it arrived.
     pub received: DateTime<Utc>,
+    /// Its place among those of its kind, in the order in which they came: greater with each commit, and never less than the
+    /// milliseconds from 1970 to its arrival.
+    pub number: u64,
     /// What was sent.
     pub payload: Vec<u8>,
 }
+
+/// What came at `instant` or later has a greater number.
+pub(crate) fn number_before(instant: DateTime<Utc>) -> u64 {
+    milliseconds(instant).saturating_sub(1)
+}
+
+/// The kinds that [`Store::arrived`] gives: what is told on.
+pub(crate) const TOLD_ON: [Kind; 2] = [Kind::Statement, Kind::Head];
 
 /// How much of a unit's is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +95,9 @@ pub trait Store: Send + Sync {
     /// Other contents that came under the key of one thing after it: a car frees what is acknowledged, so nothing that
     /// arrives is thrown away.
     fn beside(&self, unit: &str, kind: Kind, key: &[u8]) -> Result<Vec<Vec<u8>>>;
-    /// Everything of one kind that arrived at `since` or later, by unit.
-    fn arrived(&self, kind: Kind, since: DateTime<Utc>) -> Result<Vec<Stored>>;
+    /// What crews made known, or the heads of their cars' audit chains, of a number above `after`, in the order in which it
+    /// came. It costs what it gives, however much is stored.
+    fn arrived(&self, kind: Kind, after: u64) -> Result<Vec<Stored>>;
     /// Stores a revision of a list, which `bytes` gives, in place of the one before.
     fn put_list(&self, list: &str, revision: u64, bytes: &mut dyn Read) -> Result<ListInfo>;
     /// Stores what leads from revision `base` of a list to `revision`; of older changes the last few dozen are kept.
@@ -102,6 +114,7 @@ type PlainPieces = TableDefinition<'static, (&'static str, u64, u64), &'static [
 type Things = TableDefinition<'static, (&'static str, &'static [u8]), &'static [u8]>;
 
 type Beside = (&'static str, u8, &'static [u8], &'static [u8]);
+type Arrival = (u8, u64, &'static str, &'static [u8]);
 
 const HITS: Things = TableDefinition::new("hits");
 const READS: Things = TableDefinition::new("reads");
@@ -110,6 +123,8 @@ const STATEMENTS: Things = TableDefinition::new("statements");
 const HEADS: Things = TableDefinition::new("heads");
 /// Unit, kind, key, SHA-256 of the payload: what came under a key that had another content already.
 const BESIDE: TableDefinition<Beside, &[u8]> = TableDefinition::new("beside");
+/// Kind, number, unit, key, of the kinds that are told on.
+const ARRIVALS: TableDefinition<Arrival, ()> = TableDefinition::new("arrivals");
 const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
 const LISTS: TableDefinition<&str, &[u8]> = TableDefinition::new("lists");
 /// List, revision, number: how long the piece is unpacked (0: it is not packed), and its bytes.
@@ -165,6 +180,7 @@ impl RedbStore {
             for (plain, packed) in PLAIN.into_iter().zip([PIECES, CHANGE_PIECES]) {
                 take_over(&transaction, plain, packed)?;
             }
+            number_what_came(&transaction)?;
             Ok(transaction.commit()?)
         });
         made.map_err(|error| self.broken(error))?;
@@ -201,6 +217,8 @@ impl Store for RedbStore {
                     tables.push(transaction.open_table(table(kind))?);
                 }
                 let mut beside = transaction.open_table(BESIDE)?;
+                let mut arrivals = transaction.open_table(ARRIVALS)?;
+                let mut numbers = BTreeMap::new();
                 let mut units = transaction.open_table(UNITS)?;
                 for Received { unit, items } in received {
                     let mut counts: UnitCounts =
@@ -225,6 +243,15 @@ impl Store for RedbStore {
                             None => {
                                 things.insert(id, kept(at, &item.payload).as_slice())?;
                                 outcome.stored += 1;
+                                if TOLD_ON.contains(&item.kind) {
+                                    let kind = item.kind as u8;
+                                    let number = match numbers.get(&kind) {
+                                        Some(number) => *number,
+                                        None => next_number(&arrivals, kind, at)?,
+                                    };
+                                    numbers.insert(kind, number);
+                                    arrivals.insert((kind, number, id.0, id.1), ())?;
+                                }
                                 match item.kind {
                                     Kind::Hit => counts.hits += 1,
                                     Kind::Read => counts.reads += 1,
@@ -294,23 +321,19 @@ impl Store for RedbStore {
         })
     }
 
-    fn arrived(&self, kind: Kind, since: DateTime<Utc>) -> Result<Vec<Stored>> {
+    fn arrived(&self, kind: Kind, after: u64) -> Result<Vec<Stored>> {
+        debug_assert!(TOLD_ON.contains(&kind), "{kind:?} is not numbered");
         self.with(|database| {
-            let things = database.begin_read()?.open_table(table(kind))?;
+            let transaction = database.begin_read()?;
+            let things = transaction.open_table(table(kind))?;
             let mut found = Vec::new();
-            for thing in things.iter()? {
-                let (id, value) = thing?;
-                let (unit, key) = id.value();
-                let Some((header, payload)) = value.value().split_at_checked(HEADER) else { continue };
-                let at = header[1..].try_into().map_or(0, i64::from_be_bytes);
-                if let Some(received) = DateTime::from_timestamp_millis(at).filter(|received| *received >= since) {
-                    found.push(Stored {
-                        unit: unit.to_owned(),
-                        key: key.to_vec(),
-                        received,
-                        payload: payload.to_vec(),
-                    });
-                }
+            for arrival in transaction.open_table(ARRIVALS)?.range(arrivals_of(kind as u8, after.saturating_add(1)))? {
+                let arrival = arrival?.0;
+                let (_, number, unit, key) = arrival.value();
+                let Some(value) = things.get((unit, key))? else { continue };
+                let Some((received, payload)) = received(value.value()) else { continue };
+                let (unit, key, payload) = (unit.to_owned(), key.to_vec(), payload.to_vec());
+                found.push(Stored { unit, key, received, number, payload });
             }
             Ok(found)
         })
@@ -423,6 +446,45 @@ fn take_over(transaction: &WriteTransaction, plain: PlainPieces, packed: Pieces)
     Ok(())
 }
 
+/// Numbers what an earlier program stored, of the kinds that are told on: it kept no numbers.
+fn number_what_came(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    let mut stored = 0;
+    for kind in TOLD_ON {
+        stored += transaction.open_table(table(kind))?.len()?;
+    }
+    if transaction.open_table(ARRIVALS)?.len()? == stored {
+        return Ok(());
+    }
+    // It may have come after a later one, and stored things between numbered ones.
+    transaction.delete_table(ARRIVALS)?;
+    let mut arrivals = transaction.open_table(ARRIVALS)?;
+    for kind in TOLD_ON {
+        for thing in transaction.open_table(table(kind))?.iter()? {
+            let (id, value) = thing?;
+            let (unit, key) = id.value();
+            let number = received(value.value()).map_or(0, |(received, _)| milliseconds(received));
+            arrivals.insert((kind as u8, number, unit, key), ())?;
+        }
+    }
+    Ok(())
+}
+
+/// Arrivals of one kind, of this number and above.
+fn arrivals_of<'a>(kind: u8, number: u64) -> std::ops::Range<(u8, u64, &'a str, &'a [u8])> {
+    (kind, number, "", &[])..(kind + 1, 0, "", &[])
+}
+
+/// The number of what is stored at `at`: it grows, though the clock may be set back.
+fn next_number(arrivals: &impl ReadableTable<Arrival, ()>, kind: u8, at: DateTime<Utc>) -> Result<u64, redb::Error> {
+    let newest = arrivals.range(arrivals_of(kind, 0))?.next_back().transpose()?;
+    let after = newest.map_or(0, |(arrival, _)| arrival.value().1.saturating_add(1));
+    Ok(milliseconds(at).max(after))
+}
+
+fn milliseconds(instant: DateTime<Utc>) -> u64 {
+    u64::try_from(instant.timestamp_millis()).unwrap_or(0)
+}
+
 /// A transaction after which the file opens at once, however the office ended: without it redb walks the whole file.
 fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
     let mut transaction = database.begin_write()?;
@@ -483,6 +545,13 @@ fn kept(at: DateTime<Utc>, payload: &[u8]) -> Vec<u8> {
     value.extend_from_slice(&at.timestamp_millis().to_be_bytes());
     value.extend_from_slice(payload);
     value
+}
+
+/// When a thing came, and its payload.
+fn received(value: &[u8]) -> Option<(DateTime<Utc>, &[u8])> {
+    let (header, payload) = value.split_at_checked(HEADER)?;
+    let at = i64::from_be_bytes(header[1..].try_into().ok()?);
+    Some((DateTime::from_timestamp_millis(at)?, payload))
 }
 
 /// A list's line in its table.
@@ -595,23 +664,83 @@ mod tests {
         assert_eq!(store.list_piece("stolen", 3, 2, 0).expect("read"), None, "an old change is gone");
     }
 
+    fn hour(hours: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(hours * 3600, 0).expect("a time")
+    }
+
+    /// Units and keys of the statements above this number, in the order in which they came.
+    fn statements(store: &RedbStore, after: u64) -> Vec<(String, String)> {
+        let found = store.arrived(Kind::Statement, after).expect("read");
+        assert!(found.iter().all(|stored| stored.payload == b"said"));
+        assert!(found.iter().all(|stored| stored.number >= milliseconds(stored.received)));
+        found.into_iter().map(|stored| (stored.unit, String::from_utf8(stored.key).expect("text"))).collect()
+    }
+
+    fn named(names: &[(&str, &str)]) -> Vec<(String, String)> {
+        names.iter().map(|(unit, key)| ((*unit).to_owned(), (*key).to_owned())).collect()
+    }
+
     #[test]
     fn what_crews_made_known_is_kept_apart_and_found_by_when_it_came() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = RedbStore::open(&folder.path().join("office.redb")).expect("opened");
-        let hour = |hours: i64| DateTime::from_timestamp(hours * 3600, 0).expect("a time");
-        for (unit, key, at) in [("EX-01", "1", 1), ("EX-02", "1", 5), ("EX-01", "2", 9)] {
-            let items = vec![item(Kind::Statement, key, "said"), item(Kind::Hit, key, "hit")];
-            store.put(&[received(unit, items)], hour(at)).expect("stored");
-        }
-        let found = |since| -> Vec<(String, Vec<u8>)> {
-            let found = store.arrived(Kind::Statement, hour(since)).expect("read");
-            assert!(found.iter().all(|stored| stored.payload == b"said"));
-            found.into_iter().map(|stored| (stored.unit, stored.key)).collect()
+        let say = |unit: &str, key: &str, at| {
+            let items =
+                vec![item(Kind::Statement, key, "said"), item(Kind::Hit, key, "hit"), item(Kind::Head, key, "head")];
+            store.put(&[received(unit, items)], at).expect("stored");
         };
-        assert_eq!(found(0).len(), 3);
-        assert_eq!(found(5), [("EX-01".into(), b"2".to_vec()), ("EX-02".into(), b"1".to_vec())]);
-        assert_eq!(store.count_by_unit().expect("read")["EX-01"].statements, 2);
+        for (unit, key, at) in [("EX-02", "1", 1), ("EX-02", "2", 5), ("EX-01", "2", 9)] {
+            say(unit, key, hour(at));
+        }
+        assert_eq!(statements(&store, 0), named(&[("EX-02", "1"), ("EX-02", "2"), ("EX-01", "2")]));
+        assert_eq!(statements(&store, number_before(hour(5))), named(&[("EX-02", "2"), ("EX-01", "2")]));
+        assert_eq!(store.count_by_unit().expect("read")["EX-02"].statements, 2);
+
+        // The clock is set back by eight hours: what comes then is still behind what came before, with its own time.
+        let newest = |kind| store.arrived(kind, 0).expect("read").last().map_or(0, |stored| stored.number);
+        let (seen, heads) = (newest(Kind::Statement), newest(Kind::Head));
+        say("EX-01", "3", hour(1));
+        say("EX-01", "3", hour(1));
+        assert_eq!(statements(&store, seen), named(&[("EX-01", "3")]));
+        assert_eq!(store.arrived(Kind::Statement, seen).expect("read")[0].received, hour(1));
+        assert_eq!(store.arrived(Kind::Head, heads).expect("read").len(), 1);
+        // One commit after the other within a millisecond.
+        let seen = newest(Kind::Statement);
+        say("EX-00", "4", hour(1));
+        assert_eq!(statements(&store, seen), named(&[("EX-00", "4")]));
+        drop(store);
+        let store = RedbStore::open(&folder.path().join("office.redb")).expect("opened again");
+        assert_eq!(statements(&store, seen), named(&[("EX-00", "4")]), "numbers stay");
+    }
+
+    #[test]
+    fn what_an_earlier_program_stored_is_numbered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("office.redb");
+        // As that program kept it.
+        let earlier = |key: &str, at| {
+            let database = Database::create(&path).expect("opened");
+            let transaction = database.begin_write().expect("begun");
+            for kind in TOLD_ON {
+                let mut things = transaction.open_table(table(kind)).expect("there");
+                things.insert(("EX-01", key.as_bytes()), kept(at, b"said").as_slice()).expect("stored");
+            }
+            transaction.commit().expect("kept");
+        };
+        earlier("a", hour(3));
+        earlier("b", hour(2));
+        let store = RedbStore::open(&path).expect("opened");
+        assert_eq!(statements(&store, 0), named(&[("EX-01", "b"), ("EX-01", "a")]));
+        assert_eq!(store.arrived(Kind::Head, number_before(hour(3))).expect("read").len(), 1);
+        store.put(&[received("EX-01", vec![item(Kind::Statement, "c", "said")])], hour(4)).expect("stored");
+        drop(store);
+        // Back to that program, and to this one again.
+        earlier("d", hour(5));
+        let store = RedbStore::open(&path).expect("opened");
+        assert_eq!(
+            statements(&store, number_before(hour(3))),
+            named(&[("EX-01", "a"), ("EX-01", "c"), ("EX-01", "d")])
+        );
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Watch {
 
 /// Whether the service writes the file itself, or it is not whole yet.
 fn is_own(name: &str) -> bool {
-    name.starts_with('.') || ["status.json", "statements.json", "heads.jsonl"].contains(&name)
+    name.starts_with('.') || ["status.json", "statements.jsonl", "heads.jsonl"].contains(&name)
 }
 
 #[cfg(test)]

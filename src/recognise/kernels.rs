@@ -1,11 +1,15 @@
-//! The arithmetic of the networks: convolutions as overlapping matrix products, and the small operations around
-//! them.
+//! The arithmetic of the networks: convolutions as overlapping matrix products, those of 3 x 3 by [`super::winograd`], and the
+//! small operations around them.
 //!
 //! Maps are channels last with a margin of zeros, so that a kernel row over the whole map is one matrix
 //! product whose left rows overlap: row stride C, depth kw * C (measured in `docs/figures.md`; several times a
 //! convolution by im2col). The surplus cells that such a product writes into the margin are zeroed again.
 
 use gemm::Parallelism;
+
+pub(super) use super::winograd::Scratch;
+use super::winograd::line::{self, Line};
+use super::winograd::{self, Winograd};
 
 /// A map's shape and the margin of zeros around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +60,18 @@ pub(super) struct Conv {
     pub(super) ci: usize,
     pub(super) co: usize,
     pub(super) relu: bool,
-    /// `[ky][kx * ci + i][o]`.
-    packed: Vec<f32>,
-    bias: Vec<f32>,
+    way: Way,
+}
+
+/// How a convolution is done.
+#[derive(Debug, Clone)]
+enum Way {
+    /// A matrix product for each row of the kernel; weights are `[ky][kx * ci + i][o]`.
+    Products { packed: Vec<f32>, bias: Vec<f32> },
+    /// 3 x 3 with stride 1 and a margin of one, where the machine has vectors: a quarter of the multiplications.
+    Winograd(Winograd),
+    /// One row of columns, likewise: half of the multiplications for nine columns.
+    Line(Line),
 }
 
 impl Conv {
@@ -74,6 +87,17 @@ impl Conv {
         let [co, ci, kh, kw] = shape;
         assert_eq!(weight.len(), co * ci * kh * kw);
         assert_eq!(bias.len(), co);
+        let way = match (kh, kw, stride, pad) {
+            (3, 3, 1, (1, 1)) if winograd::pays() => Way::Winograd(Winograd::new(co, ci, weight, bias, relu)),
+            (1, 3.., 1, (0, around)) if winograd::pays() && kw == 2 * around + 1 => {
+                Way::Line(Line::new([co, ci, kw], weight, bias, relu))
+            }
+            _ => Way::Products { packed: Self::packed(shape, weight), bias: bias.to_vec() },
+        };
+        Self { kh, kw, stride, pad, ci, co, relu, way }
+    }
+
+    fn packed([co, ci, kh, kw]: [usize; 4], weight: &[f32]) -> Vec<f32> {
         let mut packed = vec![0.0; weight.len()];
         for o in 0..co {
             for i in 0..ci {
@@ -84,7 +108,16 @@ impl Conv {
                 }
             }
         }
-        Self { kh, kw, stride, pad, ci, co, relu, packed, bias: bias.to_vec() }
+        packed
+    }
+
+    /// Makes room for what it needs to come to a result of this shape.
+    pub(super) fn reserve(&self, d: Shape, scratch: &mut Scratch) {
+        match &self.way {
+            Way::Winograd(how) => how.reserve(d, scratch),
+            Way::Line(how) => how.reserve(d, scratch),
+            Way::Products { .. } => {}
+        }
     }
 
     /// The size of the result for a source of `h` x `w`; `None` if the kernel is larger than the padded source.
@@ -106,7 +139,18 @@ const BAND_BYTES: usize = 256 << 10;
 ///
 /// # Panics
 /// If a buffer does not fit its shape or the shapes do not fit the convolution.
-pub(super) fn conv(conv: &Conv, src: &[f32], s: Shape, sum: Option<(&[f32], Shape)>, dst: &mut [f32], d: Shape) {
+pub(super) fn conv(
+    conv: &Conv,
+    (src, s): (&[f32], Shape),
+    sum: Option<(&[f32], Shape)>,
+    (dst, d): (&mut [f32], Shape),
+    scratch: &mut Scratch,
+) {
+    let (packed, bias) = match &conv.way {
+        Way::Winograd(how) => return winograd::conv(winograd::Job { how, src: (src, s), sum, dst, d, scratch }),
+        Way::Line(how) => return line::conv(line::Job { how, src: (src, s), sum, dst, d, scratch }),
+        Way::Products { packed, bias } => (packed, bias),
+    };
     assert_eq!((s.c, d.c), (conv.ci, conv.co));
     assert_eq!(conv.result(s.h, s.w), Some((d.h, d.w)));
     assert!(s.py >= conv.pad.0 && s.px >= conv.pad.1);
@@ -135,12 +179,12 @@ pub(super) fn conv(conv: &Conv, src: &[f32], s: Shape, sum: Option<(&[f32], Shap
                     add: ky > 0 || sum.is_some(),
                 },
                 &src[s.at(y, -(conv.pad.1 as isize))..],
-                &conv.packed[ky * conv.kw * conv.ci * conv.co..],
+                &packed[ky * conv.kw * conv.ci * conv.co..],
                 &mut dst[d.at(top as isize, 0)..],
             );
         }
         for y in top..bottom {
-            finish(&mut dst[d.row(y)], &conv.bias, conv.relu);
+            finish(&mut dst[d.row(y)], bias, conv.relu);
             if whole && y + 1 < bottom {
                 let surplus = d.at(y as isize, d.w as isize)..d.at(y as isize + 1, 0);
                 dst[surplus].fill(0.0);
@@ -213,11 +257,26 @@ pub(super) fn space_to_depth(k: usize, src: &[f32], s: Shape, dst: &mut [f32], d
     assert_eq!((d.h, d.w, d.c), (s.h / k, s.w / k, s.c * k * k));
     for y in 0..d.h {
         for dy in 0..k {
-            let line = &src[s.row(y * k + dy)];
-            let run = k * s.c;
-            for (x, cell) in dst[d.row(y)].chunks_exact_mut(d.c).enumerate() {
-                cell[dy * run..(dy + 1) * run].copy_from_slice(&line[x * run..(x + 1) * run]);
+            let (line, cells) = (&src[s.row(y * k + dy)], &mut dst[d.row(y)]);
+            match k * s.c {
+                // Lengths that are known are moved, not copied by a call: those that the networks begin with.
+                2 => part_cells::<2>(line, cells, d.c, dy),
+                4 => part_cells::<4>(line, cells, d.c, dy),
+                run => {
+                    for (cell, values) in cells.chunks_exact_mut(d.c).zip(line.chunks_exact(run)) {
+                        cell[dy * run..(dy + 1) * run].copy_from_slice(values);
+                    }
+                }
             }
+        }
+    }
+}
+
+/// Every `RUN` values of a line become the part `dy` of a cell of `c` values.
+fn part_cells<const RUN: usize>(line: &[f32], cells: &mut [f32], c: usize, dy: usize) {
+    for (cell, values) in cells.chunks_exact_mut(c).zip(line.as_chunks::<RUN>().0) {
+        if let Some(part) = cell.as_chunks_mut::<RUN>().0.get_mut(dy) {
+            *part = *values;
         }
     }
 }
@@ -279,17 +338,22 @@ pub(super) fn take(src: &[f32], s: Shape, values: &mut [f32]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// The safe twin: a convolution as its definition says.
-    fn plain(conv: &Conv, weight: &[f32], src: &[f32], s: Shape, sum: Option<(&[f32], Shape)>, d: Shape) -> Vec<f32> {
+    pub(in super::super) fn plain(
+        conv: &Conv,
+        (weight, bias): (&[f32], &[f32]),
+        (src, s): (&[f32], Shape),
+        sum: Option<(&[f32], Shape)>,
+        d: Shape,
+    ) -> Vec<f32> {
         let mut out = vec![0.0; d.len()];
         for y in 0..d.h {
             for x in 0..d.w {
                 for o in 0..d.c {
-                    let mut value =
-                        conv.bias[o] + sum.map_or(0.0, |(v, shape)| v[shape.at(y as isize, x as isize) + o]);
+                    let mut value = bias[o] + sum.map_or(0.0, |(v, shape)| v[shape.at(y as isize, x as isize) + o]);
                     for ky in 0..conv.kh {
                         for kx in 0..conv.kw {
                             let sy = (y * conv.stride + ky) as isize - conv.pad.0 as isize;
@@ -309,7 +373,7 @@ mod tests {
         out
     }
 
-    fn map(shape: Shape, random: &mut fastrand::Rng) -> Vec<f32> {
+    pub(in super::super) fn map(shape: Shape, random: &mut fastrand::Rng) -> Vec<f32> {
         let mut values = vec![0.0; shape.len()];
         for y in 0..shape.h {
             values[shape.row(y)].fill_with(|| random.f32() - 0.5);
@@ -326,9 +390,14 @@ mod tests {
             (9, 6, 8, 16, 3, 3, 2, (1, 1)),
             (8, 6, 8, 5, 2, 2, 2, (0, 0)),
             (40, 300, 16, 24, 3, 3, 1, (1, 1)),
+            (13, 30, 88, 88, 3, 3, 1, (1, 1)),
+            (9, 30, 8, 12, 3, 3, 1, (0, 0)),
             (4, 64, 8, 12, 4, 1, 1, (0, 0)),
             (4, 8, 8, 12, 4, 8, 1, (0, 0)),
             (1, 64, 8, 8, 1, 5, 1, (0, 2)),
+            (1, 64, 128, 128, 1, 9, 1, (0, 4)),
+            (3, 13, 5, 18, 1, 9, 1, (0, 4)),
+            (2, 6, 7, 3, 1, 7, 1, (0, 3)),
             (6, 6, 4, 37, 1, 1, 1, (0, 0)),
         ] {
             for (margin, with_sum, relu) in [(0, false, true), (0, true, false), (2, true, true)] {
@@ -343,8 +412,8 @@ mod tests {
                 let sum = map(other, &mut random);
                 let sum = with_sum.then_some((sum.as_slice(), other));
                 let mut got = vec![0.0; d.len()];
-                conv(&op, &src, s, sum, &mut got, d);
-                let want = plain(&op, &weight, &src, s, sum, d);
+                conv(&op, (&src, s), sum, (&mut got, d), &mut Scratch::default());
+                let want = plain(&op, (&weight, &bias), (&src, s), sum, d);
                 let worst = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 assert!(worst < 1e-3, "{h}x{w} {ci}->{co} {kh}x{kw}/{stride} margin {margin}: off by {worst}");
             }
@@ -359,6 +428,24 @@ mod tests {
         space_to_depth(2, &[1., 2., 3., 4., 5., 6., 7., 8.], s, &mut out, d);
         assert_eq!(out[d.row(0)], [1., 2., 5., 6., 3., 4., 7., 8.]);
         assert_eq!(out.iter().filter(|v| **v != 0.0).count(), 8);
+    }
+
+    #[test]
+    fn space_to_depth_by_its_definition() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for (k, c) in [(2, 1), (4, 1), (2, 2), (3, 1), (2, 3)] {
+            let s = Shape { h: 2 * k, w: 3 * k, c, py: 1, px: 2 };
+            let d = Shape { h: 2, w: 3, c: c * k * k, py: 0, px: 1 };
+            let src = map(s, &mut random);
+            let mut out = vec![0.0; d.len()];
+            space_to_depth(k, &src, s, &mut out, d);
+            for (y, x, dy, dx, i) in (0..2 * 3 * k * k * c)
+                .map(|n| (n / (3 * k * k * c), n / (k * k * c) % 3, n / (k * c) % k, n / c % k, n % c))
+            {
+                let from = s.at((y * k + dy) as isize, (x * k + dx) as isize) + i;
+                assert_eq!(out[d.at(y as isize, x as isize) + (dy * k + dx) * c + i], src[from], "{k} {c}");
+            }
+        }
     }
 
     #[test]

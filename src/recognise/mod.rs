@@ -30,6 +30,8 @@ mod sample;
 mod still;
 #[cfg(feature = "vehicle")]
 mod track;
+#[cfg(feature = "vehicle")]
+mod winograd;
 
 pub use read::{Character, Corners, Read, ReadId, Thumbnail};
 

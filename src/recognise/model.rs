@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::Device;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::kernels::Conv;
 use crate::fault::{Fault, Kind, Result};
 
 /// What a network is for.
@@ -101,6 +103,18 @@ pub(super) struct Weights {
     pub(super) weight: Vec<f32>,
     /// One an output channel.
     pub(super) bias: Vec<f32>,
+    /// How they were laid out first.
+    laid: OnceLock<Arc<Conv>>,
+}
+
+impl Weights {
+    /// The weights laid out for a convolution with this stride, this many zeros on each side (rows and columns) and a rectifier or
+    /// none. Networks of all sizes, and of several cameras, share them.
+    pub(super) fn conv(&self, stride: usize, pad: (usize, usize), relu: bool) -> Arc<Conv> {
+        let lay = || Arc::new(Conv::new(self.shape, &self.weight, &self.bias, stride, pad, relu));
+        let laid = self.laid.get_or_init(lay);
+        if (laid.stride, laid.pad, laid.relu) == (stride, pad, relu) { laid.clone() } else { lay() }
+    }
 }
 
 /// A model file, checked as far as it can be without a picture size.
@@ -226,7 +240,7 @@ fn weights(bytes: &[u8]) -> Result<HashMap<String, Weights>, String> {
         if !weight.iter().chain(&bias).all(|value| value.is_finite()) {
             return Err(format!("{key} holds a value that is not a number"));
         }
-        found.insert(name.to_owned(), Weights { shape, weight, bias });
+        found.insert(name.to_owned(), Weights { shape, weight, bias, laid: OnceLock::new() });
     }
     Ok(found)
 }

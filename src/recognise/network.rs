@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
 
-use super::kernels::{self, Conv, Shape};
+use super::kernels::{self, Conv, Scratch, Shape};
 use super::model::{Model, Op, Pad};
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind, Result};
@@ -154,12 +155,19 @@ struct Plan {
     maps: Vec<Map>,
     steps: Vec<Step>,
     output: usize,
-    /// One a map. Borrowed only while the plan runs, which it does on one thread.
-    buffers: RefCell<Vec<Vec<f32>>>,
+    /// Borrowed only while the plan runs, which it does on one thread.
+    buffers: RefCell<Buffers>,
 }
 
 struct Map {
     shape: Shape,
+}
+
+/// What a plan computes in.
+struct Buffers {
+    /// One a map.
+    maps: Vec<Vec<f32>>,
+    scratch: Scratch,
 }
 
 struct Step {
@@ -172,7 +180,7 @@ struct Step {
 
 enum What {
     S2d(usize),
-    Conv { conv: Conv, sum: Option<usize> },
+    Conv { conv: Arc<Conv>, sum: Option<usize> },
     Pool { kh: usize, kw: usize },
     Up2,
     Add { with: usize, relu: bool },
@@ -216,7 +224,7 @@ impl Plan {
                         ));
                     }
                     let pad = if *pad == Pad::Same { (kh / 2, kw / 2) } else { (0, 0) };
-                    let conv = Conv::new(weights.shape, &weights.weight, &weights.bias, *stride, pad, *relu);
+                    let conv = weights.conv(*stride, pad, *relu);
                     let (h, w) = conv
                         .result(from.h, from.w)
                         .ok_or_else(|| format!("{name:?} is larger than the map {}x{}", from.w, from.h))?;
@@ -266,29 +274,36 @@ impl Plan {
         for map in &mut maps {
             map.shape.px = margins[&map.shape.w];
         }
-        let buffers = maps.iter().map(|map| vec![0.0; map.shape.len()]).collect();
+        let mut buffers =
+            Buffers { maps: maps.iter().map(|map| vec![0.0; map.shape.len()]).collect(), scratch: Scratch::default() };
+        for step in &steps {
+            if let What::Conv { conv, .. } = &step.what {
+                conv.reserve(maps[step.dst].shape, &mut buffers.scratch);
+            }
+        }
         Ok(Self { maps, steps, output, buffers: RefCell::new(buffers) })
     }
 
     fn forward(&self, input: &[f32], result: &mut [f32]) {
         let mut buffers = self.buffers.borrow_mut();
-        kernels::fill(input, &mut buffers[0], self.maps[0].shape);
+        kernels::fill(input, &mut buffers.maps[0], self.maps[0].shape);
         for step in &self.steps {
             self.step(step, &mut buffers);
         }
-        kernels::take(&buffers[self.output], self.maps[self.output].shape, result);
+        kernels::take(&buffers.maps[self.output], self.maps[self.output].shape, result);
     }
 
-    fn step(&self, step: &Step, buffers: &mut [Vec<f32>]) {
+    fn step(&self, step: &Step, buffers: &mut Buffers) {
+        let Buffers { maps, scratch } = buffers;
         // A step writes the map made for it, which comes after all that it reads.
-        let (before, after) = buffers.split_at_mut(step.dst);
+        let (before, after) = maps.split_at_mut(step.dst);
         let (src, s) = (&before[step.src], self.maps[step.src].shape);
         let (dst, d) = (&mut after[0], self.maps[step.dst].shape);
         match &step.what {
             What::S2d(k) => kernels::space_to_depth(*k, src, s, dst, d),
             What::Conv { conv, sum } => {
                 let sum = sum.map(|index| (before[index].as_slice(), self.maps[index].shape));
-                kernels::conv(conv, src, s, sum, dst, d);
+                kernels::conv(conv, (src, s), sum, (dst, d), scratch);
             }
             What::Pool { kh, kw } => kernels::pool(*kh, *kw, src, s, dst, d),
             What::Up2 => kernels::up2(src, s, dst, d),

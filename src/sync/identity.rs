@@ -6,6 +6,8 @@ mod change;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(feature = "office")]
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -168,7 +170,7 @@ impl Identity {
     /// no further than to the enrolment, which asks for a code: that is for the service to see to, by the protocol of the
     /// connection.
     #[cfg(feature = "office")]
-    pub(crate) fn tls_server(&self, clock: clock::Shared) -> Result<rustls::ServerConfig> {
+    pub(crate) fn tls_server(&self, clock: clock::Shared, shown: Arc<Shown>) -> Result<rustls::ServerConfig> {
         let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), provider())
             .allow_unauthenticated()
             .build()
@@ -177,14 +179,14 @@ impl Identity {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(unusable)?
             .with_client_cert_verifier(verifier)
-            .with_cert_resolver(Arc::new(self.chains()?));
+            .with_cert_resolver(shown);
         Ok(tls)
     }
 
-    /// QUIC settings of the office.
+    /// QUIC settings of the office, which shows what is `shown` at the time.
     #[cfg(feature = "office")]
-    pub(crate) fn server(&self, clock: clock::Shared) -> Result<quinn::ServerConfig> {
-        let mut tls = self.tls_server(clock)?;
+    pub(crate) fn server(&self, clock: clock::Shared, shown: Arc<Shown>) -> Result<quinn::ServerConfig> {
+        let mut tls = self.tls_server(clock, shown)?;
         tls.alpn_protocols = vec![ALPN.to_vec(), enrol::ALPN.to_vec()];
         // Who comes back is in the register or is not, whatever the handshake was. No early data (0-RTT): an onlooker could send
         // a car's Hello again and so end the connection that the car has.
@@ -240,7 +242,7 @@ fn client_config(
     Ok(config)
 }
 
-/// What the office shows: cars know its authority, but for those that are being enrolled.
+/// The office's certificate: cars know its authority, but for those that are being enrolled.
 #[cfg(feature = "office")]
 #[derive(Debug)]
 struct Chains {
@@ -248,11 +250,33 @@ struct Chains {
     whole: Arc<rustls::sign::CertifiedKey>,
 }
 
+/// What the office shows in handshakes. Another certificate takes the place of one while the office serves; a connection that
+/// is there already goes on as it is.
 #[cfg(feature = "office")]
-impl rustls::server::ResolvesServerCert for Chains {
+#[derive(Debug)]
+pub(crate) struct Shown(RwLock<Chains>);
+
+#[cfg(feature = "office")]
+impl Shown {
+    /// Shows the certificate of this identity.
+    pub(crate) fn of(identity: &Identity) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self(RwLock::new(identity.chains()?))))
+    }
+
+    /// Shows that of this one from now on.
+    pub(crate) fn change(&self, identity: &Identity) -> Result<()> {
+        let chains = identity.chains()?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = chains;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "office")]
+impl rustls::server::ResolvesServerCert for Shown {
     fn resolve(&self, hello: rustls::server::ClientHello<'_>) -> Option<Arc<rustls::sign::CertifiedKey>> {
         let enrols = hello.alpn().is_some_and(|mut protocols| protocols.any(|protocol| protocol == enrol::ALPN));
-        Some(Arc::clone(if enrols { &self.whole } else { &self.usual }))
+        let chains = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(if enrols { &chains.whole } else { &chains.usual }))
     }
 }
 

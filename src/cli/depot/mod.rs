@@ -13,7 +13,9 @@ use crate::office;
 mod enrol;
 mod heads;
 mod lists;
+mod names;
 mod people;
+mod retention;
 mod settings;
 mod simulate;
 
@@ -46,6 +48,7 @@ enum Command {
         #[arg(long = "name", value_name = "HOST", default_value = "localhost")]
         names: Vec<String>,
     },
+    Names(names::Names),
     Enrol(enrol::Enrol),
     Codes(enrol::Codes),
     Units(enrol::Units),
@@ -97,6 +100,8 @@ enum Command {
     People(people::People),
     Settings(settings::Settings),
     Heads(heads::Heads),
+    Retention(retention::Keep),
+    Purge(retention::Purge),
     Simulate(simulate::Simulate),
     /// What each unit has sent, when it was last heard of, what works in it, and where it is
     ///
@@ -129,6 +134,7 @@ fn run(command: Command) -> Result<()> {
             println!("An office for {} is in {}.", names.join(", "), data.display());
             println!("Next: outrider-office enrol --data {} --unit NAME --by NAME", data.display());
         }
+        Command::Names(command) => command.run(&*clock)?,
         Command::Enrol(command) => command.run(&*clock)?,
         Command::Codes(command) => command.run(&*clock)?,
         Command::Units(command) => command.run(&*clock)?,
@@ -144,6 +150,8 @@ fn run(command: Command) -> Result<()> {
         Command::People(command) => command.run(&*clock)?,
         Command::Settings(command) => command.run(&*clock)?,
         Command::Heads(command) => command.run()?,
+        Command::Retention(command) => command.run(&*clock)?,
+        Command::Purge(command) => command.run(&*clock)?,
         Command::Simulate(command) => command.run(&clock)?,
         Command::Publish { data, list, name, settings, dry_run, by, json, file } => {
             let settings = settings.as_deref().map(super::list_settings).transpose()?;

@@ -19,7 +19,7 @@ use crate::clock::Shared;
 use crate::fault::{Fault, Kind, Result};
 use crate::office::{Received, RedbStore, Store, UnitCounts};
 use crate::sync::car::Budget;
-use crate::sync::identity::Identity;
+use crate::sync::identity::{Identity, Shown};
 use crate::sync::{Item, Kind as Thing, Outbox};
 
 /// A batch is at most so large.
@@ -44,7 +44,8 @@ pub(super) struct Server {
 impl Server {
     /// Listens, with the identity of the office in `data` and a store of its own there.
     pub(super) fn start(data: &Path, listen: SocketAddr, congestion: &str, clock: &Shared) -> Result<Self> {
-        let mut config = Identity::load(&data.join("identity"))?.tls_server(Arc::clone(clock))?;
+        let identity = Identity::load(&data.join("identity"))?;
+        let mut config = identity.tls_server(Arc::clone(clock), Shown::of(&identity)?)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let (config, store) = (Arc::new(config), Arc::new(RedbStore::open(&data.join("https.redb"))?));
         let listener = TcpListener::bind(listen).map_err(|error| failed("cannot listen", error))?;
