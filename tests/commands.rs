@@ -610,6 +610,62 @@ fn the_doctor_finds_a_whole_unit_well_and_leaves_its_journal_alone() {
 }
 
 #[test]
+fn what_metered_networks_carried_is_shown_to_people_and_machines() {
+    let folder = Folder::new();
+    let car = |metered: &str| {
+        format!(
+            "unit = \"u\"\ndata = \"data\"\n[[camera]]\nname = \"front\"\nsource = {{ device = \"/dev/video0\" }}\n\
+             [office]\naddress = \"office:4433\"\nidentity = \"id\"\n{metered}"
+        )
+    };
+    let config = folder.file("car.toml", car("[office.metered]\ninterfaces = [\"wwan0\", \"ppp*\"]\nlists_mb = 7\n"));
+    let checked = printed(&outrider(&["config", "check", &config]));
+    assert!(
+        checked.contains("metered networks wwan0, ppp*: 50 MB of pictures, 200 MB of pictures of hits, 7 MB"),
+        "{checked}"
+    );
+    assert!(printed(&outrider(&["metered", "--config", &config])).contains("nothing has gone by"));
+    let free = folder.file("free.toml", car(""));
+    refused(&outrider(&["metered", "--config", &free]), 2, &["names no network that costs money", "[office.metered]"]);
+
+    // As a unit keeps it; units that are updated read what they have kept before.
+    std::fs::create_dir(folder.path().join("data")).expect("made");
+    let day = r#"{"day":"2026-11-26","spent":[50000000,3400000,0],"said":[true,false,false]}"#;
+    let cost = |kind: &str, budget: u64, spent: u64, waiting: u64| {
+        format!(r#"{{"kind":"{kind}","budget":{budget},"spent":{spent},"waiting":{waiting}}}"#)
+    };
+    let kinds = [
+        cost("pictures", 50_000_000, 50_000_000, 312),
+        cost("hit_pictures", 200_000_000, 3_400_000, 0),
+        cost("lists", 7_000_000, 0, 0),
+    ];
+    let costs = format!(r#"{{"interface":"wwan0","kinds":[{}]}}"#, kinds.join(","));
+    let keep = |costs: &str| {
+        let ledger = format!(r#"{{"kept":"2026-11-26T10:02:00Z","days":[{day}],"costs":{costs}}}"#);
+        folder.file("data/metered.json", ledger);
+    };
+    keep(&costs);
+    let people = printed(&outrider(&["metered", "--config", &config]));
+    assert!(
+        people.contains("2026-11-26: metered link (wwan0): 50 of 50 MB of pictures, 3.4 of 200 MB of pictures of hits")
+            && people.contains("; 312 pictures wait for another network\nwritten down 2026-11-26T10:02:00Z"),
+        "{people}"
+    );
+    let lines = json_lines(&outrider(&["metered", "--config", &config, "--json"]));
+    assert_eq!(lines.len(), 3);
+    assert_eq!(fields(&lines[0]), ["kind", "day", "budget", "spent", "waiting", "interface", "kept"]);
+    assert_eq!(
+        (&lines[0]["kind"], &lines[0]["spent"], &lines[0]["waiting"]),
+        (&"pictures".into(), &50_000_000.into(), &312.into())
+    );
+    keep("null");
+    let people = printed(&outrider(&["metered", "--config", &config]));
+    assert!(people.contains("3.4 of 200 MB") && people.contains("a network that costs nothing"), "{people}");
+    folder.file("data/metered.json", "{");
+    refused(&outrider(&["metered", "--config", &config]), 1, &["metered.json", "counts anew"]);
+}
+
+#[test]
 fn the_lists_and_their_age_are_shown() {
     let folder = Folder::new();
     let list = folder.file("list.csv", "vrm,reason\nAB12CDE,stolen\nXY34ZZZ,wanted\n");

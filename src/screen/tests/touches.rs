@@ -211,11 +211,12 @@ fn no_word_of_any_page_is_cut() {
     let stay: Prepare = |_| ();
     let mut all: Vec<(String, View, Prepare)> =
         pages().into_iter().map(|(name, view)| (name.to_owned(), view, stay)).collect();
-    // As many figures as a car with four cameras has.
+    // As many figures as a car with four cameras has, on a network that costs money.
     let mut four = patrol(4, false);
     let long = StatusItem::ok("Camera to sound", "p95 1148 ms", "p50 1096, p99 1171, of 1000");
     let aim = StatusItem::warn("Right camera: lens and aim", "check", "no plate in 14 min of driving");
-    four.figures.extend([aim, long]);
+    let metered = StatusItem::ok("Metered: wwx0123456789ab", "1000 of 1000 MB", "12345 pictures of hits wait");
+    four.figures.extend([aim, long, metered]);
     let health: Prepare = |face| face.open(Page::Health);
     all.push(("health of four".to_owned(), four, health));
     all.extend(other_pages().into_iter().map(|(name, view, prepare)| (name.to_owned(), view, prepare)));

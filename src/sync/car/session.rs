@@ -598,6 +598,7 @@ pub(crate) fn converse(bytes: &[u8]) -> bool {
     let mut session = Session::open("EX-01", vec![("pnc".into(), 6)], Downloads::default(), Moment::default());
     for (step, (lane, said)) in crate::sync::wire::said(bytes).enumerate() {
         let now = Moment::at(Duration::from_secs(step as u64));
+        session.network(step % 4 == 3, DateTime::UNIX_EPOCH, step as u64);
         if session.receive(lane, said, now).is_err() {
             return false;
         }
