@@ -264,6 +264,9 @@ pub struct Office {
     /// Whether the office is told where the car is while it drives. That says where its crew is: off unless it is wanted.
     #[serde(default)]
     pub live_position: bool,
+    /// Whether the office may set what does no harm, such as when the crew is reminded of a drill.
+    #[serde(default = "yes")]
+    pub settings: bool,
     /// Networks that cost money by the byte; without the section none does.
     pub metered: Option<Metered>,
 }
@@ -271,10 +274,13 @@ pub struct Office {
 impl Office {
     /// An office at this address, with everything else as it is by default.
     pub fn at(address: impl Into<String>, identity: impl Into<PathBuf>) -> Self {
-        Self { address: address.into(), identity: identity.into(), live_position: false, metered: None }
+        Self { address: address.into(), identity: identity.into(), live_position: false, settings: true, metered: None }
     }
 }
 
+fn yes() -> bool {
+    true
+}
 fn five() -> f64 {
     5.0
 }

@@ -19,6 +19,7 @@ mod files;
 pub mod people;
 pub mod plate;
 pub mod seal;
+pub mod settings;
 
 // The rooms, in the order in which data passes through them.
 #[cfg(feature = "vehicle")]

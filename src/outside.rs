@@ -17,6 +17,7 @@ pub const DECODERS: &[Decoder] = &[
     Decoder { name: "config", decode: config },
     Decoder { name: "csv", decode: crate::hotlist::outside::csv },
     Decoder { name: "enrol", decode: crate::sync::enrol::understood },
+    Decoder { name: "handed", decode: crate::settings::decodes },
     Decoder { name: "mark", decode: crate::hotlist::outside::mark },
     Decoder { name: "revision", decode: crate::hotlist::outside::revision },
     Decoder { name: "settings", decode: crate::hotlist::outside::settings },
@@ -27,6 +28,8 @@ pub const DECODERS: &[Decoder] = &[
     Decoder { name: "present", decode: crate::sync::present::decodes },
     #[cfg(feature = "office")]
     Decoder { name: "car", decode: crate::office::converse },
+    #[cfg(feature = "office")]
+    Decoder { name: "sheet", decode: crate::settings::is_sheet },
     #[cfg(feature = "vehicle")]
     Decoder { name: "nmea", decode: nmea },
     #[cfg(feature = "vehicle")]
@@ -159,6 +162,7 @@ mod tests {
     fn what_is_written_today_is_understood_and_can_be_made_a_seed() {
         let samples = [
             crate::hotlist::outside::samples(),
+            crate::settings::samples(),
             crate::journal::outside::samples(),
             crate::screen::tile_samples(),
             crate::sync::wire::samples(),

@@ -13,6 +13,7 @@ mod eye;
 mod figures;
 mod latency;
 mod outbox;
+mod steering;
 #[cfg(test)]
 mod tests;
 mod timekeeper;
@@ -197,7 +198,7 @@ impl Unit {
                 // Certificates are judged by the satellites' time, where there is one: the system's may never have been set.
                 let clock: Shared = Arc::new(SatelliteClock { tagger: tagger.clone(), system: clock.clone() });
                 let outbox = outbox::Store::new(journal, hotlist, office, &config.data, clock.clone())?;
-                let outbox = Arc::new(outbox.telling(&config.unit, news.clone()));
+                let outbox = Arc::new(outbox.of(&config.unit).telling(news.clone()));
                 Some(Arc::new(Link::start(&config.unit, office, outbox, clock)?))
             }
             _ => None,
@@ -222,6 +223,13 @@ impl Unit {
             has_receiver: config.receiver.is_some(),
             roles: config.crew.roles.clone(),
             longest_shift: config.crew.longest_shift(),
+            heeds: config.office.as_ref().is_some_and(|office| office.settings),
+            budgets: config
+                .office
+                .as_ref()
+                .and_then(|office| office.metered.as_ref())
+                .map(config::Metered::budgets)
+                .unwrap_or_default(),
             tagger: tagger.clone(),
             hotlist,
             clerk,
@@ -388,7 +396,8 @@ pub fn fetch_lists(
     patience: Duration,
 ) -> Result<bool> {
     let Some(office) = &config.office else { return Ok(!hotlist.status().is_empty()) };
-    let outbox = Arc::new(outbox::Store::new(journal, hotlist, office, &config.data, clock.clone())?);
+    let outbox = outbox::Store::new(journal, hotlist, office, &config.data, clock.clone())?;
+    let outbox = Arc::new(outbox.of(&config.unit));
     let _link = Link::start(&config.unit, office, outbox, clock.clone())?;
     let start = clock.now();
     while hotlist.status().is_empty() && clock.now().since(start) < patience {

@@ -818,6 +818,11 @@ fn every_command_has_help_with_an_example() {
         "people",
         "people add",
         "people list",
+        "settings",
+        "settings set",
+        "settings check",
+        "settings keys",
+        "settings changes",
         "heads",
         "names",
         "retention",
@@ -1092,6 +1097,53 @@ fn codes_are_made_for_a_unit_by_somebody_and_a_slip_is_told_before_anything_is_s
     refused(&office(&["revoke", "--data", &data, "--unit", "car-01"]), 1, &["no valid identity", "car-01"]);
     let record = json_lines(&office(&["units", "--data", &data, "--record", "--json"]));
     assert_eq!((record.len(), &record[1]["by"]), (2, &"Sgt Example".into()));
+}
+
+#[test]
+fn settings_are_checked_set_with_who_and_why_and_taken_back() {
+    let folder = Folder::new();
+    let data = folder.path().join("office").display().to_string();
+    let settings = |arguments: &[&str]| office(&[&["settings", "--data", &data], arguments].concat());
+    let good = folder.file("good.toml", "[cars]\nlongest_shift_h = 10\n[units.car-01]\nnotice = \"Bridge closed\"\n");
+    let set = |file: &str| settings(&["set", "--by", "Insp Example", "--why", "shorter nights", file]);
+    refused(&set(&good), 1, &["there is no office here", "init"]);
+    assert!(office(&["init", "--data", &data]).status.success());
+    assert!(printed(&settings(&[])).contains("Nothing is set"));
+    refused(&settings(&["set", &good]), 2, &["--by", "--why"]);
+    refused(&settings(&["set", "--by", " ", "--why", "x", &good]), 2, &["--by"]);
+    for (text, why) in [
+        ("[cars]\nlongest_shift_h = 48\n", "longest_shift_h is 48, must be 1 to 24"),
+        ("[cars]\nkeep_reads_h = 1\n", "\"keep_reads_h\" cannot be set"),
+        ("[cars]\nvolume = 0.0\n", "\"volume\" cannot be set"),
+    ] {
+        let bad = folder.file("bad.toml", text);
+        refused(&set(&bad), 2, &["bad.toml", why, "settings keys"]);
+        refused(&settings(&["check", &bad]), 2, &["bad.toml", why]);
+    }
+    refused(&settings(&["check", &folder.file("long.toml", &" ".repeat(300 << 10))]), 2, &["more than"]);
+    assert!(printed(&settings(&["keys"])).contains("longest_shift_h  1 to 24: hours after which"));
+    let checked = printed(&settings(&["check", &good]));
+    assert!(
+        checked.contains("car-01           longest_shift_h 10, notice of 13 characters: \"Bridge closed\""),
+        "{checked}"
+    );
+
+    let output = set(&good);
+    assert!(
+        output.status.success() && said(&output).contains("No unit is enrolled as \"car-01\""),
+        "{}",
+        said(&output)
+    );
+    let stands = printed(&settings(&[]));
+    assert!(stands.contains("Insp Example: shorter nights") && stands.contains("every car        longest_shift_h 10"));
+    assert!(set(&folder.file("none.toml", "")).status.success(), "taken back");
+    let shown = json_lines(&settings(&["--json"])).remove(0);
+    assert_eq!(fields(&shown), ["stands", "held"]);
+    assert_eq!(fields(&shown["stands"]), ["revision", "utc", "by", "why", "text"]);
+    assert_eq!(shown["stands"]["text"], "");
+    let changes = json_lines(&settings(&["--json", "changes"]));
+    assert_eq!(changes.len(), 2);
+    assert!(changes[0]["text"].as_str().is_some_and(|text| text.contains("Bridge closed")));
 }
 
 #[test]

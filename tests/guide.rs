@@ -171,6 +171,10 @@ fn whoever_follows_the_guide_has_an_office_and_a_car_that_is_enrolled_renewed_an
         if typed.starts_with("outrider run") {
             running = Some(desk.start(&typed));
             desk.wait("the connection", || desk.connected());
+            desk.wait("what is set in the car", || {
+                let said = desk.run("outrider-office settings --data office").stdout;
+                String::from_utf8_lossy(&said).contains("holds this revision")
+            });
             continue;
         }
         if typed.starts_with("tar -czf")

@@ -120,7 +120,10 @@ impl fmt::Display for Contradiction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expired { on } => write!(f, "the entry expired on {}", on.format("%Y-%m-%d")),
-            Self::ListStale { age } => write!(f, "the list is {} days old", age.as_secs() / 86_400),
+            Self::ListStale { age } => match age.as_secs() / 3600 {
+                hours @ ..48 => write!(f, "the list is {hours} hours old"),
+                hours => write!(f, "the list is {} days old", hours / 24),
+            },
             Self::EntryUnreadable => f.write_str("the entry cannot be read from the store"),
             Self::Country { listed, seen } => {
                 write!(f, "the plate is laid out like one of {seen}, the entry is of {listed}")
@@ -209,6 +212,8 @@ pub struct Circumstances {
     pub class: Option<String>,
     /// Its colour, where the camera could tell.
     pub colour: Option<String>,
+    /// From which age on a list speaks against its hits, where that is earlier than after a week.
+    pub lists_stale: Option<Duration>,
 }
 
 /// From which age on a list speaks against its own hits.
@@ -395,7 +400,7 @@ impl Matcher<'_> {
             against.push(Contradiction::Expired { on });
         }
         let list_age = list.head.age(utc);
-        if list_age > LIST_STALE {
+        if list_age > self.seen.lists_stale.unwrap_or(LIST_STALE).min(LIST_STALE) {
             against.push(Contradiction::ListStale { age: list_age });
         }
         let differs = |listed: &str, seen: &Option<String>| {

@@ -13,6 +13,8 @@ const CONTEXT: &[u8] = b"outrider list manifest\0";
 const ROLL_CONTEXT: &[u8] = b"outrider roll of people\0";
 /// The same for the verdicts of crews.
 const VERDICTS_CONTEXT: &[u8] = b"outrider verdicts\0";
+/// The same for settings.
+const SETTINGS_CONTEXT: &[u8] = b"outrider settings\0";
 
 /// The office's key: signs revisions of lists.
 pub struct SigningKey(Ed25519KeyPair);
@@ -65,6 +67,11 @@ impl SigningKey {
         self.sign_as(VERDICTS_CONTEXT, verdicts)
     }
 
+    /// Settings of cars behind their signature, as they are handed down.
+    pub fn sign_settings(&self, settings: &[u8]) -> Vec<u8> {
+        self.sign_as(SETTINGS_CONTEXT, settings)
+    }
+
     fn sign_as(&self, context: &[u8], bytes: &[u8]) -> Vec<u8> {
         [self.0.sign(&[context, bytes].concat()).as_ref(), bytes].concat()
     }
@@ -102,6 +109,11 @@ impl VerifyingKey {
         self.open_as(VERDICTS_CONTEXT, signed)
     }
 
+    /// The settings in bytes that the office's key signed; `None` for others.
+    pub fn open_settings<'s>(&self, signed: &'s [u8]) -> Option<&'s [u8]> {
+        self.open_as(SETTINGS_CONTEXT, signed)
+    }
+
     fn open_as<'b>(&self, context: &[u8], signed: &'b [u8]) -> Option<&'b [u8]> {
         let (signature, bytes) = signed.split_first_chunk::<SIGNATURE>()?;
         let of = [context, bytes].concat();
@@ -135,6 +147,9 @@ mod tests {
         let roll = key.sign_roll(b"people");
         assert_eq!(written.open_roll(&roll), Some(&b"people"[..]));
         assert_eq!((other.verifying().open_roll(&roll), written.open_roll(&roll[1..])), (None, None));
+        let settings = key.sign_settings(b"people");
+        assert_eq!(written.open_settings(&settings), Some(&b"people"[..]));
+        assert_eq!((written.open_settings(&roll), written.open_roll(&settings)), (None, None));
         // A signature of a list is none of a roll.
         assert_eq!(written.open_roll(&[&signature[..], b"manifest"].concat()), None);
         assert!(VerifyingKey::parse("x").is_err() && VerifyingKey::parse(&"zz".repeat(32)).is_err());

@@ -93,6 +93,18 @@ fn an_expired_entry_and_a_stale_list_speak_against_the_hit() {
     assert_eq!(against("2026-12-01T10:00:00Z"), [Contradiction::Expired { on }]);
     let age = Duration::from_secs(14 * 86_400);
     assert_eq!(against("2026-12-15T10:00:00Z"), [Contradiction::Expired { on }, Contradiction::ListStale { age }]);
+
+    // Sooner, where somebody says so, and never later.
+    let stale = |hours: i64, set: u64| {
+        let utc = utc("2026-12-01T10:00:00Z") + chrono::TimeDelta::hours(hours);
+        let lists_stale = Some(Duration::from_secs(set * 3600));
+        let seen = Circumstances { utc, timed: true, lists_stale, ..Circumstances::default() };
+        hotlist.match_at(&read("AB12CDE"), &seen)[0].against.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(stale(24, 24), Vec::<String>::new());
+    assert_eq!(stale(25, 24), ["the list is 25 hours old"]);
+    assert_eq!(stale(7 * 24, 1000), Vec::<String>::new());
+    assert_eq!(stale(8 * 24, 1000), ["the list is 8 days old"]);
 }
 
 #[test]
@@ -354,6 +366,7 @@ fn what_the_camera_saw_otherwise_speaks_against_the_hit() {
             country: known(country),
             class: known(class),
             colour: known(colour),
+            lists_stale: None,
         }
     };
     let at =

@@ -14,6 +14,7 @@ use super::people::{self, People};
 use super::queue::{self, Waiting};
 use super::record::{Prepared, StoredDeed, StoredHit, StoredRead, Which, decode, encode};
 use super::room::{RESERVE_FILE, WITHIN};
+use super::settings::{self, Steered};
 use super::takeover;
 use super::vault::{self, Row, Vault, day_of, key_of};
 use crate::fault::{Fault, Kind, Result};
@@ -51,6 +52,7 @@ pub struct Archive {
     /// None while the disk has failed and the file could not be opened again.
     database: RwLock<Option<Database>>,
     pub(super) people: People,
+    pub(super) steered: Steered,
     /// The number of the newest record of the audit chain that the office has acknowledged to this process.
     pub(super) anchored: AtomicU64,
 }
@@ -124,9 +126,17 @@ impl Archive {
         }
         let id = prepare(&database, vault.id()).map_err(|error| cannot_open(&path, error))?;
         let database = RwLock::new(Some(database));
-        let archive =
-            Self { path, id, vault: Arc::new(vault), database, people: People::default(), anchored: AtomicU64::new(0) };
+        let archive = Self {
+            path,
+            id,
+            vault: Arc::new(vault),
+            database,
+            people: People::default(),
+            steered: Steered::default(),
+            anchored: AtomicU64::new(0),
+        };
         archive.learn_people();
+        archive.learn_settings();
         Ok(archive)
     }
 
@@ -324,6 +334,7 @@ impl Archive {
             vault,
             database: RwLock::new(Some(database)),
             people: People::default(),
+            steered: Steered::default(),
             anchored: AtomicU64::new(0),
         })
     }
@@ -466,6 +477,7 @@ pub(super) fn prepare(database: &Database, vault: u64) -> Result<u64, redb::Erro
     transaction.open_table(RUNS)?;
     chain::prepare(&transaction)?;
     people::prepare(&transaction)?;
+    settings::prepare(&transaction)?;
     transaction.commit()?;
     Ok(id)
 }

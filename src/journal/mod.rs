@@ -20,6 +20,7 @@ mod reckon;
 mod record;
 mod room;
 mod search;
+mod settings;
 mod sizes;
 mod takeover;
 mod tpm;

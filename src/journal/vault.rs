@@ -43,6 +43,8 @@ pub(super) enum Row {
     Chain(u8),
     /// Who may sign on.
     People(u8),
+    /// What the office set.
+    Office(u8),
 }
 
 impl std::fmt::Display for Row {
@@ -55,6 +57,7 @@ impl std::fmt::Display for Row {
             Self::Deed(number) => write!(f, "record {number} of the audit chain"),
             Self::Chain(part) => write!(f, "part {part} of what the audit chain is kept with"),
             Self::People(part) => write!(f, "part {part} of who may sign on"),
+            Self::Office(part) => write!(f, "part {part} of what the office set"),
         }
     }
 }
@@ -74,6 +77,7 @@ impl Row {
             Self::Deed(number) => numbers(into, 5, &[number]),
             Self::Chain(part) => numbers(into, 6, &[part.into()]),
             Self::People(part) => numbers(into, 7, &[part.into()]),
+            Self::Office(part) => numbers(into, 8, &[part.into()]),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::handshakes::Place;
 use super::register::{Fingerprint, Standing};
 use super::service::Office;
 use super::session::{Event, HELLO_TIMEOUT, ListInfo, Session, StoredPiece, Wanted};
+use super::settings;
 use super::store::Received;
 use super::writer::{Jobs, Reply};
 use crate::sync::enrol;
@@ -184,8 +185,9 @@ impl<'a> Conversation<'a> {
                 }
                 Event::Piece(wanted) => {
                     let (store, pieces) = (Arc::clone(&self.office.store), self.pieces.0.clone());
+                    let unit = self.unit.to_owned();
                     tokio::task::spawn_blocking(move || {
-                        let bytes = store.list_piece(&wanted.list, wanted.revision, wanted.base, wanted.offset);
+                        let bytes = settings::piece(&*store, &unit, &wanted);
                         if let Err(fault) = &bytes {
                             tracing::error!("{fault}");
                         }
@@ -198,7 +200,7 @@ impl<'a> Conversation<'a> {
 
     fn offer(&mut self, lists: &watch::Receiver<Arc<Vec<ListInfo>>>) {
         let lists = Arc::clone(&lists.borrow());
-        self.session.lists(&lists);
+        self.session.lists(&settings::of_unit(&lists, self.unit));
     }
 
     fn flush(&mut self) -> Result<(), Breach> {

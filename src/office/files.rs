@@ -80,6 +80,16 @@ pub(crate) fn people_changes(data: &Path) -> PathBuf {
     data.join("people.jsonl")
 }
 
+/// What is set in the cars now, and who set it.
+pub(crate) fn settings(data: &Path) -> PathBuf {
+    data.join("settings.json")
+}
+
+/// Who set what before, a line each.
+pub(crate) fn settings_changes(data: &Path) -> PathBuf {
+    data.join("settings.jsonl")
+}
+
 /// The heads of the cars' audit chains, a line each, as they came.
 pub(crate) fn heads(data: &Path) -> PathBuf {
     data.join("heads.jsonl")

@@ -9,13 +9,14 @@ use std::time::Duration;
 use chrono::DateTime;
 use tempfile::TempDir;
 
-use super::{Revocation, Service, enrol, fleet, init, offer_revision, revoke};
+use super::{Revocation, Service, enrol, fleet, init, offer_revision, revoke, set_settings};
 use crate::clock::{RealClock, SimulatedClock};
 use crate::config;
 use crate::fault::{Fault, Kind as FaultKind, Result};
+use crate::settings::{Handed, SETTINGS};
 use crate::sync::car::{Budget, Ledger, Piece, Revision, Waiting};
-use crate::sync::identity::Identity;
-use crate::sync::{Health, Item, Kind, Link, LinkState, Outbox, Position, Present, Status};
+use crate::sync::identity::{self, Identity};
+use crate::sync::{Health, Item, Kind, Link, LinkState, Outbox, Pace, Position, Present, Status};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -252,8 +253,8 @@ fn the_office_knows_how_a_car_is_and_where_only_where_the_car_may_say_it() {
     for live_position in [false, true] {
         let link = telling(&yard, service.address(), &outbox, live_position);
         // Told before there is a connection: the newest is told once there is one.
-        link.report(Present::default());
-        link.report(present.clone());
+        link.report(Present::default(), Pace::default());
+        link.report(present.clone(), Pace::default());
         wait_until("the datagram", || {
             unit().health.is_some_and(|live| live.said == health) && { live_position == unit().position.is_some() }
         });
@@ -263,6 +264,44 @@ fn the_office_knows_how_a_car_is_and_where_only_where_the_car_may_say_it() {
     // The end of the service leaves no position behind.
     service.stop();
     assert!(unit().position.is_none() && unit().health.is_some());
+}
+
+#[test]
+fn settings_reach_each_car_they_are_for_and_the_office_knows_who_holds_which() {
+    let yard = Yard::new();
+    enrol(&yard.data(), "EX-02", &yard.folder.path().join("car2"), &*yard.clock).expect("enrolled");
+    let set =
+        |text: &str| set_settings(&yard.data(), text, "Insp Example", "a test", &*yard.clock).expect("set").revision;
+    let first = set("[cars]\nlongest_shift_h = 10\n[units.EX-02]\ndrill_days = 7\n");
+    let service = yard.serve(anywhere());
+    let cars = [Arc::new(Memory::default()), Arc::new(Memory::default())];
+    let identities = [yard.identity(), yard.folder.path().join("car2")];
+    let links: Vec<Link> = ["EX-01", "EX-02"]
+        .into_iter()
+        .zip(identities.iter().zip(&cars))
+        .map(|(unit, (identity, car))| link(identity, unit, service.address(), car, &yard.clock))
+        .collect();
+    let key = identity::lists_key(&yard.identity()).expect("a key");
+    let has = |car: &Memory| {
+        let lists = car.lists.lock().expect("whole");
+        let handed = lists.get(SETTINGS).map(|(_, signed)| Handed::decode(key.open_settings(signed).expect("signed")));
+        handed.map(|handed| handed.expect("settings"))
+    };
+    let known = |unit: &str| fleet(&yard.data()).ok()?.units.get(unit)?.lists.get(SETTINGS).copied();
+    let holds = |revision| {
+        [&links[0], &links[1]]
+            .map(|link| wait(link, "the settings", |status| status.lists == [(SETTINGS.to_owned(), revision)]))
+    };
+    holds(first);
+    let [one, two] = [0, 1].map(|car: usize| has(&cars[car]).expect("there"));
+    assert_eq!((one.unit.as_str(), one.values.words().as_str()), ("", "longest_shift_h 10"));
+    assert_eq!((two.unit.as_str(), two.values.words().as_str()), ("EX-02", "longest_shift_h 10, drill_days 7"));
+    wait_until("what the cars say they hold", || known("EX-01") == Some(first) && known("EX-02") == Some(first));
+
+    // Taken back while they are connected.
+    let second = set("");
+    holds(second);
+    assert!(cars.iter().all(|car| has(car).is_some_and(|handed| handed.values.is_empty() && handed.unit.is_empty())));
 }
 
 #[test]

@@ -23,9 +23,9 @@ mod heads;
 mod inbox;
 #[cfg(test)]
 mod loopback;
-mod names;
 #[cfg(test)]
 mod metered;
+mod names;
 #[cfg(test)]
 mod networks;
 #[cfg(test)]
@@ -42,6 +42,7 @@ mod register;
 mod retention;
 mod service;
 mod session;
+mod settings;
 mod status;
 mod store;
 #[cfg(test)]
@@ -70,5 +71,6 @@ pub use service::{Service, serve, signalled};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use session::converse;
 pub use session::{ListInfo, StoredPiece};
+pub use settings::{SettingsChange, set_settings, settings, settings_changes};
 pub use status::{Fleet, Live, POSITIONS_KEPT, UnitStatus, fleet};
 pub use store::{Outcome, Received, RedbStore, Store, Stored, UnitCounts};

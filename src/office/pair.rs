@@ -19,6 +19,7 @@ mod drain;
 mod metered;
 mod pictures;
 mod urgent;
+mod version_4;
 mod versions;
 
 const UNIT: &str = "EX-01";

@@ -20,7 +20,7 @@ use super::store::{RedbStore, Store, UnitCounts};
 use super::told::Told;
 use super::watch::Watch;
 use super::writer::{self, Jobs};
-use super::{authority, codes, connection, files, inbox, people, retention};
+use super::{authority, codes, connection, files, inbox, people, retention, settings};
 use crate::clock;
 use crate::fault::{Fault, Kind, Result};
 use crate::sync::identity::{Identity, Shown};
@@ -74,6 +74,8 @@ pub(crate) struct Office {
     told: Told,
     /// The roll of people that was handed out last.
     roll: Mutex<Option<people::HandedOut>>,
+    /// The revision of settings that was handed out last.
+    settings: Mutex<Option<u64>>,
     /// When it was last seen to that nothing is kept for too long.
     kept_to: Mutex<retention::Looked>,
 }
@@ -123,6 +125,7 @@ impl Service {
             pictures: Pictures::default(),
             told: Told::default(),
             roll: Mutex::default(),
+            settings: Mutex::default(),
             kept_to: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -369,6 +372,7 @@ impl Office {
             self.look_at_identity(),
             self.take_inbox(),
             self.hand_out_roll(),
+            self.hand_out_settings(),
             self.write_status(),
             self.keep_to_retention(),
         ] {
@@ -394,6 +398,15 @@ impl Office {
     fn hand_out_roll(&self) -> Result<()> {
         let mut handed = self.roll.lock().unwrap_or_else(PoisonError::into_inner);
         if people::hand_out(&self.data, &*self.store, &mut handed, self.clock.utc())? {
+            self.lists.send_replace(Arc::new(self.store.lists()?));
+        }
+        Ok(())
+    }
+
+    /// Hands settings to the cars that they are for, once they were set.
+    fn hand_out_settings(&self) -> Result<()> {
+        let mut handed = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if settings::hand_out(&self.data, &*self.store, &mut handed)? {
             self.lists.send_replace(Arc::new(self.store.lists()?));
         }
         Ok(())

@@ -8,6 +8,7 @@ use super::begun::Begun;
 use crate::clock::Moment;
 use crate::hotlist::VERDICTS;
 use crate::people::ROLL;
+use crate::settings::SETTINGS;
 use crate::sync::packing;
 use crate::sync::present::{Present, heard};
 use crate::sync::wire::proto::{
@@ -18,7 +19,7 @@ use crate::sync::wire::{
     Breach, Decoder, Item, KEY_LIMIT, Kind, LISTS_LIMIT, Lane, NAME_LIMIT, NEWEST_VERSION, OLDEST_VERSION, PARTS_SINCE,
     PROGRAM, ROLL_SINCE, URGENT_SINCE, encode,
 };
-use crate::sync::wire::{PRESENT_SINCE, VERDICTS_SINCE};
+use crate::sync::wire::{PRESENT_SINCE, SETTINGS_SINCE, VERDICTS_SINCE};
 
 /// How long a car may take to say Hello.
 pub(super) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -401,6 +402,7 @@ impl Session {
             >= match list {
                 ROLL => ROLL_SINCE,
                 VERDICTS => VERDICTS_SINCE,
+                SETTINGS => SETTINGS_SINCE,
                 _ => OLDEST_VERSION,
             }
     }
@@ -517,6 +519,13 @@ mod tests {
         let lists = [info(30, 0), ListInfo { list: ROLL.into(), ..info(7, 0) }];
         assert_eq!(offered(&mut session_of(2), 0, false, true, &lists), [(30, 0)]);
         assert_eq!(offered(&mut session_of(3), 0, false, true, &lists), [(30, 0), (7, 0)]);
+    }
+
+    #[test]
+    fn settings_are_offered_to_cars_that_know_what_they_are() {
+        let lists = [info(30, 0), ListInfo { list: SETTINGS.into(), ..info(7, 0) }];
+        assert_eq!(offered(&mut session_of(4), 0, false, true, &lists), [(30, 0)]);
+        assert_eq!(offered(&mut session_of(5), 0, false, true, &lists), [(30, 0), (7, 0)]);
     }
 
     #[test]

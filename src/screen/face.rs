@@ -171,6 +171,8 @@ impl Face {
             data.set_no_reads(view.no_reads.as_str().into());
         }
         data.set_summary(view.summary.as_str().into());
+        data.set_notice(view.notice.text.as_str().into());
+        data.set_notice_head(view.notice.head.as_str().into());
         data.set_waiting(match view.waiting {
             0 => SharedString::default(),
             1 => "1 alert waiting".into(),

@@ -35,5 +35,5 @@ pub(crate) use tiles::outside as tiles_outside;
 #[cfg(test)]
 pub(crate) use tiles::samples as tile_samples;
 pub use touch::{Answer, Touch};
-pub use view::{CameraTile, ReadLine, State, StatusItem, View};
+pub use view::{CameraTile, Notice, ReadLine, State, StatusItem, View};
 pub use window::{Handle, Screen};

@@ -96,6 +96,7 @@ fn patrol(cameras: usize, night: bool) -> View {
         waiting: 0,
         status,
         summary: "132 reads, 2 hits since 13:05".to_owned(),
+        notice: Notice::default(),
         no_reads: String::new(),
         lists: vec![
             list(
@@ -273,6 +274,14 @@ fn pages() -> Vec<(&'static str, View)> {
             StatusItem::warn("Crew", "nobody", "nobody is signed on: alerts go on, reads are not shown. Menu, Shift");
         view
     };
+    let told = View {
+        notice: Notice {
+            head: "From the office, 26 Nov 05:12".to_owned(),
+            text: "Bridge at Exampleford closed until Friday: go by the A38. Radio channel 7 is out of use on nights."
+                .to_owned(),
+        },
+        ..patrol(2, false)
+    };
     let withdrawn = Alert {
         standing: Standing::Withdrawn("recovered 14:02, stand down".to_owned()),
         ..alert(Grade::Certain, false)
@@ -287,6 +296,7 @@ fn pages() -> Vec<(&'static str, View)> {
         ("patrol-faults", lost),
         ("patrol-empty", View::default()),
         ("patrol-nobody", nobody),
+        ("patrol-notice", told),
         ("locked", View { locked: LOCKED.to_owned(), ..View::default() }),
         ("alert-certain-day", alerted(alert(Grade::Certain, false), 3, false)),
         ("alert-certain-night", faulty),

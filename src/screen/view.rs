@@ -28,6 +28,8 @@ pub struct View {
     pub status: Vec<StatusItem>,
     /// One line under the cameras: "132 reads, 2 hits since 13:05".
     pub summary: String,
+    /// What the office has to say to the crew.
+    pub notice: Notice,
     /// The lists, for their page.
     pub lists: Vec<ListLine>,
     /// How well the unit does its work, for the page Health.
@@ -42,6 +44,15 @@ pub struct View {
     pub map: Arc<MapView>,
     /// Why the unit is locked, and what to do: nothing else is shown then. Empty: it is open.
     pub locked: String,
+}
+
+/// Words of the office for the crew. They are shown, never spoken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notice {
+    /// Whose words they are, and of when.
+    pub head: String,
+    /// The words; empty: there are none.
+    pub text: String,
 }
 
 /// One camera.

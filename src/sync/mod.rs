@@ -13,5 +13,5 @@ pub mod present;
 pub mod wire;
 
 pub use car::{Link, LinkState, Outbox, Status};
-pub use present::{Health, Position, Present};
+pub use present::{Health, Pace, Position, Present};
 pub use wire::{Item, Kind};

@@ -64,6 +64,32 @@ pub struct Health {
     pub failed: Vec<String>,
 }
 
+/// How often a car says how it is: never more often than it does by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    health: Duration,
+    moving: Duration,
+    standing: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { health: HEALTH, moving: WHILE_MOVING, standing: WHILE_STANDING }
+    }
+}
+
+impl Pace {
+    /// With at least so long between two reports of what works, and of where the car is while it drives.
+    pub fn no_faster(health: Option<Duration>, position: Option<Duration>) -> Self {
+        let (own, position) = (Self::default(), position.unwrap_or_default());
+        Self {
+            health: own.health.max(health.unwrap_or_default()),
+            moving: own.moving.max(position),
+            standing: own.standing.max(position),
+        }
+    }
+}
+
 /// Decides what of it is told when.
 #[derive(Debug, Default)]
 pub(crate) struct Teller {
@@ -74,12 +100,12 @@ pub(crate) struct Teller {
 
 impl Teller {
     /// The datagram that tells of `present`, if it is time for one.
-    pub(crate) fn tell(&mut self, present: &Present, now: Moment) -> Option<Vec<u8>> {
+    pub(crate) fn tell(&mut self, present: &Present, pace: Pace, now: Moment) -> Option<Vec<u8>> {
         let is_due = |last: Option<Moment>, every| last.is_none_or(|last| now.since(last) >= every);
         let moves = |position: &Position| position.speed_mps.is_some_and(|speed| speed >= MOVING);
-        let every = |position: &Position| if moves(position) { WHILE_MOVING } else { WHILE_STANDING };
+        let every = |position: &Position| if moves(position) { pace.moving } else { pace.standing };
         let position = present.position.filter(|position| is_due(self.position, every(position)));
-        let health = present.health.as_ref().filter(|_| is_due(self.health, HEALTH));
+        let health = present.health.as_ref().filter(|_| is_due(self.health, pace.health));
         if position.is_none() && health.is_none() {
             return None;
         }
@@ -156,7 +182,7 @@ pub(crate) fn sample() -> Vec<u8> {
     let position = Position { lat: 51.5, lon: -0.125, speed_mps: Some(13.4), course: Some(270), age_s: 0.25 };
     let health = Health { cameras: 2, cameras_live: 1, unsent: 77, failed: vec!["camera rear".into()] };
     let present = Present { position: Some(position), health: Some(health) };
-    Teller::default().tell(&present, Moment::default()).expect("due")
+    Teller::default().tell(&present, Pace::default(), Moment::default()).expect("due")
 }
 
 #[cfg(test)]
@@ -170,12 +196,12 @@ mod tests {
         let position = |speed| Position { lat: 51.5, lon: -0.125, speed_mps: speed, course: Some(90), age_s: 0.5 };
         let mut teller = Teller::default();
         let (mut positions, mut healths, mut last) = (0, 0, 0);
-        let mut drive = |seconds: std::ops::Range<u64>, speed: Option<f32>| {
+        let mut drive_at = |pace, seconds: std::ops::Range<u64>, speed: Option<f32>| {
             (positions, healths) = (0, 0);
             for half in seconds.start * 2..seconds.end * 2 {
                 let present = Present { position: Some(position(speed)), health: Some(Health::default()) };
                 let now = Moment::at(Duration::from_millis(half * 500));
-                let Some(datagram) = teller.tell(&present, now) else { continue };
+                let Some(datagram) = teller.tell(&present, pace, now) else { continue };
                 let (number, heard) = heard(&datagram).expect("makes sense");
                 assert!(number > last, "numbers grow");
                 last = number;
@@ -184,25 +210,34 @@ mod tests {
             }
             (positions, healths)
         };
-        assert_eq!(drive(0..60, Some(20.0)), (30, 6));
-        assert_eq!(drive(60..120, Some(0.2)), (4, 6));
-        assert_eq!(drive(120..180, None), (4, 6));
+        let own = Pace::default();
+        assert_eq!(drive_at(own, 0..60, Some(20.0)), (30, 6));
+        assert_eq!(drive_at(own, 60..120, Some(0.2)), (4, 6));
+        assert_eq!(drive_at(own, 120..180, None), (4, 6));
+        // As the office sets it: seldomer, and never more often.
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let seldom = Pace::no_faster(seconds(60), seconds(20));
+        assert_eq!(drive_at(seldom, 180..300, Some(20.0)), (6, 2));
+        assert_eq!(drive_at(seldom, 300..420, Some(0.2)), (6, 2));
+        assert_eq!(drive_at(Pace::no_faster(seconds(1), seconds(1)), 420..480, Some(20.0)), (30, 6));
     }
 
     #[test]
     fn nothing_is_told_of_where_the_car_is_when_that_is_not_known() {
         let present = Present { position: None, health: Some(Health { unsent: 5, ..Health::default() }) };
         let mut teller = Teller::default();
-        let datagram = teller.tell(&present, Moment::default()).expect("due");
+        let datagram = teller.tell(&present, Pace::default(), Moment::default()).expect("due");
         assert_eq!(heard(&datagram), Some((1, present.clone())));
-        assert_eq!(teller.tell(&present, Moment::at(Duration::from_secs(9))), None);
+        assert_eq!(teller.tell(&present, Pace::default(), Moment::at(Duration::from_secs(9))), None);
     }
 
     #[test]
     fn many_long_names_fit_and_a_place_off_the_earth_is_refused() {
         let failed = vec!["x".repeat(500); 500];
         let health = Some(Health { cameras: u32::MAX, cameras_live: u32::MAX, unsent: u64::MAX, failed });
-        let datagram = Teller::default().tell(&Present { position: None, health }, Moment::default()).expect("fits");
+        let datagram = Teller::default()
+            .tell(&Present { position: None, health }, Pace::default(), Moment::default())
+            .expect("fits");
         assert_eq!(heard(&datagram).and_then(|(_, present)| present.health).expect("there").failed.len(), FAILED);
         let off = proto::Position { lat: 91_000_000, ..proto::Position::default() };
         let message = proto::Present { number: 1, position: Some(off), health: None };

@@ -20,8 +20,9 @@ pub const ALPN: &[u8] = b"outrider/1";
 pub const OLDEST_VERSION: u32 = 1;
 /// The newest version of the conversation that this program speaks. Since 2 the car sends statements of its crew; since 3 it
 /// sends heads of its audit chain, and takes the roll of people. Since 4 pictures travel in parts, pieces of lists may be
-/// packed, what is urgent of them has a lane of its own, verdicts of other crews come down, and the car says how it is.
-pub const NEWEST_VERSION: u32 = 4;
+/// packed, what is urgent of them has a lane of its own, verdicts of other crews come down, and the car says how it is. Since 5
+/// settings come down.
+pub const NEWEST_VERSION: u32 = 5;
 /// The version from which on the roll of people is understood.
 #[cfg(feature = "office")]
 pub(crate) const ROLL_SINCE: u32 = 3;
@@ -32,6 +33,9 @@ pub(crate) const URGENT_SINCE: u32 = 4;
 /// The version from which on verdicts of other crews come down.
 #[cfg(feature = "office")]
 pub(crate) const VERDICTS_SINCE: u32 = 4;
+/// The version from which on settings come down.
+#[cfg(feature = "office")]
+pub(crate) const SETTINGS_SINCE: u32 = 5;
 /// The version from which on the car says how it is.
 pub(crate) const PRESENT_SINCE: u32 = 4;
 /// This program, as Hello and Welcome name it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::desk::Tools;
 use super::figures::LIST_OLD;
+use super::steering;
 use super::timekeeper::{self, Timekeeper};
 use crate::alert::{Alert, SoundState, ago};
 use crate::clock::Moment;
@@ -119,10 +120,13 @@ impl Board {
         status.push(self.position(tools, now));
         // A journal that writes and a clock that is right are what everybody takes for granted.
         let parts = self.parts(tools, now).into_iter().map(|(item, _)| item);
-        status.extend(
-            parts.filter(|item| ![JOURNAL, timekeeper::NAME].contains(&&*item.name) || item.state != State::Ok),
-        );
+        status.extend(parts.filter(|item| {
+            let granted = [JOURNAL, timekeeper::NAME].contains(&&*item.name) || steering::is_own(item);
+            !granted || item.state != State::Ok
+        }));
         status.extend(unsent(tools));
+        let utc = tools.tagger.when(now, tools.position()).utc;
+        status.extend(tools.drill_due(utc));
         status.push(crew(&shift));
         let summary = format!("{} reads, {} hits", self.reads, self.hits);
         View {
@@ -135,6 +139,7 @@ impl Board {
             waiting,
             status,
             summary,
+            notice: tools.notice(utc),
             lists,
             figures,
             shift,
@@ -167,6 +172,7 @@ impl Board {
             parts.push(well(kept(&journal.status())));
         }
         parts.push(well(self.clock.clone()));
+        parts.extend(tools.settings_item().map(well));
         if let Some(why) = &self.display {
             parts.push(broken(StatusItem::fault("Display", "none", why)));
         }

@@ -12,7 +12,7 @@ use chrono::{DateTime, Local, TimeDelta, Utc};
 use super::News;
 use super::desk::list_and_mark;
 use crate::alert::{Alert, Verdict, ago, vehicle};
-use crate::clock::Moment;
+use crate::clock::{self, Moment};
 use crate::fault::{Fault, Kind, Result};
 use crate::hotlist::{Entry, Hotlist, Judgement, ListHead, Mark, OWN, Precision, Priority};
 use crate::journal::{Deed, Journal, Refusal, SignedOn, Space};
@@ -44,6 +44,7 @@ enum Job {
     SignOn { number: String, pin: Pin, when: When, now: Moment },
     Drill { utc: DateTime<Utc> },
     EndDrill { utc: DateTime<Utc> },
+    Drilled { utc: DateTime<Utc> },
 }
 
 /// What the clerk brings to the desk.
@@ -120,6 +121,11 @@ impl Clerk {
     /// Takes it off again.
     pub(super) fn end_drill(&self, utc: DateTime<Utc>) {
         self.give(Job::EndDrill { utc });
+    }
+
+    /// A drill is over: from now on the next one is counted.
+    pub(super) fn drilled(&self, utc: DateTime<Utc>) {
+        self.give(Job::Drilled { utc });
     }
 
     fn give(&self, job: Job) {
@@ -202,6 +208,13 @@ impl Desk {
                 self.bring(Brought::SignedOn(signed_on));
             }
             Job::Drill { utc } => self.bring(Brought::DrillListed(self.list_drill(utc))),
+            Job::Drilled { utc } => {
+                // A clock that was never set knows of no day.
+                let noted = self.journal.as_ref().filter(|_| clock::plausible(utc));
+                if let Some(Err(fault)) = noted.map(|journal| journal.archive().note_drill(utc)) {
+                    tracing::error!("{fault}");
+                }
+            }
             Job::EndDrill { utc } => {
                 let ended = self.lists().and_then(|lists| lists.remove_own(&drill_mark()?, "the drill is over", utc));
                 if let Err(fault) = ended {

@@ -24,6 +24,7 @@ use super::{News, Observer, Outcome, Told};
 use crate::alert::{Alert, AlertId, Change, Chart, Desk, Grade, How, Policy, Sighting, Speaker};
 use crate::capture::Counters;
 use crate::clock::{Moment, Shared};
+use crate::config::Budgets;
 use crate::hotlist::{self, Circumstances, Contradiction, Hit, Hotlist, Priority};
 use crate::journal::{Journal, Record};
 use crate::people::Right;
@@ -57,6 +58,10 @@ pub(super) struct Tools {
     pub(super) roles: Vec<String>,
     /// After so long whoever has signed on is signed off.
     pub(super) longest_shift: Duration,
+    /// Whether the office may set some things in this car.
+    pub(super) heeds: bool,
+    /// What the car may spend on metered networks.
+    pub(super) budgets: Budgets,
     pub(super) tagger: Arc<Tagger>,
     pub(super) hotlist: Option<Arc<Hotlist>>,
     pub(super) clerk: Clerk,
@@ -231,6 +236,11 @@ impl Worker {
     }
 
     #[cfg(test)]
+    pub(super) fn pace(&self) -> (crate::sync::Pace, Budgets) {
+        (self.tools.pace(), self.tools.spend())
+    }
+
+    #[cfg(test)]
     pub(super) fn current(&self) -> Option<Arc<Alert>> {
         self.desk.current()
     }
@@ -280,7 +290,8 @@ impl Worker {
         let utc = self.when().utc;
         let place = self.tools.tagger.place(now, self.tools.position());
         if let Some(link) = &self.tools.link {
-            link.report(self.board.present(&self.tools, place, &self.failed));
+            link.set_budgets(self.tools.spend());
+            link.report(self.board.present(&self.tools, place, &self.failed), self.tools.pace());
         }
         self.trail.is_at(place);
         self.trail.refresh();
@@ -333,6 +344,7 @@ impl Worker {
                     place,
                     // Recognition tells neither class nor colour; the country follows from some layouts.
                     country: plate::country(&tagged.read.text).map(str::to_owned),
+                    lists_stale: self.tools.lists_stale(),
                     ..Circumstances::default()
                 };
                 hotlist.match_at(&tagged.read, &circumstances)

@@ -78,6 +78,7 @@ impl Gauges {
         ];
         figures.extend(tools.link.as_ref().and_then(|link| link.status().costs).map(|costs| metered(&costs)));
         figures.extend(tools.journal.as_ref().map(|journal| people(&journal.archive().set_up(), utc)));
+        figures.extend(tools.settings_figure());
         figures.extend(tools.cameras.iter().zip(&self.blind).map(|(camera, blind)| aim(camera, *blind)));
         figures
     }

@@ -15,6 +15,7 @@ use crate::hotlist::{Hotlist, VERDICTS, VERDICTS_BYTES, Verdicts};
 use crate::journal::{self, Act, Deed, ItemKind, Journal, SetUp, Wanted};
 use crate::people::{MOST_BYTES, ROLL, Roll};
 use crate::seal::{Scratch, wipe};
+use crate::settings::{Handed, MOST_BYTES as SETTINGS_BYTES, SETTINGS};
 use crate::sync::car::{Budget, Ledger, Piece, Revision, Waiting};
 use crate::sync::identity;
 use crate::sync::{Item, Kind, Outbox};
@@ -34,7 +35,10 @@ pub(super) struct Store {
     data: PathBuf,
     /// The car's name.
     unit: String,
-    /// The pieces of the roll of people and of other crews' verdicts so far. They name people and plates, so they lie on no disk.
+    /// Whether the office may set anything in this car.
+    heeds: bool,
+    /// The pieces of the roll of people, of other crews' verdicts and of settings so far. They may name people and plates, so they
+    /// lie on no disk.
     unsealed: Mutex<BTreeMap<String, Vec<u8>>>,
     clock: clock::Shared,
     /// Who is told that a list counts: an alert may rest on what it takes off.
@@ -58,15 +62,21 @@ impl Store {
             arriving: Mutex::default(),
             data: data.to_owned(),
             unit: String::new(),
+            heeds: office.settings,
             unsealed: Mutex::default(),
             clock,
             news: None,
         })
     }
 
-    /// The same for a car of this name, telling the desk of every list that came.
-    pub(super) fn telling(self, unit: &str, news: Sender<News>) -> Self {
-        Self { unit: unit.to_owned(), news: Some(news), ..self }
+    /// The same for a car of this name.
+    pub(super) fn of(self, unit: &str) -> Self {
+        Self { unit: unit.to_owned(), ..self }
+    }
+
+    /// The same, telling the desk of every list that came.
+    pub(super) fn telling(self, news: Sender<News>) -> Self {
+        Self { news: Some(news), ..self }
     }
 
     fn arriving(&self) -> MutexGuard<'_, HashMap<Revision, Scratch>> {
@@ -108,6 +118,33 @@ impl Store {
         let when = When { utc: self.clock.utc(), trusted: false };
         let deed = Deed::of_the_unit(Act::Set, "the roll of people", detail, when);
         self.journal.archive().keep_roll(roll, true, Deed { who: "the office".into(), ..deed })
+    }
+
+    /// Takes the settings that have arrived, if the office signed them for this car, they are in bounds and the car takes any.
+    /// Why not, the crew is told; those before them stand.
+    fn apply_settings(&self, revision: u64) -> Result<()> {
+        let signed = self.unsealed().remove(SETTINGS).unwrap_or_default();
+        let what = "the settings from the office cannot be used";
+        if !self.heeds {
+            return Err(
+                Fault::new(FaultKind::Denied, what).because("this car takes none: settings = false under [office]")
+            );
+        }
+        let archive = self.journal.archive();
+        let kept = identity::lists_key(&self.identity).and_then(|key| {
+            let opened = key.open_settings(&signed);
+            let handed = handed_down(opened, Handed::decode, |it| it.revision == revision, what)?;
+            if !handed.is_for(&self.unit) {
+                return Err(Fault::new(FaultKind::Denied, what).because(format!("they are for {:?}", handed.unit)));
+            }
+            let when = When { utc: self.clock.utc(), trusted: false };
+            archive.keep_settings(handed, opened.unwrap_or_default(), when)
+        });
+        if let Err(fault) = &kept {
+            archive.refuse_settings(fault);
+        }
+        self.tell();
+        kept
     }
 }
 
@@ -177,7 +214,10 @@ impl Outbox for Store {
             _ => None,
         };
         let heard = self.hotlist.heard().map(|revision| (VERDICTS.to_owned(), revision));
-        self.hotlist.status().into_iter().map(|list| (list.id, list.revision)).chain(roll).chain(heard).collect()
+        let set = self.journal.archive().settings().filter(|_| self.heeds);
+        let set = set.map(|set| (SETTINGS.to_owned(), set.revision));
+        let lists = self.hotlist.status().into_iter().map(|list| (list.id, list.revision));
+        lists.chain(roll).chain(heard).chain(set).collect()
     }
 
     fn take_piece(&self, piece: &Piece) -> Result<()> {
@@ -207,6 +247,7 @@ impl Outbox for Store {
         match revision.list.as_str() {
             ROLL => return self.apply_roll(revision.revision),
             VERDICTS => return self.hear_verdicts(revision.revision),
+            SETTINGS => return self.apply_settings(revision.revision),
             _ => {}
         }
         // Read each time: a car that is enrolled again gets a new one.
@@ -249,6 +290,7 @@ fn most_unsealed(list: &str) -> Option<usize> {
         ROLL => Some(MOST_BYTES),
         // The signature comes before it.
         VERDICTS => Some(VERDICTS_BYTES + 64),
+        SETTINGS => Some(SETTINGS_BYTES + 64),
         _ => None,
     }
 }

@@ -7,6 +7,8 @@ mod killed;
 mod office;
 mod parts;
 mod people;
+#[cfg(feature = "office")]
+mod settings;
 
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -65,6 +67,8 @@ struct Bench {
     journal: Arc<Journal>,
     seen: Arc<Mutex<Vec<(Grade, String)>>>,
     roles: Vec<String>,
+    /// Whether the office may set anything.
+    heeds: bool,
     settings: Settings,
     chart: Option<Arc<Chart>>,
     screen: Option<Handle>,
@@ -86,6 +90,7 @@ impl Bench {
             journal,
             seen: Arc::default(),
             roles: Vec::new(),
+            heeds: true,
             settings: Settings::default(),
             chart: None,
             screen: None,
@@ -117,6 +122,8 @@ impl Bench {
             has_receiver: timed,
             roles: self.roles.clone(),
             longest_shift: config::Crew::default().longest_shift(),
+            heeds: self.heeds,
+            budgets: config::Budgets::default(),
             tagger: Arc::new(tagger),
             clerk: super::clerk::Clerk::start(
                 Some(hotlist.clone()),

@@ -21,7 +21,7 @@ use crate::sync::identity::{self, Identity};
 use crate::tag::{Counts, Event, Limits, SerialReceiver};
 
 /// Try every part of the unit once: networks, data folder, journal and its key, people, hotlist,
-/// cameras, receiver, sound, display, identity, office.
+/// what the office set, cameras, receiver, sound, display, identity, office.
 ///
 /// Example: outrider doctor --config /etc/outrider/car.toml
 ///
@@ -123,6 +123,26 @@ fn lists(config: &Config, clock: &Shared) -> Result<String> {
     Ok(format!("{} lists, {} entries", status.len(), status.iter().map(|list| list.count).sum::<u64>()))
 }
 
+/// What the office set in the car, where nobody has to type for it.
+fn settings(config: &Config, office: &config::Office) -> Result<String> {
+    if !office.settings {
+        return Ok("this car takes none from the office".to_owned());
+    }
+    if Archive::peek(&config.data)?.is_none() {
+        return Ok("the office has set nothing: there is no journal yet".to_owned());
+    }
+    if config.journal.key == config::Key::Passphrase {
+        return Ok("they are sealed with the passphrase, which is not asked for here".to_owned());
+    }
+    let archive = Archive::open_existing(&config.data, &key_of_unit(config, None)?)?;
+    if let Some(why) = archive.settings_refused() {
+        return Err(Fault::new(why.kind(), why.to_string()));
+    }
+    Ok(archive
+        .settings()
+        .map_or_else(|| "the office has set nothing".to_owned(), |set| format!("set by the office, {}", set.words())))
+}
+
 /// Whether people are set up in the car. Nothing is asked for and nothing unlocked.
 pub(super) fn set_up(config: &Config) -> &'static str {
     match Archive::has_people(&config.data) {
@@ -178,6 +198,9 @@ impl Doctor {
         tell("journal key", protection(&config));
         tell("people", Ok(set_up(&config).to_owned()));
         tell("hotlist", lists(&config, &clock));
+        if let Some(office) = &config.office {
+            tell("settings", settings(&config, office));
+        }
         for camera in &config.cameras {
             tell(
                 &format!("camera {:?}", camera.name),

@@ -16,6 +16,7 @@ mod lists;
 mod names;
 mod people;
 mod retention;
+mod settings;
 mod simulate;
 
 /// The back office of Outrider: takes in what cars read, hands them their lists.
@@ -97,6 +98,7 @@ enum Command {
     Changes(lists::Changes),
     Crews(lists::Crews),
     People(people::People),
+    Settings(settings::Settings),
     Heads(heads::Heads),
     Retention(retention::Keep),
     Purge(retention::Purge),
@@ -146,6 +148,7 @@ fn run(command: Command) -> Result<()> {
         Command::Changes(command) => command.run()?,
         Command::Crews(command) => command.run()?,
         Command::People(command) => command.run(&*clock)?,
+        Command::Settings(command) => command.run(&*clock)?,
         Command::Heads(command) => command.run()?,
         Command::Retention(command) => command.run(&*clock)?,
         Command::Purge(command) => command.run(&*clock)?,

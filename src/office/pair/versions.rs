@@ -32,7 +32,7 @@ const OFFICE_3: [(Lane, &str); 3] = [
 ];
 
 /// Frames one by one: each is shorter than 128 bytes, so that its length is its first byte.
-fn messages(text: &str) -> Vec<Vec<u8>> {
+pub(super) fn messages(text: &str) -> Vec<Vec<u8>> {
     let bytes = hex::decode(text).expect("hexadecimal digits");
     let mut messages = Vec::new();
     let mut rest = &bytes[..];

@@ -239,7 +239,10 @@ impl<'a> Conversation<'a> {
                 () = shared.nudge.notified() => self.look = true,
                 // Before Welcome nothing is known of what the office understands; the newest waits for it.
                 Ok(()) = present.changed(), if self.session.budget().is_some() => {
-                    let datagram = self.session.report(&present.borrow_and_update(), clock.now());
+                    let datagram = {
+                        let told = present.borrow_and_update();
+                        self.session.report(&told.0, told.1, clock.now())
+                    };
                     if let Some(datagram) = datagram {
                         // An office that takes none, or a network that cannot: the next one is newer.
                         let _ = connection.send_datagram(datagram.into());

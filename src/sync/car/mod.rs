@@ -25,7 +25,7 @@ use tokio::sync::{Notify, watch};
 use crate::clock::{self, Moment};
 use crate::config;
 use crate::fault::{Fault, Kind, Result};
-use crate::sync::present::Present;
+use crate::sync::present::{Pace, Present};
 use connection::Ended;
 use dial::Dialler;
 use renewal::Renewer;
@@ -150,8 +150,8 @@ struct Shared {
     nudge: Notify,
     /// There is a new certificate to connect with.
     renewed: Notify,
-    /// How the car is, as it was last told.
-    present: watch::Sender<Present>,
+    /// How the car is, as it was last told, and how often the office is to hear of it.
+    present: watch::Sender<(Present, Pace)>,
     /// What may be spent on metered networks.
     budgets: Mutex<config::Budgets>,
     stop: watch::Sender<bool>,
@@ -200,10 +200,10 @@ impl Link {
     }
 
     /// How the car is now: the office is told while it answers, and nothing of it is kept. Where the car is stays in the car
-    /// unless its configuration says otherwise.
-    pub fn report(&self, present: Present) {
+    /// unless its configuration says otherwise. It is told at this pace, however often this is called.
+    pub fn report(&self, present: Present, pace: Pace) {
         let position = present.position.filter(|_| self.live_position);
-        self.shared.present.send_replace(Present { position, ..present });
+        self.shared.present.send_replace((Present { position, ..present }, pace));
     }
 
     /// Other budgets count for metered networks from now on, also for the connection that there is.

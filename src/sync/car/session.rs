@@ -11,7 +11,7 @@ use super::downloads::{Downloads, Next, Offer, last_byte};
 use super::meter::{Charge, Meter};
 use crate::clock::Moment;
 use crate::sync::packing;
-use crate::sync::present::{Present, Teller};
+use crate::sync::present::{Pace, Present, Teller};
 use crate::sync::wire::proto::{
     Begun, FromCar, FromOffice, Held, Hello, Holding, ListOffer, ListPiece, ListWanted, Upload, from_car, from_office,
 };
@@ -376,8 +376,8 @@ impl Session {
     }
 
     /// A datagram that says how the car is, where it is time for one and the office understands it.
-    pub(crate) fn report(&mut self, present: &Present, now: Moment) -> Option<Vec<u8>> {
-        (self.welcome && self.version >= PRESENT_SINCE).then(|| self.teller.tell(present, now)).flatten()
+    pub(crate) fn report(&mut self, present: &Present, pace: Pace, now: Moment) -> Option<Vec<u8>> {
+        (self.welcome && self.version >= PRESENT_SINCE).then(|| self.teller.tell(present, pace, now)).flatten()
     }
 
     /// The journal knows that these are stored: they are no longer on their way.

@@ -184,6 +184,7 @@ impl Worker {
                 Step::Waiting => name.to_lowercase(),
             });
             self.remark(format!("drill: {}", steps.join(", ")));
+            self.tools.clerk.drilled(self.when().utc);
         }
     }
 

@@ -127,7 +127,7 @@ impl Worker {
             return;
         }
         let now = self.tools.clock.now();
-        if now.since(self.duty.since) >= self.tools.longest_shift {
+        if now.since(self.duty.since) >= self.tools.shift_lasts() {
             return self.sign_off("the longest shift is over");
         }
         if let SetUp::Roll(kept) = self.set_up() {
