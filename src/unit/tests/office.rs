@@ -71,7 +71,7 @@ fn the_office_gets_hits_then_the_crew_s_words_then_the_chain_s_head_then_reads_t
     assert_eq!(outbox.pictures_unsent().expect("counted"), [2, 2]);
 
     // Pictures that wait for a network which costs nothing take nobody's place, however few are asked for.
-    let others = outbox.pending(Budget { items: 4, hit_pictures: false, ..budget }).expect("read");
+    let others = outbox.pending(Budget { items: 5, hit_pictures: false, ..budget }).expect("read");
     assert_eq!(pictures(&others), [(1, false), (1, false)]);
     let texts = outbox.pending(Budget { pictures: false, hit_pictures: false, ..budget }).expect("read");
     assert_eq!(texts, items[..5]);
