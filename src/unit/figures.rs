@@ -154,7 +154,7 @@ pub(super) fn metered(costs: &Costs) -> StatusItem {
         Some(waiting) => format!("{waiting} wait"),
         None => format!("of {} today", cost.kind.words()),
     };
-    StatusItem::ok(&format!("Metered: {}", costs.interface), cost.used(), detail)
+    StatusItem::ok(format!("Metered: {}", costs.interface), cost.used(), detail)
 }
 
 fn disk(disk: Option<Space>, room: Room) -> StatusItem {
