@@ -1,5 +1,7 @@
 //! From luma planes to the networks' inputs: whole frames scaled, windows cut out, quadrilaterals straightened.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::read::Corners;
 use crate::capture::Plane;
 
@@ -10,13 +12,18 @@ use crate::capture::Plane;
 /// If `dst` holds fewer than `height` rows or `width` exceeds `pitch`.
 pub(super) fn scale(luma: Plane, width: usize, height: usize, dst: &mut [f32], pitch: usize, scratch: &mut Scratch) {
     assert!(width <= pitch && dst.len() >= pitch * height);
-    dst.fill(0.0);
     if luma.width == 0 || luma.height == 0 {
+        dst.fill(0.0);
         return;
+    }
+    let (lines, below) = dst.split_at_mut(pitch * height);
+    below.fill(0.0);
+    if width < pitch {
+        lines.chunks_exact_mut(pitch).for_each(|line| line[width..].fill(0.0));
     }
     let whole = luma.width.is_multiple_of(width) && luma.height.is_multiple_of(height);
     if whole && luma.height / height <= 128 {
-        shrink_whole(luma, width, height, dst, pitch, scratch);
+        Arch::new().dispatch(Shrink { luma, width, height, dst, pitch, sums: &mut scratch.sums });
     } else {
         let (w, h) = (luma.width as f32, luma.height as f32);
         let window = Window { cx: w / 2.0, cy: h / 2.0, w, h };
@@ -33,31 +40,61 @@ pub(super) struct Scratch {
     down: Taps,
 }
 
-/// Shrinks by whole factors, by 128 at most: sums of bytes, which vectorise well.
-fn shrink_whole(luma: Plane, width: usize, height: usize, dst: &mut [f32], pitch: usize, scratch: &mut Scratch) {
-    let (fx, fy) = (luma.width / width, luma.height / height);
-    let unit = 1.0 / (64.0 * (fx * fy) as f32);
-    for y in 0..height {
-        scratch.sums.clear();
-        scratch.sums.extend(luma.row(y * fy).iter().map(|&v| u16::from(v)));
-        for dy in 1..fy {
-            for (sum, value) in scratch.sums.iter_mut().zip(luma.row(y * fy + dy)) {
-                *sum += u16::from(*value);
+/// Shrinks by whole factors, by 128 at most: sums of bytes, with the vectors of the machine.
+struct Shrink<'a> {
+    luma: Plane<'a>,
+    width: usize,
+    height: usize,
+    dst: &'a mut [f32],
+    pitch: usize,
+    sums: &'a mut Vec<u16>,
+}
+
+impl WithSimd for Shrink<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { luma, width, height, dst, pitch, sums } = self;
+        let (fx, fy) = (luma.width / width, luma.height / height);
+        let unit = 1.0 / (64.0 * (fx * fy) as f32);
+        sums.clear();
+        sums.resize(luma.width, 0);
+        for y in 0..height {
+            for (sum, value) in sums.iter_mut().zip(luma.row(y * fy)) {
+                *sum = u16::from(*value);
             }
-        }
-        let line = &mut dst[y * pitch..y * pitch + width];
-        match fx {
-            3 => {
-                for (out, s) in line.iter_mut().zip(scratch.sums.chunks_exact(3)) {
-                    *out = (u32::from(s[0]) + u32::from(s[1]) + u32::from(s[2])) as f32 * unit - 2.0;
+            for dy in 1..fy {
+                for (sum, value) in sums.iter_mut().zip(luma.row(y * fy + dy)) {
+                    // At most 128 bytes: far from the end of sixteen bits, which is not looked for.
+                    *sum = sum.wrapping_add(u16::from(*value));
                 }
             }
-            _ => {
-                for (out, s) in line.iter_mut().zip(scratch.sums.chunks_exact(fx)) {
-                    *out = s.iter().map(|&v| u32::from(v)).sum::<u32>() as f32 * unit - 2.0;
+            let line = &mut dst[y * pitch..y * pitch + width];
+            // A number that is known lets the compiler take several at once: those of frames of 720, 1080 and 2160 lines.
+            match fx {
+                2 => across::<2>(sums, line, unit),
+                3 => across::<3>(sums, line, unit),
+                6 => across::<6>(sums, line, unit),
+                _ => {
+                    for (out, s) in line.iter_mut().zip(sums.chunks_exact(fx)) {
+                        *out = s.iter().map(|&v| u32::from(v)).sum::<u32>() as f32 * unit - 2.0;
+                    }
                 }
             }
         }
+    }
+}
+
+/// Every `N` sums make one value.
+#[inline(always)]
+fn across<const N: usize>(sums: &[u16], line: &mut [f32], unit: f32) {
+    for (out, sums) in line.iter_mut().zip(sums.as_chunks::<N>().0) {
+        let mut sum = 0u32;
+        for value in sums {
+            sum = sum.wrapping_add(u32::from(*value));
+        }
+        *out = sum as f32 * unit - 2.0;
     }
 }
 
@@ -105,7 +142,7 @@ pub(super) fn cut(luma: Plane, window: Window, width: usize, height: usize, dst:
     resample(luma, window, width, height, dst, width, scratch, |value| value);
 }
 
-/// The work of [`cut`] and [`scale`]: into rows of `pitch` values, each made what `of` says.
+/// The work of [`cut`] and [`scale`]: into rows of `pitch` values, each made what `of` says, with the vectors of the machine.
 #[allow(clippy::too_many_arguments, reason = "two callers, and each of these is theirs to choose")]
 fn resample(
     luma: Plane,
@@ -120,42 +157,75 @@ fn resample(
     let Scratch { row, across, down, .. } = scratch;
     across.lay(window.cx - window.w / 2.0, window.w / width as f32, width, luma.width);
     down.lay(window.cy - window.h / 2.0, window.h / height as f32, height, luma.height);
-    let (left, right) = across.reach();
-    row.clear();
-    row.resize(right - left, 0.0);
-    for (y, out) in dst.chunks_mut(pitch).take(height).enumerate() {
-        let (top, weights) = down.of(y);
-        let mut sources = (top..).zip(weights).filter(|(_, weight)| **weight > 0.0);
-        if let Some((source, weight)) = sources.next() {
-            for (sum, value) in row.iter_mut().zip(&luma.row(source)[left..right]) {
-                *sum = weight * f32::from(*value);
+    Arch::new().dispatch(Resample { luma, across, down, row, width, height, dst, pitch, of });
+}
+
+struct Resample<'a, F> {
+    luma: Plane<'a>,
+    across: &'a Taps,
+    down: &'a Taps,
+    row: &'a mut Vec<f32>,
+    width: usize,
+    height: usize,
+    dst: &'a mut [f32],
+    pitch: usize,
+    of: F,
+}
+
+impl<F: Fn(f32) -> f32> WithSimd for Resample<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { luma, across, down, row, width, height, dst, pitch, of } = self;
+        let (left, right) = across.reach();
+        row.clear();
+        row.resize(right - left, 0.0);
+        for (y, out) in dst.chunks_mut(pitch).take(height).enumerate() {
+            let (top, weights) = down.of(y);
+            let mut first = true;
+            for (tap, weight) in weights.iter().enumerate() {
+                if *weight <= 0.0 {
+                    continue;
+                }
+                let source = &luma.row(top + tap)[left..right];
+                if std::mem::take(&mut first) {
+                    for (sum, value) in row.iter_mut().zip(source) {
+                        *sum = weight * f32::from(*value);
+                    }
+                } else {
+                    for (sum, value) in row.iter_mut().zip(source) {
+                        *sum += weight * f32::from(*value);
+                    }
+                }
             }
-        }
-        for (source, weight) in sources {
-            for (sum, value) in row.iter_mut().zip(&luma.row(source)[left..right]) {
-                *sum += weight * f32::from(*value);
-            }
-        }
-        let out = &mut out[..width];
-        // A number of samples that is known lets the compiler unroll them: three to five for a frame of a camera.
-        match across.count {
-            3 => weigh::<3>(row, left, across, out, &of),
-            4 => weigh::<4>(row, left, across, out, &of),
-            5 => weigh::<5>(row, left, across, out, &of),
-            _ => {
-                for (x, out) in out.iter_mut().enumerate() {
-                    let (first, weights) = across.of(x);
-                    *out = of(row[first - left..].iter().zip(weights).map(|(value, weight)| value * weight).sum());
+            let out = &mut out[..width];
+            // A number of samples that is known lets the compiler unroll them: three to five for a frame of a camera.
+            match across.count {
+                2 => weigh::<2>(row, left, across, out, &of),
+                3 => weigh::<3>(row, left, across, out, &of),
+                4 => weigh::<4>(row, left, across, out, &of),
+                5 => weigh::<5>(row, left, across, out, &of),
+                _ => {
+                    for (x, out) in out.iter_mut().enumerate() {
+                        let (first, weights) = across.of(x);
+                        *out = of(row[first - left..].iter().zip(weights).map(|(value, weight)| value * weight).sum());
+                    }
                 }
             }
         }
     }
 }
 
+#[inline(always)]
 fn weigh<const N: usize>(row: &[f32], left: usize, across: &Taps, out: &mut [f32], of: impl Fn(f32) -> f32) {
     for ((out, first), weights) in out.iter_mut().zip(&across.first).zip(across.weights.as_chunks::<N>().0) {
         let values = &row[first - left..first - left + N];
-        *out = of((0..N).map(|tap| values[tap] * weights[tap]).sum());
+        let mut sum = 0.0;
+        for tap in 0..N {
+            sum += values[tap] * weights[tap];
+        }
+        *out = of(sum);
     }
 }
 

@@ -404,14 +404,13 @@ fn write<S: Simd>(
     for column in 0..TILE {
         row[column] = simd.add_f32s(row[column], bias);
     }
-    let first = |s: Shape| ((y + s.py) * s.pitch() + x + s.px) * s.c + channel;
     if let Some((values, shape)) = sum {
-        let first = first(shape);
+        let first = ((y + shape.py) * shape.pitch() + x + shape.px) * d.c + channel;
         for column in 0..columns {
             row[column] = simd.add_f32s(row[column], load(simd, &values[first + column * d.c..][..lanes]));
         }
     }
-    let first = first(d);
+    let first = ((y + d.py) * d.pitch() + x + d.px) * d.c + channel;
     for column in 0..columns {
         let value = simd.max_f32s(row[column], floor);
         let cell = &mut dst[first + column * d.c..][..lanes];
