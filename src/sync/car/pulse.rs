@@ -9,7 +9,7 @@ use crate::clock::Moment;
 /// Between two looks.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// Between two questions to a peer that does not answer.
-const ASK: Duration = Duration::from_millis(400);
+const ASK: Duration = Duration::from_millis(300);
 /// What an answer may take beside its round trip: the peer may wait a moment with it, and machines are busy.
 const GRACE: Duration = Duration::from_millis(300);
 
@@ -126,9 +126,9 @@ mod tests {
     #[test]
     fn what_nobody_answers_is_asked_again_at_steady_intervals_and_missed_within_a_second_or_so() {
         let (asked, silent) = watch(|ms| 1 + ms.min(1000) / 100, |ms| 1 + u64::from(ms >= 2000));
-        assert_eq!(&asked[..3], [2500, 2900, 3300]);
-        assert_eq!(silent, Some(3000));
-        assert!(asked.windows(2).all(|two| two[1] - two[0] == 400));
+        assert_eq!(&asked[..3], [2500, 2800, 3100]);
+        assert_eq!(silent, Some(2900));
+        assert!(asked.windows(2).all(|two| two[1] - two[0] == 300));
     }
 
     #[test]
@@ -152,6 +152,6 @@ mod tests {
                 asked.push(ms);
             }
         }
-        assert_eq!(asked, [1500, 1900, 2300, 2700]);
+        assert_eq!(asked, [1500, 1800, 2100, 2400, 2700]);
     }
 }
