@@ -1120,7 +1120,7 @@ fn settings_are_checked_set_with_who_and_why_and_taken_back() {
         refused(&set(&bad), 2, &["bad.toml", why, "settings keys"]);
         refused(&settings(&["check", &bad]), 2, &["bad.toml", why]);
     }
-    refused(&settings(&["check", &folder.file("long.toml", &" ".repeat(300 << 10))]), 2, &["more than"]);
+    refused(&settings(&["check", &folder.file("long.toml", " ".repeat(300 << 10))]), 2, &["more than"]);
     assert!(printed(&settings(&["keys"])).contains("longest_shift_h  1 to 24: hours after which"));
     let checked = printed(&settings(&["check", &good]));
     assert!(
