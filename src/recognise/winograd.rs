@@ -3,7 +3,7 @@
 //! arXiv 1509.09308; the matrices are theirs). Patches and results are turned by additions, each of the 36 points is a
 //! matrix product of its own over the channels. Rounding errors are some ten times those of the definition, 1e-5 of the result.
 //!
-//! [`line`] does the same along one row for kernels that are wide and not high.
+//! [`mod@line`] does the same along one row for kernels that are wide and not high.
 //!
 //! Vectors are those of the machine, chosen at run time by pulp; the code is the same for all of them.
 

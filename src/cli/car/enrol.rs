@@ -22,7 +22,7 @@ use crate::sync::enrol::Code;
 #[command(verbatim_doc_comment)]
 #[command(group = clap::ArgGroup::new("where").args(["config", "office"]).required(true))]
 pub(super) struct Enrol {
-    /// The unit's configuration, whose unit and [office] are used
+    /// The unit's configuration, whose unit and section office are used
     #[arg(long, value_name = "FILE", conflicts_with_all = ["identity", "unit"])]
     config: Option<PathBuf>,
     /// The office, instead of a configuration

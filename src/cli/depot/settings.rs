@@ -38,7 +38,7 @@ enum Order {
     ///
     /// Example: outrider-office settings --data office set --by "Insp Example" --why "shorter nights" settings.toml
     ///
-    /// The file is TOML: [cars] for all, [units.NAME] over it for one. Connected cars get it at once, the others when they come.
+    /// The file is TOML: the table cars for all, units.NAME over it for one. Connected cars get it at once, the others when they come.
     #[command(verbatim_doc_comment)]
     Set {
         /// Who wants it; goes on record
