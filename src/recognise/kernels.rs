@@ -8,8 +8,8 @@
 use gemm::Parallelism;
 
 pub(super) use super::winograd::Scratch;
-use super::winograd::line::{self, Line};
-use super::winograd::{self, Winograd};
+use super::winograd::line::Line;
+use super::winograd::{self, Job, Turned, Winograd};
 
 /// A map's shape and the margin of zeros around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,8 +147,8 @@ pub(super) fn conv(
     scratch: &mut Scratch,
 ) {
     let (packed, bias) = match &conv.way {
-        Way::Winograd(how) => return winograd::conv(winograd::Job { how, src: (src, s), sum, dst, d, scratch }),
-        Way::Line(how) => return line::conv(line::Job { how, src: (src, s), sum, dst, d, scratch }),
+        Way::Winograd(how) => return winograd::conv(Job { how, src: (src, s), sum, dst, d, scratch }),
+        Way::Line(how) => return winograd::conv(Job { how, src: (src, s), sum, dst, d, scratch }),
         Way::Products { packed, bias } => (packed, bias),
     };
     assert_eq!((s.c, d.c), (conv.ci, conv.co));

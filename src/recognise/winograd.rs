@@ -7,7 +7,7 @@
 //!
 //! Vectors are those of the machine, chosen at run time by pulp; the code is the same for all of them.
 
-#![allow(clippy::needless_range_loop, reason = "see the remark above `run`")]
+#![allow(clippy::needless_range_loop, reason = "see the remark above `Turned for Winograd`")]
 
 pub(super) mod line;
 
@@ -58,10 +58,27 @@ pub(super) struct Scratch {
     edge: Vec<f32>,
 }
 
+/// A convolution whose weights are turned.
+pub(super) trait Turned {
+    /// Channels of the source and of the result.
+    fn channels(&self) -> (usize, usize);
+
+    /// Cells of zeros that it needs around the source, rows and columns.
+    fn margin(&self) -> (usize, usize);
+
+    /// Makes room for a result of this shape.
+    fn reserve(&self, d: Shape, scratch: &mut Scratch);
+
+    /// Does what is asked for; a panel is `N` vectors. Shapes and buffers fit, and there is room.
+    fn run<S: Simd, const N: usize>(simd: S, job: Job<Self>)
+    where
+        Self: Sized;
+}
+
 /// One convolution to be done: `dst = [relu](conv(src) + bias [+ sum])`.
-pub(super) struct Job<'a> {
-    pub(super) how: &'a Winograd,
-    /// The source has a margin of one cell at the least, of zeros.
+pub(super) struct Job<'a, T> {
+    pub(super) how: &'a T,
+    /// The source, with its margin.
     pub(super) src: (&'a [f32], Shape),
     pub(super) sum: Option<(&'a [f32], Shape)>,
     pub(super) dst: &'a mut [f32],
@@ -100,24 +117,26 @@ impl Winograd {
                 }
             }
         }
-        let mut bias = bias.to_vec();
-        bias.resize(panels * PANEL, 0.0);
-        Self { ci, co, packed, bias, relu }
+        Self { ci, co, packed, bias: filled_up(bias), relu }
     }
 
-    /// Tiles that are made at once for a result of this shape, a multiple of [`ROWS`]: all blocks nearly of one size.
     fn block(&self, d: Shape) -> usize {
-        let tiles = d.w.div_ceil(TILE) * d.h.div_ceil(TILE);
-        let fit = BLOCK_BYTES / (size_of::<f32>() * POINTS * (self.ci + self.co));
-        tiles.div_ceil(tiles.div_ceil(fit.max(ROWS))).next_multiple_of(ROWS)
+        block(d.w.div_ceil(TILE) * d.h.div_ceil(TILE), POINTS * (self.ci + self.co))
     }
+}
 
-    /// Makes room for a result of this shape.
-    pub(super) fn reserve(&self, d: Shape, scratch: &mut Scratch) {
-        let block = self.block(d);
-        // A vector is sixteen values at the most.
-        scratch.fit(POINTS * block * self.ci.next_multiple_of(16), POINTS * block * self.bias.len(), POINTS * self.ci);
-    }
+/// A bias with zeros up to whole panels.
+fn filled_up(bias: &[f32]) -> Vec<f32> {
+    let mut bias = bias.to_vec();
+    bias.resize(bias.len().next_multiple_of(PANEL), 0.0);
+    bias
+}
+
+/// Of so many tiles, each with so many values between source and result, those that are made at once, a multiple of [`ROWS`]: all
+/// blocks nearly of one size.
+fn block(tiles: usize, values: usize) -> usize {
+    let fit = BLOCK_BYTES / (size_of::<f32>() * values);
+    tiles.div_ceil(tiles.div_ceil(fit.max(ROWS))).next_multiple_of(ROWS)
 }
 
 impl Scratch {
@@ -132,29 +151,30 @@ impl Scratch {
 ///
 /// # Panics
 /// If a buffer does not fit its shape, the shapes do not fit the convolution, or the source has no margin.
-pub(super) fn conv(job: Job) {
+pub(super) fn conv<T: Turned>(job: Job<T>) {
     Arch::new().dispatch(job);
 }
 
-impl WithSimd for Job<'_> {
+impl<T: Turned> WithSimd for Job<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let ((src, s), d) = (self.src, self.d);
-        assert_eq!((s.h, s.w, s.c), (d.h, d.w, self.how.ci));
-        assert!(s.py > 0 && s.px > 0, "the source has no margin");
-        assert_eq!(d.c, self.how.co);
+        let ((ci, co), (py, px)) = (self.how.channels(), self.how.margin());
+        assert_eq!((s.h, s.w, s.c), (d.h, d.w, ci));
+        assert!(s.py >= py && s.px >= px, "the source has no margin");
+        assert_eq!(d.c, co);
         assert!(src.len() == s.len() && self.dst.len() == d.len());
         if let Some((values, shape)) = self.sum {
             assert!((shape.h, shape.w, shape.c) == (d.h, d.w, d.c) && values.len() == shape.len());
         }
         self.how.reserve(d, self.scratch);
         match S::F32_LANES {
-            16 => run::<S, 1>(simd, self),
-            8 => run::<S, 2>(simd, self),
-            4 => run::<S, 4>(simd, self),
-            _ => run::<S, PANEL>(simd, self),
+            16 => T::run::<S, 1>(simd, self),
+            8 => T::run::<S, 2>(simd, self),
+            4 => T::run::<S, 4>(simd, self),
+            _ => T::run::<S, PANEL>(simd, self),
         }
     }
 }
@@ -176,30 +196,45 @@ impl Place {
 // What follows has loops over indices where iterators would be shorter: what the compiler does not inline of them, closures first of
 // all, is compiled without the vectors that its caller was compiled for.
 
-/// The work of [`Job`]; a panel is `N` vectors.
-#[inline(always)]
-fn run<S: Simd, const N: usize>(simd: S, job: Job) {
-    let Job { how, src, sum, dst, d, scratch } = job;
-    let deep = how.ci.next_multiple_of(S::F32_LANES);
-    let wide = how.bias.len();
-    let tiles = d.w.div_ceil(TILE) * d.h.div_ceil(TILE);
-    let block = how.block(d);
-    let Scratch { patches, products, edge } = scratch;
-    for first in (0..tiles).step_by(block) {
-        let count = block.min(tiles - first);
-        for tile in 0..count {
-            let place = Place::of(first + tile, d);
-            turn_patch(simd, src, place, edge, &mut patches[tile * deep..], block * deep);
-        }
-        for point in 0..POINTS {
-            let left = &patches[point * block * deep..][..block * deep];
-            let right = &how.packed[point * wide * how.ci..][..wide * how.ci];
-            let result = &mut products[point * block * wide..][..block * wide];
-            multiply_all::<S, N>(simd, (left, deep), (right, how.ci), (result, wide), count);
-        }
-        for tile in 0..count {
-            let place = Place::of(first + tile, d);
-            turn_back(simd, how, (&products[tile * wide..], block * wide), sum, place, dst, d);
+impl Turned for Winograd {
+    fn channels(&self) -> (usize, usize) {
+        (self.ci, self.co)
+    }
+
+    fn margin(&self) -> (usize, usize) {
+        (1, 1)
+    }
+
+    fn reserve(&self, d: Shape, scratch: &mut Scratch) {
+        let block = self.block(d);
+        // A vector is sixteen values at the most.
+        scratch.fit(POINTS * block * self.ci.next_multiple_of(16), POINTS * block * self.bias.len(), POINTS * self.ci);
+    }
+
+    #[inline(always)]
+    fn run<S: Simd, const N: usize>(simd: S, job: Job<Self>) {
+        let Job { how, src, sum, dst, d, scratch } = job;
+        let deep = how.ci.next_multiple_of(S::F32_LANES);
+        let wide = how.bias.len();
+        let tiles = d.w.div_ceil(TILE) * d.h.div_ceil(TILE);
+        let block = how.block(d);
+        let Scratch { patches, products, edge } = scratch;
+        for first in (0..tiles).step_by(block) {
+            let count = block.min(tiles - first);
+            for tile in 0..count {
+                let place = Place::of(first + tile, d);
+                turn_patch(simd, src, place, edge, &mut patches[tile * deep..], block * deep);
+            }
+            for point in 0..POINTS {
+                let left = &patches[point * block * deep..][..block * deep];
+                let right = &how.packed[point * wide * how.ci..][..wide * how.ci];
+                let result = &mut products[point * block * wide..][..block * wide];
+                multiply_all::<S, N>(simd, (left, deep), (right, how.ci), (result, wide), count);
+            }
+            for tile in 0..count {
+                let place = Place::of(first + tile, d);
+                turn_back(simd, how, (&products[tile * wide..], block * wide), sum, place, dst, d);
+            }
         }
     }
 }
@@ -428,7 +463,33 @@ mod tests {
     use super::super::kernels::tests::{map, plain};
     use super::*;
 
-    /// Every width of vectors that a machine may have, whatever this one has, against the definition: tiles that are cut
+    /// Holds what comes of it to `want`, with every width of vectors that a machine may have, whatever this one has.
+    pub(super) fn agrees<T: Turned>(
+        how: &T,
+        (src, s): (&[f32], Shape),
+        sum: Option<(&[f32], Shape)>,
+        (want, d): (&[f32], Shape),
+    ) {
+        let mut scratch = Scratch::default();
+        how.reserve(d, &mut scratch);
+        // What an earlier convolution has left there must not matter.
+        scratch.patches.fill(f32::NAN);
+        scratch.products.fill(f32::NAN);
+        let mut check = |vectors: &str, does: &dyn Fn(Job<T>)| {
+            let mut got = vec![0.0; d.len()];
+            does(Job { how, src: (src, s), sum, dst: &mut got, d, scratch: &mut scratch });
+            for (index, (a, b)) in got.iter().zip(want).enumerate() {
+                assert!((a - b).abs() < 2e-4, "{vectors}: {s:?} to {d:?} at {index}: {a} is not {b}");
+            }
+        };
+        check("this machine's", &|job| conv(job));
+        check("1", &|job| job.with_simd(pulp::Scalar));
+        check("4", &|job| job.with_simd(pulp::Scalar128b));
+        check("8", &|job| job.with_simd(pulp::Scalar256b));
+        check("16", &|job| job.with_simd(pulp::Scalar512b));
+    }
+
+    /// Against the definition: tiles that are cut
     /// off, channels that fill no vector and no panel, margins, sums.
     #[test]
     fn agrees_with_the_definition_for_vectors_of_every_width() {
@@ -446,24 +507,7 @@ mod tests {
                 let sum = with_sum.then_some((sum.as_slice(), other));
                 let definition = Conv::new([co, ci, 3, 3], &weight, &bias, 1, (1, 1), relu);
                 let want = plain(&definition, (&weight, &bias), (&src, s), sum, d);
-                let how = Winograd::new(co, ci, &weight, &bias, relu);
-                // What an earlier convolution has left there must not matter.
-                let mut scratch = Scratch::default();
-                how.reserve(d, &mut scratch);
-                scratch.patches.fill(f32::NAN);
-                scratch.products.fill(f32::NAN);
-                let mut check = |vectors: &str, does: &dyn Fn(Job)| {
-                    let mut got = vec![0.0; d.len()];
-                    does(Job { how: &how, src: (&src, s), sum, dst: &mut got, d, scratch: &mut scratch });
-                    for (index, (a, b)) in got.iter().zip(&want).enumerate() {
-                        assert!((a - b).abs() < 2e-4, "{vectors}: {h}x{w} {ci}->{co} at {index}: {a} is not {b}");
-                    }
-                };
-                check("this machine's", &|job| conv(job));
-                check("1", &|job| job.with_simd(pulp::Scalar));
-                check("4", &|job| job.with_simd(pulp::Scalar128b));
-                check("8", &|job| job.with_simd(pulp::Scalar256b));
-                check("16", &|job| job.with_simd(pulp::Scalar512b));
+                agrees(&Winograd::new(co, ci, &weight, &bias, relu), (&src, s), sum, (&want, d));
             }
         }
     }

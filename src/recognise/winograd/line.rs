@@ -19,17 +19,6 @@ pub(in super::super) struct Line {
     relu: bool,
 }
 
-/// One convolution to be done, as [`super::Job`].
-pub(in super::super) struct Job<'a> {
-    pub(in super::super) how: &'a Line,
-    /// The source has a margin of half the kernel at the least, of zeros.
-    pub(in super::super) src: (&'a [f32], Shape),
-    pub(in super::super) sum: Option<(&'a [f32], Shape)>,
-    pub(in super::super) dst: &'a mut [f32],
-    pub(in super::super) d: Shape,
-    pub(in super::super) scratch: &'a mut Scratch,
-}
-
 impl Line {
     /// Turns weights in PyTorch's order `[co][ci][1][columns]`; `columns` is odd.
     pub(in super::super) fn new([co, ci, columns]: [usize; 3], weight: &[f32], bias: &[f32], relu: bool) -> Self {
@@ -46,9 +35,7 @@ impl Line {
                 }
             }
         }
-        let mut bias = bias.to_vec();
-        bias.resize(panels * PANEL, 0.0);
-        Self { ci, co, pad: columns / 2, groups, packed, bias, relu }
+        Self { ci, co, pad: columns / 2, groups, packed, bias: filled_up(bias), relu }
     }
 
     /// Cells that a tile is made from.
@@ -62,72 +49,47 @@ impl Line {
     }
 
     fn block(&self, d: Shape) -> usize {
-        let tiles = d.h * d.w.div_ceil(TILE);
-        let fit = BLOCK_BYTES / (size_of::<f32>() * PATCH * (self.groups * self.ci + self.co));
-        tiles.div_ceil(tiles.div_ceil(fit.max(ROWS))).next_multiple_of(ROWS)
+        block(d.h * d.w.div_ceil(TILE), PATCH * (self.groups * self.ci + self.co))
+    }
+}
+
+impl Turned for Line {
+    fn channels(&self) -> (usize, usize) {
+        (self.ci, self.co)
     }
 
-    /// Makes room for a result of this shape.
-    pub(in super::super) fn reserve(&self, d: Shape, scratch: &mut Scratch) {
+    fn margin(&self) -> (usize, usize) {
+        (0, self.pad)
+    }
+
+    fn reserve(&self, d: Shape, scratch: &mut Scratch) {
         let block = self.block(d);
         scratch.fit(PATCH * block * self.deep(16), PATCH * block * self.bias.len(), self.reach() * self.ci);
     }
-}
-
-/// Does it, with the vectors of this machine.
-///
-/// # Panics
-/// As [`super::conv`].
-pub(in super::super) fn conv(job: Job) {
-    Arch::new().dispatch(job);
-}
-
-impl WithSimd for Job<'_> {
-    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let ((src, s), d) = (self.src, self.d);
-        assert_eq!((s.h, s.w, s.c), (d.h, d.w, self.how.ci));
-        assert!(s.px >= self.how.pad, "the source has no margin");
-        assert_eq!(d.c, self.how.co);
-        assert!(src.len() == s.len() && self.dst.len() == d.len());
-        if let Some((values, shape)) = self.sum {
-            assert!((shape.h, shape.w, shape.c) == (d.h, d.w, d.c) && values.len() == shape.len());
-        }
-        self.how.reserve(d, self.scratch);
-        match S::F32_LANES {
-            16 => run::<S, 1>(simd, self),
-            8 => run::<S, 2>(simd, self),
-            4 => run::<S, 4>(simd, self),
-            _ => run::<S, PANEL>(simd, self),
-        }
-    }
-}
-
-/// The work of [`Job`]; a panel is `N` vectors.
-#[inline(always)]
-fn run<S: Simd, const N: usize>(simd: S, job: Job) {
-    let Job { how, src, sum, dst, d, scratch } = job;
-    let (depth, deep, wide) = (how.groups * how.ci, how.deep(S::F32_LANES), how.bias.len());
-    let across = d.w.div_ceil(TILE);
-    let (tiles, block) = (d.h * across, how.block(d));
-    let Scratch { patches, products, edge } = scratch;
-    for first in (0..tiles).step_by(block) {
-        let count = block.min(tiles - first);
-        for tile in 0..count {
-            let (y, x) = ((first + tile) / across, (first + tile) % across * TILE);
-            turn_patch(simd, how, src, (y, x), edge, &mut patches[tile * deep..], block * deep);
-        }
-        for point in 0..PATCH {
-            let left = &patches[point * block * deep..][..block * deep];
-            let right = &how.packed[point * wide * depth..][..wide * depth];
-            let result = &mut products[point * block * wide..][..block * wide];
-            multiply_all::<S, N>(simd, (left, deep), (right, depth), (result, wide), count);
-        }
-        for tile in 0..count {
-            let (y, x) = ((first + tile) / across, (first + tile) % across * TILE);
-            turn_back(simd, how, (&products[tile * wide..], block * wide), sum, (y, x), dst, d);
+    fn run<S: Simd, const N: usize>(simd: S, job: Job<Self>) {
+        let Job { how, src, sum, dst, d, scratch } = job;
+        let (depth, deep, wide) = (how.groups * how.ci, how.deep(S::F32_LANES), how.bias.len());
+        let across = d.w.div_ceil(TILE);
+        let (tiles, block) = (d.h * across, how.block(d));
+        let Scratch { patches, products, edge } = scratch;
+        for first in (0..tiles).step_by(block) {
+            let count = block.min(tiles - first);
+            for tile in 0..count {
+                let (y, x) = ((first + tile) / across, (first + tile) % across * TILE);
+                turn_patch(simd, how, src, (y, x), edge, &mut patches[tile * deep..], block * deep);
+            }
+            for point in 0..PATCH {
+                let left = &patches[point * block * deep..][..block * deep];
+                let right = &how.packed[point * wide * depth..][..wide * depth];
+                let result = &mut products[point * block * wide..][..block * wide];
+                multiply_all::<S, N>(simd, (left, deep), (right, depth), (result, wide), count);
+            }
+            for tile in 0..count {
+                let (y, x) = ((first + tile) / across, (first + tile) % across * TILE);
+                turn_back(simd, how, (&products[tile * wide..], block * wide), sum, (y, x), dst, d);
+            }
         }
     }
 }
@@ -200,6 +162,7 @@ fn turn_back<S: Simd>(
 mod tests {
     use super::super::super::kernels::Conv;
     use super::super::super::kernels::tests::{map, plain};
+    use super::super::tests::agrees;
     use super::*;
 
     /// As the test of the same name beside [`super::super::conv`].
@@ -217,24 +180,7 @@ mod tests {
                 let sum = with_sum.then_some((sum.as_slice(), other));
                 let definition = Conv::new([co, ci, 1, columns], &weight, &bias, 1, (0, columns / 2), relu);
                 let want = plain(&definition, (&weight, &bias), (&src, s), sum, d);
-                let how = Line::new([co, ci, columns], &weight, &bias, relu);
-                // What an earlier convolution has left there must not matter.
-                let mut scratch = Scratch::default();
-                how.reserve(d, &mut scratch);
-                scratch.patches.fill(f32::NAN);
-                scratch.products.fill(f32::NAN);
-                let mut check = |vectors: &str, does: &dyn Fn(Job)| {
-                    let mut got = vec![0.0; d.len()];
-                    does(Job { how: &how, src: (&src, s), sum, dst: &mut got, d, scratch: &mut scratch });
-                    for (index, (a, b)) in got.iter().zip(&want).enumerate() {
-                        assert!((a - b).abs() < 2e-4, "{vectors}: {h}x{w} {ci}->{co} at {index}: {a} is not {b}");
-                    }
-                };
-                check("this machine's", &|job| conv(job));
-                check("1", &|job| job.with_simd(pulp::Scalar));
-                check("4", &|job| job.with_simd(pulp::Scalar128b));
-                check("8", &|job| job.with_simd(pulp::Scalar256b));
-                check("16", &|job| job.with_simd(pulp::Scalar512b));
+                agrees(&Line::new([co, ci, columns], &weight, &bias, relu), (&src, s), sum, (&want, d));
             }
         }
     }
