@@ -18,6 +18,17 @@ pub(super) struct Aligned {
     pub(super) two_lines: f32,
 }
 
+impl Aligned {
+    /// Whether the text is more likely of two lines than of one.
+    pub(super) fn has_two_lines(&self) -> bool {
+        self.two_lines > 0.5
+    }
+}
+
+/// Windows that are looked at in one run of the network. The weights of its last layers, of which a window makes little use, are
+/// fetched once for all of them.
+const AT_ONCE: usize = 4;
+
 /// Finds the corners of plates whose upright box is roughly known.
 pub(super) struct Aligner {
     network: Network,
@@ -34,34 +45,41 @@ pub(super) fn hull(corners: &Corners) -> [f32; 4] {
 
 impl Aligner {
     pub(super) fn new(model: &Model) -> Result<Self> {
-        let network = Network::new(model)?;
+        let network = Network::new(model, AT_ONCE)?;
         if network.output_shape() != (1, 1, 10) {
             return Err(Fault::new(Kind::Damaged, "the aligner's result is not ten values").at(&model.place));
         }
         Ok(Self { network, scratch: Scratch::default() })
     }
 
-    /// The plate in or near a box (x, y, width, height; pixels of the picture).
-    pub(super) fn align(&mut self, luma: Plane, [x, y, w, h]: [f32; 4]) -> Result<Aligned> {
-        let (width, height) = self.network.input_size();
-        let across = 1.5 * w.max(2.0 * h).max(4.0);
-        let window = Window { cx: x + w / 2.0, cy: y + h / 2.0, w: across, h: across * height as f32 / width as f32 };
+    /// Adds to `aligned` the plate in or near each box (x, y, width, height; pixels of the picture).
+    pub(super) fn align(&mut self, luma: Plane, boxes: &[[f32; 4]], aligned: &mut Vec<Aligned>) -> Result<()> {
         let Self { network, scratch } = self;
-        network.run(
-            |input| {
-                sample::cut(luma, window, width, height, input, scratch);
-                sample::standardise(input);
-            },
-            |v| {
-                let corner =
-                    |i: usize| [window.cx + v[2 * i] * window.w / 2.0, window.cy + v[2 * i + 1] * window.h / 2.0];
-                let sigmoid = |v: f32| 1.0 / (1.0 + (-v).exp());
-                Aligned {
-                    corners: [corner(0), corner(1), corner(2), corner(3)],
-                    plate: sigmoid(v[8]),
-                    two_lines: sigmoid(v[9]),
-                }
-            },
-        )
+        let (width, height) = network.input_size();
+        let window = |[x, y, w, h]: [f32; 4]| {
+            let across = 1.5 * w.max(2.0 * h).max(4.0);
+            Window { cx: x + w / 2.0, cy: y + h / 2.0, w: across, h: across * height as f32 / width as f32 }
+        };
+        for boxes in boxes.chunks(network.most()) {
+            network.run(
+                boxes.len(),
+                |index, input| {
+                    sample::cut(luma, window(boxes[index]), width, height, input, scratch);
+                    sample::standardise(input);
+                },
+                |index, v| {
+                    let window = window(boxes[index]);
+                    let corner =
+                        |i: usize| [window.cx + v[2 * i] * window.w / 2.0, window.cy + v[2 * i + 1] * window.h / 2.0];
+                    let sigmoid = |v: f32| 1.0 / (1.0 + (-v).exp());
+                    aligned.push(Aligned {
+                        corners: [corner(0), corner(1), corner(2), corner(3)],
+                        plate: sigmoid(v[8]),
+                        two_lines: sigmoid(v[9]),
+                    });
+                },
+            )?;
+        }
+        Ok(())
     }
 }

@@ -67,7 +67,7 @@ impl Finder {
     /// A finder for pictures of `width` x `height`, scaled so that the longer side is `longest` pixels.
     pub(super) fn new(model: &Model, width: usize, height: usize, longest: usize) -> Result<Self> {
         let (width, height) = padded(model, width, height, longest);
-        let network = Network::sized(model, width, height)?;
+        let network = Network::sized(model, width, height, 1)?;
         let (rows, columns, channels) = network.output_shape();
         if channels < BOX_CHANNELS || (columns * CELL as usize, rows * CELL as usize) != (width, height) {
             return Err(Fault::new(Kind::Damaged, "the finder's result is not a box for every eighth pixel")
@@ -93,8 +93,9 @@ impl Finder {
         found.clear();
         let logit = (threshold / (1.0 - threshold)).ln();
         network.run(
-            |input| sample::scale(luma, width, height, input, pitch, scratch),
-            |heat| {
+            1,
+            |_, input| sample::scale(luma, width, height, input, pitch, scratch),
+            |_, heat| {
                 for y in 0..rows {
                     for x in 0..columns {
                         let cell = &heat[(y * columns + x) * channels..][..channels];

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Models;
-use super::align::Aligner;
+use super::align::{Aligned, Aligner};
 use super::find::{Finder, Found};
 use super::fuse::Verdict;
 use super::glyphs::Reader;
@@ -113,9 +113,23 @@ pub struct Recogniser {
     tracks: Vec<Track>,
     past: Vec<Past>,
     found: Vec<Found>,
+    /// Tracks that are followed, boxes that are aligned together, and the plates in them.
+    followed: Vec<usize>,
+    boxes: Vec<[f32; 4]>,
+    plates: Vec<Aligned>,
+    /// Looks that are read together, and the plates in them.
+    looks: Vec<Look>,
+    legible: Vec<Aligned>,
     dismissed: Vec<Dismissed>,
     frames: u64,
     timings: Timings,
+}
+
+/// A look that is to be read.
+struct Look {
+    /// Index of its track.
+    track: usize,
+    weight: f32,
 }
 
 /// A box that holds no plate.
@@ -123,6 +137,12 @@ struct Dismissed {
     place: Found,
     /// The frame from which on that is looked at again.
     again: u64,
+}
+
+impl Dismissed {
+    fn is_at(&self, found: &Found) -> bool {
+        self.place.overlap(found) > STILL_THERE
+    }
 }
 
 /// A pass that has ended, kept for a while so that it is not told twice.
@@ -154,6 +174,11 @@ impl Recogniser {
             tracks: Vec::new(),
             past: Vec::new(),
             found: Vec::new(),
+            followed: Vec::new(),
+            boxes: Vec::new(),
+            plates: Vec::new(),
+            looks: Vec::new(),
+            legible: Vec::new(),
             dismissed: Vec::new(),
             frames: 0,
             timings: Timings::default(),
@@ -162,28 +187,24 @@ impl Recogniser {
 
     /// Takes the next frame; hands every read that is new or corrected to `put_out`.
     pub fn frame(&mut self, frame: &Frame, mut put_out: impl FnMut(Read)) -> Result<()> {
-        let picture = &frame.picture;
         let start = self.clock.now();
         self.follow_tracks(frame)?;
         let followed = self.clock.now();
+        self.found.clear();
         if self.frames.is_multiple_of(FIND_EVERY) {
-            self.find(picture)?;
+            self.find(&frame.picture)?;
         }
         let found = self.clock.now();
-        let boxes = std::mem::take(&mut self.found);
-        for found in &boxes {
-            self.meet(frame, found)?;
-        }
-        self.found = boxes;
-        self.found.clear();
-        let met = self.clock.now();
+        self.meet_all(frame)?;
+        self.read_looks(frame)?;
+        let read = self.clock.now();
         self.settle(frame, &mut put_out);
         let end = self.clock.now();
         self.frames += 1;
         self.timings.frames += 1;
         self.timings.find += found.since(followed);
-        self.timings.read += followed.since(start) + met.since(found);
-        self.timings.follow += end.since(met);
+        self.timings.read += followed.since(start) + read.since(found);
+        self.timings.follow += end.since(read);
         Ok(())
     }
 
@@ -212,65 +233,111 @@ impl Recogniser {
             Some(finder) if finder.fits(&self.models.finder, size.0, size.1) => finder,
             slot => slot.insert(Finder::new(&self.models.finder, size.0, size.1, FINDER_INPUT)?),
         };
-        self.found.clear();
         self.found.extend_from_slice(finder.find(picture.luma(), FOUND)?);
         Ok(())
     }
 
     /// Looks for every known plate near where it must be by now.
     fn follow_tracks(&mut self, frame: &Frame) -> Result<()> {
-        let luma = frame.picture.luma();
+        let Self { tracks, followed, boxes, plates, .. } = self;
         let between = !self.frames.is_multiple_of(FIND_EVERY);
-        for track in &mut self.tracks {
-            if track.looks >= KNOWN_LOOKS && (!between || track.glanced_at(self.frames)) {
-                continue;
+        followed.clear();
+        boxes.clear();
+        plates.clear();
+        for (index, track) in tracks.iter().enumerate() {
+            if track.looks < KNOWN_LOOKS || between && !track.glanced_at(self.frames) {
+                followed.push(index);
+                boxes.push(track.predicted(frame.time));
             }
-            let predicted = track.predicted(frame.time);
-            let plate = self.aligner.align(luma, predicted)?;
-            self.timings.aligned += 1;
-            if plate.plate >= SAME_PLATE && track.plausible(&plate, predicted) {
-                self.timings.readings += u64::from(track.look(&plate, frame, self.frames, &mut self.reader)?);
+        }
+        self.aligner.align(frame.picture.luma(), boxes, plates)?;
+        self.timings.aligned += boxes.len() as u64;
+        for place in 0..self.followed.len() {
+            let (index, predicted, plate) = (self.followed[place], self.boxes[place], self.plates[place]);
+            if plate.plate >= SAME_PLATE && self.tracks[index].plausible(&plate, predicted) {
+                self.look(index, plate, frame);
             }
         }
         Ok(())
     }
 
-    /// A box that the finder gave: a track's plate, or a new one.
-    fn meet(&mut self, frame: &Frame, found: &Found) -> Result<()> {
-        let known = self
-            .tracks
-            .iter()
-            .position(|track| track.found(frame.time).overlap(found) > SAME_PLACE)
-            .or_else(|| self.lost_track_near(frame.time, found));
-        if known.is_some_and(|index| {
-            let track = &self.tracks[index];
-            self.frames - track.frame < FIND_EVERY || track.glanced_at(self.frames)
-        }) {
-            return Ok(());
-        }
+    /// The boxes that the finder gave.
+    fn meet_all(&mut self, frame: &Frame) -> Result<()> {
         let frames = self.frames;
         self.dismissed.retain(|old| old.again + FIND_EVERY >= frames);
-        let before = match known {
-            Some(_) => None,
-            None => self.dismissed.iter().position(|old| old.place.overlap(found) > STILL_THERE),
-        };
-        if before.is_some_and(|index| self.dismissed[index].again > frames) {
-            return Ok(());
+        let mut found = std::mem::take(&mut self.found);
+        found.retain(|found| self.is_worth_a_look(frame.time, found));
+        let Self { boxes, plates, .. } = self;
+        boxes.clear();
+        plates.clear();
+        boxes.extend(found.iter().map(|found| [found.x, found.y, found.w, found.h]));
+        self.aligner.align(frame.picture.luma(), boxes, plates)?;
+        self.timings.aligned += boxes.len() as u64;
+        for (place, found) in found.iter().enumerate() {
+            self.meet(frame, found, self.plates[place]);
         }
-        let plate = self.aligner.align(frame.picture.luma(), [found.x, found.y, found.w, found.h])?;
-        self.timings.aligned += 1;
+        self.found = found;
+        Ok(())
+    }
+
+    fn is_worth_a_look(&self, time: Duration, found: &Found) -> bool {
+        match self.known(time, found) {
+            Some(track) => !self.was_seen_lately(track),
+            None => !self.dismissed.iter().any(|old| old.again > self.frames && old.is_at(found)),
+        }
+    }
+
+    /// The track of the vehicle whose plate a box shows.
+    fn known(&self, time: Duration, found: &Found) -> Option<usize> {
+        let here = |track: &Track| track.found(time).overlap(found) > SAME_PLACE;
+        self.tracks.iter().position(here).or_else(|| self.lost_track_near(time, found))
+    }
+
+    fn was_seen_lately(&self, track: usize) -> bool {
+        let track = &self.tracks[track];
+        self.frames - track.frame < FIND_EVERY || track.glanced_at(self.frames)
+    }
+
+    /// A plate, or none, in a box that the finder gave: a track's, or a new one.
+    fn meet(&mut self, frame: &Frame, found: &Found, plate: Aligned) {
+        let known = self.known(frame.time, found);
+        // Another box of this frame may have shown the same plate.
+        if known.is_some_and(|track| self.was_seen_lately(track)) {
+            return;
+        }
         if plate.plate < NEW_PLATE {
+            let before = self.dismissed.iter().position(|old| known.is_none() && old.is_at(found));
             let repeatedly = before.map(|index| self.dismissed.swap_remove(index)).is_some();
-            let again = frames + if repeatedly { 2 * DISMISSED_FOR } else { DISMISSED_FOR };
+            let again = self.frames + if repeatedly { 2 * DISMISSED_FOR } else { DISMISSED_FOR };
             self.dismissed.push(Dismissed { place: *found, again });
-            return Ok(());
+            return;
         }
-        let index = known.unwrap_or_else(|| {
+        let track = known.unwrap_or_else(|| {
             self.tracks.push(Track::new(&plate, frame));
             self.tracks.len() - 1
         });
-        self.timings.readings += u64::from(self.tracks[index].look(&plate, frame, frames, &mut self.reader)?);
-        Ok(())
+        self.look(track, plate, frame);
+    }
+
+    /// A look of a track's plate, which is read with the others of the frame if it is to be read.
+    fn look(&mut self, track: usize, plate: Aligned, frame: &Frame) {
+        if let Some(weight) = self.tracks[track].look(&plate, frame, self.frames) {
+            self.looks.push(Look { track, weight });
+            self.legible.push(plate);
+        }
+    }
+
+    /// Reads the looks of a frame.
+    fn read_looks(&mut self, frame: &Frame) -> Result<()> {
+        let Self { reader, tracks, looks, legible, .. } = self;
+        self.timings.readings += looks.len() as u64;
+        let read = reader.read(frame.picture.luma(), legible, |index, seen| {
+            let look = &looks[index];
+            tracks[look.track].fusion.add(look.weight, |posterior| seen.tell(posterior));
+        });
+        looks.clear();
+        legible.clear();
+        read
     }
 
     /// The track that lost its plate in the last frames and is nearest to a box of its size: a vehicle that passes close by

@@ -66,10 +66,10 @@ impl Fusion {
         self.added
     }
 
-    /// Adds a look that `read` writes; `weight` is 0 to 1.
-    pub(super) fn add<E>(&mut self, weight: f32, read: impl FnOnce(&mut Posterior) -> Result<(), E>) -> Result<(), E> {
+    /// Adds a look that `tell` writes; `weight` is 0 to 1.
+    pub(super) fn add(&mut self, weight: f32, tell: impl FnOnce(&mut Posterior)) {
         let mut evidence = self.spare.pop().unwrap_or_default();
-        read(&mut evidence.posterior)?;
+        tell(&mut evidence.posterior);
         evidence.weight = weight;
         evidence.posterior.search(&mut self.best, &mut self.scratch);
         evidence.own = self.best.first().map_or(Text::default(), |(text, _)| *text);
@@ -88,7 +88,6 @@ impl Fusion {
                 self.consider(text);
             }
         }
-        Ok(())
     }
 
     /// Forgets all looks.
@@ -292,12 +291,7 @@ mod tests {
         let mut fusion = Fusion::default();
         for (text, p, others, weight) in looks {
             let seen = saying(text, *p, others);
-            fusion
-                .add(*weight, |posterior| {
-                    *posterior = seen;
-                    Ok::<(), ()>(())
-                })
-                .expect("adding cannot fail");
+            fusion.add(*weight, |posterior| *posterior = seen);
         }
         fusion.verdict().expect("there are looks")
     }
@@ -327,25 +321,15 @@ mod tests {
     #[test]
     fn what_was_forgotten_does_not_speak_against_a_clear_look() {
         let mut fusion = Fusion::default();
-        let mut look = |text: &str, p: f32| {
-            fusion.add(1.0, |posterior| {
-                *posterior = saying(text, p, "8");
-                Ok::<(), ()>(())
-            })
-        };
+        let mut look = |text: &str, p: f32| fusion.add(1.0, |posterior| *posterior = saying(text, p, "8"));
         for text in ["HH1HAI", "4S432", "I1AH", "MM88HHW", "HI1HH"] {
-            look(text, 0.7).expect("adding cannot fail");
+            look(text, 0.7);
         }
-        look("AB12CDE", 0.995).expect("adding cannot fail");
+        look("AB12CDE", 0.995);
         let before = fusion.verdict().expect("there are looks").confidence;
         fusion.clear();
         assert!(fusion.verdict().is_none() && fusion.looks() == 0);
-        fusion
-            .add(1.0, |posterior| {
-                *posterior = saying("AB12CDE", 0.995, "8");
-                Ok::<(), ()>(())
-            })
-            .expect("adding cannot fail");
+        fusion.add(1.0, |posterior| *posterior = saying("AB12CDE", 0.995, "8"));
         let verdict = fusion.verdict().expect("there is a look");
         assert_eq!((verdict.text.as_str(), verdict.agreeing), ("AB12CDE", 1));
         assert!(verdict.confidence > 0.9 && before < 0.1, "{} after {before}", verdict.confidence);
@@ -383,12 +367,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..200 {
             let text: String = (0..7).map(|_| random.choice(ALPHABET.iter()).map_or('A', |c| *c as char)).collect();
-            fusion
-                .add(random.f32(), |posterior| {
-                    *posterior = saying(&text, 0.7, "7");
-                    Ok::<(), ()>(())
-                })
-                .expect("fits");
+            fusion.add(random.f32(), |posterior| *posterior = saying(&text, 0.7, "7"));
             let verdict = fusion.verdict().expect("there are looks");
             assert!((0.0..=1.0).contains(&verdict.confidence));
         }

@@ -14,6 +14,21 @@ const ONE_LINE: [f32; 4] = [4.0, 3.0, 124.0, 29.0];
 const TWO_LINES: [f32; 4] = [4.0, 5.0, 60.0, 59.0];
 /// Side of that square.
 const SQUARE: usize = 64;
+/// Plates that are read in one run of the network.
+const AT_ONCE: usize = 4;
+
+/// What the network says of one plate.
+pub(super) struct Seen<'a> {
+    logits: &'a [f32],
+    temperature: f32,
+}
+
+impl Seen<'_> {
+    /// As probabilities.
+    pub(super) fn tell(&self, posterior: &mut Posterior) {
+        posterior.set(self.logits, self.temperature);
+    }
+}
 
 /// Reads plates whose corners are known.
 pub(super) struct Reader {
@@ -24,7 +39,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(model: &Model) -> Result<Self> {
-        let network = Network::new(model)?;
+        let network = Network::new(model, AT_ONCE)?;
         let (height, _, channels) = network.output_shape();
         if height != 1 || channels != CHANNELS || network.input_size() != (2 * SQUARE, SQUARE / 2) {
             return Err(Fault::new(Kind::Damaged, "the reader's input or result has another shape than expected")
@@ -34,32 +49,31 @@ impl Reader {
         Ok(Self { network, temperature, square: vec![0.0; SQUARE * SQUARE] })
     }
 
-    /// Reads one plate into `posterior`; `two_lines` says how to lay it out.
-    pub(super) fn read(
-        &mut self,
-        luma: Plane,
-        plate: &Aligned,
-        two_lines: bool,
-        posterior: &mut Posterior,
-    ) -> Result<()> {
+    /// Reads plates and hands to `told` which of them and what is seen of it, in their order.
+    pub(super) fn read(&mut self, luma: Plane, plates: &[Aligned], mut told: impl FnMut(usize, Seen)) -> Result<()> {
         let Self { network, temperature, square } = self;
         let (width, height) = network.input_size();
-        network.run(
-            |input| {
-                if two_lines {
-                    sample::straighten(luma, &plate.corners, TWO_LINES, SQUARE, SQUARE, square, SQUARE);
-                    let (upper, lower) = square.split_at(SQUARE * SQUARE / 2);
-                    let lines = upper.chunks_exact(SQUARE).zip(lower.chunks_exact(SQUARE));
-                    for (out, (upper, lower)) in input.chunks_exact_mut(width).zip(lines) {
-                        out[..SQUARE].copy_from_slice(upper);
-                        out[SQUARE..].copy_from_slice(lower);
+        for (chunk, plates) in plates.chunks(network.most()).enumerate() {
+            network.run(
+                plates.len(),
+                |index, input| {
+                    let plate = &plates[index];
+                    if plate.has_two_lines() {
+                        sample::straighten(luma, &plate.corners, TWO_LINES, SQUARE, SQUARE, square, SQUARE);
+                        let (upper, lower) = square.split_at(SQUARE * SQUARE / 2);
+                        let lines = upper.chunks_exact(SQUARE).zip(lower.chunks_exact(SQUARE));
+                        for (out, (upper, lower)) in input.chunks_exact_mut(width).zip(lines) {
+                            out[..SQUARE].copy_from_slice(upper);
+                            out[SQUARE..].copy_from_slice(lower);
+                        }
+                    } else {
+                        sample::straighten(luma, &plate.corners, ONE_LINE, width, height, input, width);
                     }
-                } else {
-                    sample::straighten(luma, &plate.corners, ONE_LINE, width, height, input, width);
-                }
-                sample::standardise(input);
-            },
-            |logits| posterior.set(logits, *temperature),
-        )
+                    sample::standardise(input);
+                },
+                |index, logits| told(chunk * AT_ONCE + index, Seen { logits, temperature: *temperature }),
+            )?;
+        }
+        Ok(())
     }
 }

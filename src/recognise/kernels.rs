@@ -111,11 +111,11 @@ impl Conv {
         packed
     }
 
-    /// Makes room for what it needs to come to a result of this shape.
-    pub(super) fn reserve(&self, d: Shape, scratch: &mut Scratch) {
+    /// Makes room for what it needs to come to `count` results of this shape.
+    pub(super) fn reserve(&self, count: usize, d: Shape, scratch: &mut Scratch) {
         match &self.way {
-            Way::Winograd(how) => how.reserve(d, scratch),
-            Way::Line(how) => how.reserve(d, scratch),
+            Way::Winograd(how) => how.reserve(count, d, scratch),
+            Way::Line(how) => how.reserve(count, d, scratch),
             Way::Products { .. } => {}
         }
     }
@@ -135,35 +135,56 @@ impl Conv {
 /// How many bytes of source and result one band of rows may touch: about half of a core's second-level cache.
 const BAND_BYTES: usize = 256 << 10;
 
-/// `dst = [relu](conv(src) + bias [+ sum])`. `sum` has the shape of `dst` and its own margin.
+/// `dst = [relu](conv(src) + bias [+ sum])` for `count` maps of each kind, one behind the other. `sum` has the shape of `dst` and
+/// its own margin.
 ///
 /// # Panics
 /// If a buffer does not fit its shape or the shapes do not fit the convolution.
 pub(super) fn conv(
     conv: &Conv,
+    count: usize,
     (src, s): (&[f32], Shape),
     sum: Option<(&[f32], Shape)>,
     (dst, d): (&mut [f32], Shape),
     scratch: &mut Scratch,
 ) {
     let (packed, bias) = match &conv.way {
-        Way::Winograd(how) => return winograd::conv(Job { how, src: (src, s), sum, dst, d, scratch }),
-        Way::Line(how) => return winograd::conv(Job { how, src: (src, s), sum, dst, d, scratch }),
+        Way::Winograd(how) => return winograd::conv(Job { how, count, src: (src, s), sum, dst, d, scratch }),
+        Way::Line(how) => return winograd::conv(Job { how, count, src: (src, s), sum, dst, d, scratch }),
         Way::Products { packed, bias } => (packed, bias),
     };
     assert_eq!((s.c, d.c), (conv.ci, conv.co));
     assert_eq!(conv.result(s.h, s.w), Some((d.h, d.w)));
     assert!(s.py >= conv.pad.0 && s.px >= conv.pad.1);
-    assert!(src.len() == s.len() && dst.len() == d.len());
+    assert!(src.len() == count * s.len() && dst.len() == count * d.len());
+    if let Some((values, shape)) = sum {
+        assert!((shape.h, shape.w, shape.c) == (d.h, d.w, d.c) && values.len() == count * shape.len());
+    }
+    if d.h * d.w == 1 {
+        return cells(conv, (packed, bias), (src, s), sum, (dst, d));
+    }
+    for map in 0..count {
+        let sum = sum.map(|(values, shape)| (&values[map * shape.len()..][..shape.len()], shape));
+        let (src, dst) = (&src[map * s.len()..][..s.len()], &mut dst[map * d.len()..][..d.len()]);
+        rows(conv, (packed, bias), (src, s), sum, (dst, d));
+    }
+}
+
+/// A convolution by products of whole rows.
+fn rows(
+    conv: &Conv,
+    (packed, bias): (&[f32], &[f32]),
+    (src, s): (&[f32], Shape),
+    sum: Option<(&[f32], Shape)>,
+    (dst, d): (&mut [f32], Shape),
+) {
     // With equal pitches a band of rows is one product; else each row is one.
     let whole = conv.stride == 1 && s.pitch() == d.pitch();
     let cell = size_of::<f32>() * (s.c + d.c);
-    let rows = if whole { (BAND_BYTES / (s.pitch() * cell)).clamp(1, d.h) } else { 1 };
-    for top in (0..d.h).step_by(rows) {
-        let bottom = (top + rows).min(d.h);
-        let count = (bottom - top - 1) * d.pitch() + d.w;
+    let band = if whole { (BAND_BYTES / (s.pitch() * cell)).clamp(1, d.h) } else { 1 };
+    for top in (0..d.h).step_by(band) {
+        let bottom = (top + band).min(d.h);
         if let Some((values, shape)) = sum {
-            assert_eq!((shape.h, shape.w, shape.c), (d.h, d.w, d.c));
             for y in top..bottom {
                 dst[d.row(y)].copy_from_slice(&values[shape.row(y)]);
             }
@@ -172,10 +193,11 @@ pub(super) fn conv(
             let y = (top * conv.stride + ky) as isize - conv.pad.0 as isize;
             product(
                 Product {
-                    rows: count,
+                    rows: (bottom - top - 1) * d.pitch() + d.w,
                     depth: conv.kw * conv.ci,
                     columns: conv.co,
                     left_stride: conv.stride * conv.ci,
+                    result_stride: conv.co,
                     add: ky > 0 || sum.is_some(),
                 },
                 &src[s.at(y, -(conv.pad.1 as isize))..],
@@ -193,21 +215,56 @@ pub(super) fn conv(
     }
 }
 
-/// A matrix product: the left rows may overlap, the right and the result are tight.
+/// A convolution that leaves one cell of each map: a row of the product is a map, so that all share what is fetched of the weights.
+fn cells(
+    conv: &Conv,
+    (packed, bias): (&[f32], &[f32]),
+    (src, s): (&[f32], Shape),
+    sum: Option<(&[f32], Shape)>,
+    (dst, d): (&mut [f32], Shape),
+) {
+    if let Some((values, shape)) = sum {
+        for (map, values) in dst.chunks_exact_mut(d.len()).zip(values.chunks_exact(shape.len())) {
+            map[d.row(0)].copy_from_slice(&values[shape.row(0)]);
+        }
+    }
+    for ky in 0..conv.kh {
+        product(
+            Product {
+                rows: dst.len() / d.len(),
+                depth: conv.kw * conv.ci,
+                columns: conv.co,
+                left_stride: s.len(),
+                result_stride: d.len(),
+                add: ky > 0 || sum.is_some(),
+            },
+            &src[s.at(ky as isize - conv.pad.0 as isize, -(conv.pad.1 as isize))..],
+            &packed[ky * conv.kw * conv.ci * conv.co..],
+            &mut dst[d.at(0, 0)..],
+        );
+    }
+    for map in dst.chunks_exact_mut(d.len()) {
+        finish(&mut map[d.row(0)], bias, conv.relu);
+    }
+}
+
+/// A matrix product: the rows of the left may overlap, those of the right are tight, those of the result may lie apart.
 struct Product {
     rows: usize,
     depth: usize,
     columns: usize,
     left_stride: usize,
+    result_stride: usize,
     add: bool,
 }
 
 fn product(p: Product, left: &[f32], right: &[f32], result: &mut [f32]) {
     assert!(p.rows > 0 && (p.rows - 1) * p.left_stride + p.depth <= left.len());
-    assert!(p.depth * p.columns <= right.len() && p.rows * p.columns <= result.len());
+    assert!(p.depth * p.columns <= right.len() && p.columns <= p.result_stride);
+    assert!((p.rows - 1) * p.result_stride + p.columns <= result.len());
     // SAFETY: the assertions above keep every element that the product touches inside its slice: the left
-    // matrix ends at (rows-1)*left_stride + depth, the right one at depth*columns, the result at
-    // rows*columns. The result is borrowed exclusively, so it aliases neither factor; the left rows overlap
+    // matrix ends at (rows-1)*left_stride + depth, the right one at depth*columns, the result, whose rows do not
+    // overlap, at (rows-1)*result_stride + columns. The result is borrowed exclusively, so it aliases neither factor; the left rows overlap
     // one another, which is sound because they are only read. All strides fit in isize since slices do.
     unsafe {
         gemm::gemm(
@@ -216,7 +273,7 @@ fn product(p: Product, left: &[f32], right: &[f32], result: &mut [f32]) {
             p.depth,
             result.as_mut_ptr(),
             1,
-            p.columns as isize,
+            p.result_stride as isize,
             p.add,
             left.as_ptr(),
             1,
@@ -239,7 +296,7 @@ fn product(p: Product, left: &[f32], right: &[f32], result: &mut [f32]) {
 /// # Panics
 /// If a matrix has not `n * n` values.
 pub fn matrix_product(n: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
-    product(Product { rows: n, depth: n, columns: n, left_stride: n, add: false }, a, b, c);
+    product(Product { rows: n, depth: n, columns: n, left_stride: n, result_stride: n, add: false }, a, b, c);
 }
 
 /// Adds the bias and cuts off below zero, a row of cells in place.
@@ -341,8 +398,20 @@ pub(super) fn take(src: &[f32], s: Shape, values: &mut [f32]) {
 pub(super) mod tests {
     use super::*;
 
-    /// The safe twin: a convolution as its definition says.
+    /// The safe twin: a convolution as its definition says, of every map.
     pub(in super::super) fn plain(
+        conv: &Conv,
+        weights: (&[f32], &[f32]),
+        (sources, s): (&[f32], Shape),
+        sums: Option<(&[f32], Shape)>,
+        d: Shape,
+    ) -> Vec<f32> {
+        let sum = |map: usize| sums.map(|(values, shape)| (&values[map * shape.len()..][..shape.len()], shape));
+        let sources = sources.chunks_exact(s.len()).enumerate();
+        sources.flat_map(|(map, src)| plain_one(conv, weights, (src, s), sum(map), d)).collect()
+    }
+
+    fn plain_one(
         conv: &Conv,
         (weight, bias): (&[f32], &[f32]),
         (src, s): (&[f32], Shape),
@@ -373,7 +442,14 @@ pub(super) mod tests {
         out
     }
 
-    pub(in super::super) fn map(shape: Shape, random: &mut fastrand::Rng) -> Vec<f32> {
+    /// Maps at once.
+    pub(in super::super) const COUNT: usize = 2;
+
+    pub(in super::super) fn maps(count: usize, shape: Shape, random: &mut fastrand::Rng) -> Vec<f32> {
+        (0..count).flat_map(|_| map(shape, random)).collect()
+    }
+
+    fn map(shape: Shape, random: &mut fastrand::Rng) -> Vec<f32> {
         let mut values = vec![0.0; shape.len()];
         for y in 0..shape.h {
             values[shape.row(y)].fill_with(|| random.f32() - 0.5);
@@ -407,12 +483,12 @@ pub(super) mod tests {
                 let s = Shape { h, w, c: ci, py: pad.0 + margin, px: pad.1 + margin };
                 let (oh, ow) = op.result(h, w).expect("the kernel fits");
                 let d = Shape { h: oh, w: ow, c: co, py: 1, px: s.px };
-                let src = map(s, &mut random);
+                let src = maps(COUNT, s, &mut random);
                 let other = Shape { py: 0, px: 3, ..d };
-                let sum = map(other, &mut random);
+                let sum = maps(COUNT, other, &mut random);
                 let sum = with_sum.then_some((sum.as_slice(), other));
-                let mut got = vec![0.0; d.len()];
-                conv(&op, (&src, s), sum, (&mut got, d), &mut Scratch::default());
+                let mut got = vec![0.0; COUNT * d.len()];
+                conv(&op, COUNT, (&src, s), sum, (&mut got, d), &mut Scratch::default());
                 let want = plain(&op, (&weight, &bias), (&src, s), sum, d);
                 let worst = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 assert!(worst < 1e-3, "{h}x{w} {ci}->{co} {kh}x{kw}/{stride} margin {margin}: off by {worst}");

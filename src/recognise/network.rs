@@ -12,12 +12,15 @@ use super::model::{Model, Op, Pad};
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind, Result};
 
-/// A network ready for inputs of one size. Everything it needs is allocated when it is made.
+/// A network ready for inputs of one size, one or several at once. Everything it needs is allocated when it is made.
 pub struct Network {
     plan: Plan,
+    /// All inputs, one behind the other.
     input: Tensor,
+    /// All results, likewise.
     output: Tensor,
     size: (usize, usize),
+    most: usize,
 }
 
 /// One layer's cost, for `bench kernels`.
@@ -32,14 +35,14 @@ pub struct LayerCost {
 }
 
 impl Network {
-    /// The network of `model` at the size that it was made for.
-    pub fn new(model: &Model) -> Result<Self> {
-        Self::sized(model, model.input.width, model.input.height)
+    /// The network of `model` at the size that it was made for, for `most` inputs at once.
+    pub fn new(model: &Model, most: usize) -> Result<Self> {
+        Self::sized(model, model.input.width, model.input.height, most)
     }
 
-    /// The network of `model` for inputs of `width` x `height`, both multiples of the model's stride.
-    pub fn sized(model: &Model, width: usize, height: usize) -> Result<Self> {
-        let plan = Plan::new(model, width, height).map_err(|why| {
+    /// The network of `model` for inputs of `width` x `height`, both multiples of the model's stride, `most` at once.
+    pub fn sized(model: &Model, width: usize, height: usize, most: usize) -> Result<Self> {
+        let plan = Plan::new(model, width, height, most).map_err(|why| {
             Fault::new(Kind::Damaged, "the model's graph does not work out").at(&model.place).because(why)
         })?;
         let result = plan.maps[plan.output].shape;
@@ -49,43 +52,64 @@ impl Network {
         };
         Ok(Self {
             plan,
-            input: zeros(&[height, width])?,
-            output: zeros(&[result.h, result.w, result.c])?,
+            input: zeros(&[most, height, width])?,
+            output: zeros(&[most, result.h, result.w, result.c])?,
             size: (width, height),
+            most,
         })
     }
 
-    /// Width and height of the input, pixels.
+    /// Width and height of an input, pixels.
     pub fn input_size(&self) -> (usize, usize) {
         self.size
     }
 
-    /// Height, width and channels of the result.
+    /// How many inputs it takes at once.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Height, width and channels of a result.
     pub fn output_shape(&self) -> (usize, usize, usize) {
         let shape = self.plan.maps[self.plan.output].shape;
         (shape.h, shape.w, shape.c)
     }
 
-    /// Runs once: `fill` writes the input (rows of `width` values), `use_result` reads the result (height x width x
-    /// channels, channels last). Nothing is allocated.
-    pub fn run<T>(&mut self, fill: impl FnOnce(&mut [f32]), use_result: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    /// Runs once for `count` inputs, at most [`most`](Self::most): `fill` writes each (rows of `width` values), `use_result` reads
+    /// each result (height x width x channels, channels last). They share what is fetched of the weights. Nothing is allocated.
+    pub fn run(
+        &mut self,
+        count: usize,
+        mut fill: impl FnMut(usize, &mut [f32]),
+        mut use_result: impl FnMut(usize, &[f32]),
+    ) -> Result<()> {
+        assert!(count <= self.most, "{count} inputs at once, of {} at most", self.most);
         let failed =
             |error: candle_core::Error| Fault::new(Kind::Internal, "candle failed to run a network").because(error);
-        self.input.inplace_op1(&Fill(RefCell::new(Some(fill)))).map_err(failed)?;
-        self.output.inplace_op2(&self.input, &self.plan).map_err(failed)?;
+        let fill_all = |values: &mut [f32]| {
+            for (index, values) in values.chunks_exact_mut(self.size.0 * self.size.1).take(count).enumerate() {
+                fill(index, values);
+            }
+        };
+        self.input.inplace_op1(&Fill(RefCell::new(Some(fill_all)))).map_err(failed)?;
+        self.output.inplace_op2(&self.input, &Run { plan: &self.plan, count }).map_err(failed)?;
         let (storage, layout) = self.output.storage_and_layout();
-        match &*storage {
-            Storage::Cpu(cpu) => Ok(use_result(tight(cpu, layout).map_err(failed)?)),
-            _ => Err(Fault::new(Kind::Internal, "the result is not in the processor's memory")),
+        let Storage::Cpu(cpu) = &*storage else {
+            return Err(Fault::new(Kind::Internal, "the result is not in the processor's memory"));
+        };
+        let (h, w, c) = self.output_shape();
+        for (index, result) in tight(cpu, layout).map_err(failed)?.chunks_exact(h * w * c).take(count).enumerate() {
+            use_result(index, result);
         }
+        Ok(())
     }
 
-    /// Multiplications and additions of one run.
+    /// Multiplications and additions for one input.
     pub fn flops(&self) -> u64 {
         self.plan.steps.iter().map(|step| step.flops).sum()
     }
 
-    /// Runs every layer `times` times on whatever the maps hold and tells the fastest time of each.
+    /// Runs every layer `times` times for one input on whatever the maps hold and tells the fastest time of each.
     pub fn layer_costs(&self, times: usize, clock: &dyn Clock) -> Vec<LayerCost> {
         let mut buffers = self.plan.buffers.borrow_mut();
         self.plan
@@ -95,7 +119,7 @@ impl Network {
                 let mut best = Duration::MAX;
                 for _ in 0..times.max(1) {
                     let start = clock.now();
-                    self.plan.step(step, &mut buffers);
+                    self.plan.step(step, 1, &mut buffers);
                     best = best.min(clock.now().since(start));
                 }
                 LayerCost { name: step.name.clone(), flops: step.flops, time: best }
@@ -120,7 +144,13 @@ impl<F: FnOnce(&mut [f32])> InplaceOp1 for Fill<F> {
     }
 }
 
-impl InplaceOp2 for Plan {
+/// A plan to be run for so many inputs.
+struct Run<'a> {
+    plan: &'a Plan,
+    count: usize,
+}
+
+impl InplaceOp2 for Run<'_> {
     fn name(&self) -> &'static str {
         "outrider network"
     }
@@ -132,7 +162,7 @@ impl InplaceOp2 for Plan {
         input: &CpuStorage,
         input_layout: &Layout,
     ) -> candle_core::Result<()> {
-        self.forward(tight(input, input_layout)?, tight_mut(result, result_layout)?);
+        self.plan.forward(self.count, tight(input, input_layout)?, tight_mut(result, result_layout)?);
         Ok(())
     }
 }
@@ -165,7 +195,7 @@ struct Map {
 
 /// What a plan computes in.
 struct Buffers {
-    /// One a map.
+    /// One a map, room for those of all inputs one behind the other.
     maps: Vec<Vec<f32>>,
     scratch: Scratch,
 }
@@ -187,7 +217,7 @@ enum What {
 }
 
 impl Plan {
-    fn new(model: &Model, width: usize, height: usize) -> Result<Self, String> {
+    fn new(model: &Model, width: usize, height: usize, most: usize) -> Result<Self, String> {
         let stride = model.input.stride.max(1);
         if width == 0 || height == 0 || !width.is_multiple_of(stride) || !height.is_multiple_of(stride) {
             return Err(format!("an input of {width}x{height} is not a multiple of {stride}"));
@@ -274,41 +304,66 @@ impl Plan {
         for map in &mut maps {
             map.shape.px = margins[&map.shape.w];
         }
-        let mut buffers =
-            Buffers { maps: maps.iter().map(|map| vec![0.0; map.shape.len()]).collect(), scratch: Scratch::default() };
+        let mut buffers = Buffers {
+            maps: maps.iter().map(|map| vec![0.0; most * map.shape.len()]).collect(),
+            scratch: Scratch::default(),
+        };
         for step in &steps {
             if let What::Conv { conv, .. } = &step.what {
-                conv.reserve(maps[step.dst].shape, &mut buffers.scratch);
+                // What a few need is not always less than what more do: they are done in blocks of about one size.
+                (1..=most).for_each(|count| conv.reserve(count, maps[step.dst].shape, &mut buffers.scratch));
             }
         }
         Ok(Self { maps, steps, output, buffers: RefCell::new(buffers) })
     }
 
-    fn forward(&self, input: &[f32], result: &mut [f32]) {
+    fn forward(&self, count: usize, inputs: &[f32], results: &mut [f32]) {
         let mut buffers = self.buffers.borrow_mut();
-        kernels::fill(input, &mut buffers.maps[0], self.maps[0].shape);
-        for step in &self.steps {
-            self.step(step, &mut buffers);
+        let (first, last) = (self.maps[0].shape, self.maps[self.output].shape);
+        let inputs = inputs.chunks_exact(first.h * first.w * first.c).take(count);
+        for (input, map) in inputs.zip(buffers.maps[0].chunks_exact_mut(first.len())) {
+            kernels::fill(input, map, first);
         }
-        kernels::take(&buffers.maps[self.output], self.maps[self.output].shape, result);
+        for step in &self.steps {
+            self.step(step, count, &mut buffers);
+        }
+        let results = results.chunks_exact_mut(last.h * last.w * last.c).take(count);
+        for (result, map) in results.zip(buffers.maps[self.output].chunks_exact(last.len())) {
+            kernels::take(map, last, result);
+        }
     }
 
-    fn step(&self, step: &Step, buffers: &mut Buffers) {
+    /// One step for `count` inputs.
+    fn step(&self, step: &Step, count: usize, buffers: &mut Buffers) {
         let Buffers { maps, scratch } = buffers;
         // A step writes the map made for it, which comes after all that it reads.
         let (before, after) = maps.split_at_mut(step.dst);
-        let (src, s) = (&before[step.src], self.maps[step.src].shape);
-        let (dst, d) = (&mut after[0], self.maps[step.dst].shape);
+        let (s, d) = (self.maps[step.src].shape, self.maps[step.dst].shape);
+        let all = |index: usize| {
+            let shape = self.maps[index].shape;
+            (&before[index][..count * shape.len()], shape)
+        };
+        let (src, _) = all(step.src);
+        let dst = &mut after[0][..count * d.len()];
         match &step.what {
-            What::S2d(k) => kernels::space_to_depth(*k, src, s, dst, d),
-            What::Conv { conv, sum } => {
-                let sum = sum.map(|index| (before[index].as_slice(), self.maps[index].shape));
-                kernels::conv(conv, (src, s), sum, (dst, d), scratch);
+            What::Conv { conv, sum } => kernels::conv(conv, count, (src, s), sum.map(all), (dst, d), scratch),
+            What::S2d(k) => each(src, s, dst, d, |_, src, dst| kernels::space_to_depth(*k, src, s, dst, d)),
+            What::Pool { kh, kw } => each(src, s, dst, d, |_, src, dst| kernels::pool(*kh, *kw, src, s, dst, d)),
+            What::Up2 => each(src, s, dst, d, |_, src, dst| kernels::up2(src, s, dst, d)),
+            What::Add { with, relu } => {
+                let (with, shape) = all(*with);
+                each(src, s, dst, d, |index, src, dst| {
+                    kernels::add(*relu, (src, s), (&with[index * shape.len()..][..shape.len()], shape), dst, d);
+                });
             }
-            What::Pool { kh, kw } => kernels::pool(*kh, *kw, src, s, dst, d),
-            What::Up2 => kernels::up2(src, s, dst, d),
-            What::Add { with, relu } => kernels::add(*relu, (src, s), (&before[*with], self.maps[*with].shape), dst, d),
         }
+    }
+}
+
+/// Does `work` with every source and its result.
+fn each(src: &[f32], s: Shape, dst: &mut [f32], d: Shape, work: impl Fn(usize, &[f32], &mut [f32])) {
+    for (index, (src, dst)) in src.chunks_exact(s.len()).zip(dst.chunks_exact_mut(d.len())).enumerate() {
+        work(index, src, dst);
     }
 }
 
@@ -344,21 +399,30 @@ mod tests {
         for role in [Role::Finder, Role::Aligner, Role::Reader] {
             let (input, (width, height), want, [c, h, w]) = vectors(role);
             let model = Model::load(role, None).expect("part of the program");
-            let mut network = Network::sized(&model, width, height).expect("the size fits");
+            let mut network = Network::sized(&model, width, height, 3).expect("the size fits");
             assert_eq!(network.output_shape(), (h, w, c));
-            // Twice: nothing of the first run may be left over in the margins.
-            for run in 0..2 {
+            // Several times: nothing of the run before may be left over in the margins, and none of the inputs that are run at once
+            // may have a part in the results of another.
+            for run in [1, 3, 2, 3] {
+                let the_last = |index: usize| index + 1 == run;
                 network
                     .run(
-                        |values| values.copy_from_slice(&input),
-                        |got| {
+                        run,
+                        |index, values| match the_last(index) {
+                            true => values.copy_from_slice(&input),
+                            false => values.fill(index as f32 - 0.5),
+                        },
+                        |index, got| {
+                            if !the_last(index) {
+                                return;
+                            }
                             for y in 0..h {
                                 for x in 0..w {
                                     for channel in 0..c {
                                         let (a, b) = (got[(y * w + x) * c + channel], want[(channel * h + y) * w + x]);
                                         assert!(
                                             (a - b).abs() < 1e-3,
-                                            "{} run {run} at {x},{y} channel {channel}: {a} is not {b}",
+                                            "{} {run} at once at {x},{y} channel {channel}: {a} is not {b}",
                                             role.name()
                                         );
                                     }
@@ -375,7 +439,7 @@ mod tests {
     fn sizes_that_do_not_fit_are_refused() {
         let model = Model::load(Role::Finder, None).expect("part of the program");
         for (width, height) in [(0, 32), (33, 32), (640, 0)] {
-            assert!(Network::sized(&model, width, height).is_err(), "{width}x{height}");
+            assert!(Network::sized(&model, width, height, 1).is_err(), "{width}x{height}");
         }
     }
 
@@ -390,7 +454,7 @@ mod tests {
         let mut unweighed = good.clone();
         unweighed.weights.clear();
         for (model, reason) in [(cut, "the output"), (twice, "two maps"), (unweighed, "no weights")] {
-            let fault = Network::new(&model).err().expect("refused").to_string();
+            let fault = Network::new(&model, 1).err().expect("refused").to_string();
             assert!(fault.contains(reason), "{fault}");
         }
     }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use super::Models;
 use super::align::{Aligned, Aligner, hull};
-use super::ctc::Posterior;
 use super::find::{Finder, Found};
-use super::fuse::Fusion;
+use super::fuse::{Fusion, Verdict};
 use super::glyphs::Reader;
 use super::read::{Character, Corners};
-use crate::capture::Picture;
-use crate::fault::{Fault, Result};
+use crate::capture::{Picture, Plane};
+use crate::fault::Result;
 use crate::plate;
 
 /// Longer side of the finder's input, pixels.
@@ -20,6 +19,8 @@ const FOUND: f32 = 0.12;
 /// Boxes that score less are looked at only where no surer one held a plate: of 207 legible plates of `val` that costs
 /// none (nor would 0.4), and it spares most looks. What is missed are plates that are too far away to be read.
 const WEAK: f32 = 0.35;
+/// So many of those are looked at together.
+const WEAK_AT_ONCE: usize = 4;
 /// Score of a box whose plate makes weak ones not worth a look.
 const SURE: f32 = 0.3;
 /// Boxes that score less and hold nothing that looks like a plate close up are left out.
@@ -91,6 +92,30 @@ impl StillPlate {
     }
 }
 
+/// A find that holds a plate.
+struct Place {
+    found: Found,
+    /// The upright box around the plate, as the first look says.
+    hull: [f32; 4],
+    /// Its index among the plates that are listed.
+    plate: usize,
+}
+
+/// A plate that was read.
+fn told(plate: &Aligned, verdict: Option<Verdict>) -> StillPlate {
+    let unread = StillPlate { corners: plate.corners, ..StillPlate::unread(hull(&plate.corners)) };
+    let Some(verdict) = verdict else { return unread };
+    let trusted = verdict.confidence >= TRUSTED;
+    StillPlate {
+        country: if trusted { plate::likely_country(&verdict.text) } else { None },
+        text: if trusted { verdict.text } else { String::new() },
+        raw: verdict.raw,
+        confidence: verdict.confidence,
+        characters: verdict.characters,
+        ..unread
+    }
+}
+
 /// Reads stills one after the other.
 pub struct Stills {
     models: Arc<Models>,
@@ -114,62 +139,76 @@ impl Stills {
     /// The plates in a picture, surest find first.
     pub fn read(&mut self, picture: &Picture) -> Result<Vec<StillPlate>> {
         let luma = picture.luma();
-        let finder = self.finder(picture)?;
-        let found = finder.find(luma, FOUND)?.to_vec();
-        let mut plates: Vec<StillPlate> = Vec::new();
-        let mut places: Vec<Found> = Vec::new();
-        for found in &found {
-            if found.score < WEAK && places.iter().any(|place| place.score >= SURE) {
-                break;
+        let found = self.finder(picture)?.find(luma, FOUND)?.to_vec();
+        let (mut plates, places) = self.places(luma, &found)?;
+        // A second look from where the first says that the plate is.
+        let (hulls, mut second) = (places.iter().map(|place| place.hull).collect::<Vec<_>>(), Vec::new());
+        self.aligner.align(luma, &hulls, &mut second)?;
+        let mut legible = Vec::new();
+        for (place, plate) in places.iter().zip(second) {
+            plates[place.plate] = StillPlate::unread(hull(&plate.corners));
+            if place.found.w >= UNREADABLE {
+                legible.push((place.plate, plate));
             }
-            let coarse = [found.x, found.y, found.w, found.h];
-            let first = self.aligner.align(luma, coarse)?;
-            if first.plate < PLATE {
-                if found.score >= LISTED {
-                    plates.push(StillPlate::unread(coarse));
-                }
-                continue;
-            }
-            let place = Found { score: found.score, ..Found::at(hull(&first.corners)) };
-            if places.iter().any(|surer| surer.overlap(&place) > SAME) {
-                continue;
-            }
-            places.push(place);
-            // A second look from where the first says that the plate is.
-            let plate = self.aligner.align(luma, hull(&first.corners))?;
-            let bounds = hull(&plate.corners);
-            if found.w < UNREADABLE {
-                plates.push(StillPlate::unread(bounds));
-                continue;
-            }
-            let mut fusion = Fusion::default();
-            let two_lines = plate.two_lines > 0.5;
-            let mut look = |corners: Corners, weight: f32| {
-                let plate = Aligned { corners, ..plate };
-                fusion.add(weight, |posterior: &mut Posterior| self.reader.read(luma, &plate, two_lines, posterior))?;
-                Ok::<_, Fault>(fusion.verdict())
-            };
-            let mut verdict = look(plate.corners, 1.0)?;
-            if verdict.as_ref().is_some_and(|verdict| DOUBTFUL.contains(&verdict.confidence)) {
-                for factors in CLOSER_AND_WIDER {
-                    verdict = look(stretched(&plate.corners, factors), FURTHER)?;
-                }
-            }
-            let trusted = verdict.as_ref().is_some_and(|verdict| verdict.confidence >= TRUSTED);
-            plates.push(match verdict {
-                Some(verdict) => StillPlate {
-                    country: if trusted { plate::likely_country(&verdict.text) } else { None },
-                    text: if trusted { verdict.text } else { String::new() },
-                    raw: verdict.raw,
-                    confidence: verdict.confidence,
-                    characters: verdict.characters,
-                    corners: plate.corners,
-                    bounds,
-                },
-                None => StillPlate { corners: plate.corners, ..StillPlate::unread(bounds) },
-            });
+        }
+        for ((index, plate), verdict) in legible.iter().zip(self.verdicts(luma, &legible)?) {
+            plates[*index] = told(plate, verdict);
         }
         Ok(plates)
+    }
+
+    /// What is listed of the finds, none of it read yet, and which of it are plates: of finds in which the aligner sees one
+    /// plate the surest, of weak ones only those before which no surer one held a plate.
+    fn places(&mut self, luma: Plane, found: &[Found]) -> Result<(Vec<StillPlate>, Vec<Place>)> {
+        let (mut plates, mut places, mut first) = (Vec::new(), Vec::<Place>::new(), Vec::new());
+        let (sure, weak) = found.split_at(found.partition_point(|found| found.score >= WEAK));
+        for finds in std::iter::once(sure).chain(weak.chunks(WEAK_AT_ONCE)) {
+            let enough = |places: &[Place]| places.iter().any(|place| place.found.score >= SURE);
+            if finds.first().is_some_and(|found| found.score < WEAK) && enough(&places) {
+                break;
+            }
+            first.clear();
+            let boxes: Vec<_> = finds.iter().map(|found| [found.x, found.y, found.w, found.h]).collect();
+            self.aligner.align(luma, &boxes, &mut first)?;
+            for ((found, coarse), plate) in finds.iter().zip(boxes).zip(&first) {
+                if found.score < WEAK && enough(&places) {
+                    break;
+                }
+                let hull = hull(&plate.corners);
+                let here = Found::at(hull);
+                if plate.plate < PLATE {
+                    if found.score >= LISTED {
+                        plates.push(StillPlate::unread(coarse));
+                    }
+                } else if places.iter().all(|surer| Found::at(surer.hull).overlap(&here) <= SAME) {
+                    places.push(Place { found: *found, hull, plate: plates.len() });
+                    plates.push(StillPlate::unread(hull));
+                }
+            }
+        }
+        Ok((plates, places))
+    }
+
+    /// What plates say, one for each.
+    fn verdicts(&mut self, luma: Plane, plates: &[(usize, Aligned)]) -> Result<Vec<Option<Verdict>>> {
+        let mut fusions: Vec<Fusion> = plates.iter().map(|_| Fusion::default()).collect();
+        let looks: Vec<Aligned> = plates.iter().map(|(_, plate)| *plate).collect();
+        self.reader.read(luma, &looks, |index, seen| fusions[index].add(1.0, |posterior| seen.tell(posterior)))?;
+        let mut verdicts: Vec<_> = fusions.iter_mut().map(Fusion::verdict).collect();
+        let doubtful = |verdict: &Option<Verdict>| verdict.as_ref().is_some_and(|v| DOUBTFUL.contains(&v.confidence));
+        let (mut of, mut further) = (Vec::new(), Vec::new());
+        for index in (0..plates.len()).filter(|index| doubtful(&verdicts[*index])) {
+            for factors in CLOSER_AND_WIDER {
+                of.push(index);
+                further.push(Aligned { corners: stretched(&looks[index].corners, factors), ..looks[index] });
+            }
+        }
+        self.reader.read(luma, &further, |index, seen| {
+            fusions[of[index]].add(FURTHER, |posterior| seen.tell(posterior));
+        })?;
+        of.dedup();
+        of.into_iter().for_each(|index| verdicts[index] = fusions[index].verdict());
+        Ok(verdicts)
     }
 
     fn finder(&mut self, picture: &Picture) -> Result<&mut Finder> {

@@ -6,11 +6,9 @@ use std::time::Duration;
 use super::align::{Aligned, hull};
 use super::find::Found;
 use super::fuse::{Fusion, Verdict};
-use super::glyphs::Reader;
 use super::read::{Corners, Read, ReadId, Thumbnail};
 use crate::capture::{Frame, Picture, region_rgb};
 use crate::clock::Moment;
-use crate::fault::Result;
 
 /// How far, in plate widths, a plate may be from where it must be by now: while it has been seen once, and later.
 const UNKNOWN_MOTION: f32 = 1.2;
@@ -156,9 +154,9 @@ impl Track {
         far < 0.8 && of_a_size([w, h], [pw, ph])
     }
 
-    /// Takes in a look in the camera's frame of that number: where the plate is now, and what it says. Tells whether it
-    /// was read.
-    pub(super) fn look(&mut self, plate: &Aligned, frame: &Frame, number: u64, reader: &mut Reader) -> Result<bool> {
+    /// Takes in a look in the camera's frame of that number: where the plate is now. If it is to be read, tells what the reading
+    /// is worth.
+    pub(super) fn look(&mut self, plate: &Aligned, frame: &Frame, number: u64) -> Option<f32> {
         let now = state(&plate.corners);
         let dt = frame.time.saturating_sub(self.at).as_secs_f32();
         if dt > 0.0 {
@@ -184,20 +182,17 @@ impl Track {
         } else {
             self.looks <= FIRST_LOOKS || height > self.read_height * GROWN || self.looks.is_multiple_of(2)
         };
-        if weight > 0.0 && due {
-            if self.in_vain >= TRIED && height > self.read_height * TRY_LARGER {
-                // What it said while it was too small to be read is worth nothing against what it says now.
-                self.fusion.clear();
-                self.in_vain = TRIED - TRIES_LARGER;
-            }
-            self.read_height = height;
-            self.fresh = true;
-            let luma = frame.picture.luma();
-            let two_lines = plate.two_lines > 0.5;
-            self.fusion.add(weight, |posterior| reader.read(luma, plate, two_lines, posterior))?;
-            return Ok(true);
+        if weight <= 0.0 || !due {
+            return None;
         }
-        Ok(false)
+        if self.in_vain >= TRIED && height > self.read_height * TRY_LARGER {
+            // What it said while it was too small to be read is worth nothing against what it says now.
+            self.fusion.clear();
+            self.in_vain = TRIED - TRIES_LARGER;
+        }
+        self.read_height = height;
+        self.fresh = true;
+        Some(weight)
     }
 
     /// Whether its text was read surely several times over.
@@ -290,7 +285,7 @@ fn character_height(corners: &Corners, two_lines: bool) -> f32 {
 
 /// What a look can be trusted for, 0 to 1, by the height of its characters and how surely it is a plate.
 fn trust(plate: &Aligned) -> f32 {
-    let height = character_height(&plate.corners, plate.two_lines > 0.5);
+    let height = character_height(&plate.corners, plate.has_two_lines());
     if height < LEGIBLE.0 {
         return 0.0;
     }

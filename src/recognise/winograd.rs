@@ -66,8 +66,8 @@ pub(super) trait Turned {
     /// Cells of zeros that it needs around the source, rows and columns.
     fn margin(&self) -> (usize, usize);
 
-    /// Makes room for a result of this shape.
-    fn reserve(&self, d: Shape, scratch: &mut Scratch);
+    /// Makes room for `count` results of this shape.
+    fn reserve(&self, count: usize, d: Shape, scratch: &mut Scratch);
 
     /// Does what is asked for; a panel is `N` vectors. Shapes and buffers fit, and there is room.
     fn run<S: Simd, const N: usize>(simd: S, job: Job<Self>)
@@ -75,10 +75,12 @@ pub(super) trait Turned {
         Self: Sized;
 }
 
-/// One convolution to be done: `dst = [relu](conv(src) + bias [+ sum])`.
+/// One convolution to be done: `dst = [relu](conv(src) + bias [+ sum])`, for several maps that lie one behind the other.
 pub(super) struct Job<'a, T> {
     pub(super) how: &'a T,
-    /// The source, with its margin.
+    /// Maps of each kind.
+    pub(super) count: usize,
+    /// The sources, with their margins.
     pub(super) src: (&'a [f32], Shape),
     pub(super) sum: Option<(&'a [f32], Shape)>,
     pub(super) dst: &'a mut [f32],
@@ -120,8 +122,8 @@ impl Winograd {
         Self { ci, co, packed, bias: filled_up(bias), relu }
     }
 
-    fn block(&self, d: Shape) -> usize {
-        block(d.w.div_ceil(TILE) * d.h.div_ceil(TILE), POINTS * (self.ci + self.co))
+    fn block(&self, count: usize, d: Shape) -> usize {
+        block(count * Place::tiles(d), POINTS * (self.ci + self.co))
     }
 }
 
@@ -165,11 +167,11 @@ impl<T: Turned> WithSimd for Job<'_, T> {
         assert_eq!((s.h, s.w, s.c), (d.h, d.w, ci));
         assert!(s.py >= py && s.px >= px, "the source has no margin");
         assert_eq!(d.c, co);
-        assert!(src.len() == s.len() && self.dst.len() == d.len());
+        assert!(src.len() == self.count * s.len() && self.dst.len() == self.count * d.len());
         if let Some((values, shape)) = self.sum {
-            assert!((shape.h, shape.w, shape.c) == (d.h, d.w, d.c) && values.len() == shape.len());
+            assert!((shape.h, shape.w, shape.c) == (d.h, d.w, d.c) && values.len() == self.count * shape.len());
         }
-        self.how.reserve(d, self.scratch);
+        self.how.reserve(self.count, d, self.scratch);
         match S::F32_LANES {
             16 => T::run::<S, 1>(simd, self),
             8 => T::run::<S, 2>(simd, self),
@@ -179,17 +181,24 @@ impl<T: Turned> WithSimd for Job<'_, T> {
     }
 }
 
-/// Which tile of a result.
+/// Which tile of which result.
 #[derive(Clone, Copy)]
 struct Place {
+    map: usize,
     top: usize,
     left: usize,
 }
 
 impl Place {
+    /// Tiles of one result.
+    fn tiles(d: Shape) -> usize {
+        d.w.div_ceil(TILE) * d.h.div_ceil(TILE)
+    }
+
     fn of(tile: usize, d: Shape) -> Self {
-        let across = d.w.div_ceil(TILE);
-        Self { top: tile / across * TILE, left: tile % across * TILE }
+        let (across, each) = (d.w.div_ceil(TILE), Self::tiles(d));
+        let (map, tile) = (tile / each, tile % each);
+        Self { map, top: tile / across * TILE, left: tile % across * TILE }
     }
 }
 
@@ -205,19 +214,19 @@ impl Turned for Winograd {
         (1, 1)
     }
 
-    fn reserve(&self, d: Shape, scratch: &mut Scratch) {
-        let block = self.block(d);
+    fn reserve(&self, count: usize, d: Shape, scratch: &mut Scratch) {
+        let block = self.block(count, d);
         // A vector is sixteen values at the most.
         scratch.fit(POINTS * block * self.ci.next_multiple_of(16), POINTS * block * self.bias.len(), POINTS * self.ci);
     }
 
     #[inline(always)]
     fn run<S: Simd, const N: usize>(simd: S, job: Job<Self>) {
-        let Job { how, src, sum, dst, d, scratch } = job;
+        let Job { how, count: maps, src, sum, dst, d, scratch } = job;
         let deep = how.ci.next_multiple_of(S::F32_LANES);
         let wide = how.bias.len();
-        let tiles = d.w.div_ceil(TILE) * d.h.div_ceil(TILE);
-        let block = how.block(d);
+        let tiles = maps * Place::tiles(d);
+        let block = how.block(maps, d);
         let Scratch { patches, products, edge } = scratch;
         for first in (0..tiles).step_by(block) {
             let count = block.min(tiles - first);
@@ -310,6 +319,7 @@ fn turn_patch<S: Simd>(
 ) {
     let run = PATCH * s.c;
     let line = s.pitch() * s.c;
+    let src = &src[place.map * s.len()..][..s.len()];
     // The patch begins one cell up and left of the tile, in the margin at the least.
     let first = (place.top + s.py - 1) * line + (place.left + s.px - 1) * s.c;
     let mut rows: [&[f32]; PATCH] = [&[]; PATCH];
@@ -399,6 +409,8 @@ fn turn_back<S: Simd>(
 ) {
     let floor = simd.splat_f32s(if how.relu { 0.0 } else { f32::NEG_INFINITY });
     let zero = simd.splat_f32s(0.0);
+    let dst = &mut dst[place.map * d.len()..][..d.len()];
+    let sum = sum.map(|(values, shape)| (&values[place.map * shape.len()..][..shape.len()], shape));
     let (rows, columns) = (TILE.min(d.h - place.top), TILE.min(d.w - place.left));
     for channel in (0..d.c).step_by(S::F32_LANES) {
         let lanes = S::F32_LANES.min(d.c - channel);
@@ -460,7 +472,7 @@ fn write<S: Simd>(
 #[cfg(test)]
 mod tests {
     use super::super::kernels::Conv;
-    use super::super::kernels::tests::{map, plain};
+    use super::super::kernels::tests::{COUNT, maps, plain};
     use super::*;
 
     /// Holds what comes of it to `want`, with every width of vectors that a machine may have, whatever this one has.
@@ -471,13 +483,14 @@ mod tests {
         (want, d): (&[f32], Shape),
     ) {
         let mut scratch = Scratch::default();
-        how.reserve(d, &mut scratch);
+        let count = src.len() / s.len();
+        how.reserve(count, d, &mut scratch);
         // What an earlier convolution has left there must not matter.
         scratch.patches.fill(f32::NAN);
         scratch.products.fill(f32::NAN);
         let mut check = |vectors: &str, does: &dyn Fn(Job<T>)| {
-            let mut got = vec![0.0; d.len()];
-            does(Job { how, src: (src, s), sum, dst: &mut got, d, scratch: &mut scratch });
+            let mut got = vec![0.0; count * d.len()];
+            does(Job { how, count, src: (src, s), sum, dst: &mut got, d, scratch: &mut scratch });
             for (index, (a, b)) in got.iter().zip(want).enumerate() {
                 assert!((a - b).abs() < 2e-4, "{vectors}: {s:?} to {d:?} at {index}: {a} is not {b}");
             }
@@ -503,7 +516,7 @@ mod tests {
                 let s = Shape { h, w, c: ci, py: 1 + margin, px: 1 + margin };
                 let d = Shape { h, w, c: co, py: margin, px: 3 };
                 let other = Shape { py: 0, px: margin, ..d };
-                let (src, sum) = (map(s, &mut random), map(other, &mut random));
+                let (src, sum) = (maps(COUNT, s, &mut random), maps(COUNT, other, &mut random));
                 let sum = with_sum.then_some((sum.as_slice(), other));
                 let definition = Conv::new([co, ci, 3, 3], &weight, &bias, 1, (1, 1), relu);
                 let want = plain(&definition, (&weight, &bias), (&src, s), sum, d);
@@ -519,6 +532,14 @@ mod tests {
         let s = Shape { h: 4, w: 4, c: 1, py: 0, px: 0 };
         let mut dst = vec![0.0; s.len()];
         let src = vec![0.0; s.len()];
-        conv(Job { how: &how, src: (&src, s), sum: None, dst: &mut dst, d: s, scratch: &mut Scratch::default() });
+        conv(Job {
+            how: &how,
+            count: 1,
+            src: (&src, s),
+            sum: None,
+            dst: &mut dst,
+            d: s,
+            scratch: &mut Scratch::default(),
+        });
     }
 }

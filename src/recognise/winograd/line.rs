@@ -48,8 +48,8 @@ impl Line {
         self.groups * self.ci + lanes
     }
 
-    fn block(&self, d: Shape) -> usize {
-        block(d.h * d.w.div_ceil(TILE), PATCH * (self.groups * self.ci + self.co))
+    fn block(&self, count: usize, d: Shape) -> usize {
+        block(count * tiles(d), PATCH * (self.groups * self.ci + self.co))
     }
 }
 
@@ -62,23 +62,22 @@ impl Turned for Line {
         (0, self.pad)
     }
 
-    fn reserve(&self, d: Shape, scratch: &mut Scratch) {
-        let block = self.block(d);
+    fn reserve(&self, count: usize, d: Shape, scratch: &mut Scratch) {
+        let block = self.block(count, d);
         scratch.fit(PATCH * block * self.deep(16), PATCH * block * self.bias.len(), self.reach() * self.ci);
     }
 
     #[inline(always)]
     fn run<S: Simd, const N: usize>(simd: S, job: Job<Self>) {
-        let Job { how, src, sum, dst, d, scratch } = job;
+        let Job { how, count: maps, src, sum, dst, d, scratch } = job;
         let (depth, deep, wide) = (how.groups * how.ci, how.deep(S::F32_LANES), how.bias.len());
-        let across = d.w.div_ceil(TILE);
-        let (tiles, block) = (d.h * across, how.block(d));
+        let (tiles, block) = (maps * tiles(d), how.block(maps, d));
         let Scratch { patches, products, edge } = scratch;
         for first in (0..tiles).step_by(block) {
             let count = block.min(tiles - first);
             for tile in 0..count {
-                let (y, x) = ((first + tile) / across, (first + tile) % across * TILE);
-                turn_patch(simd, how, src, (y, x), edge, &mut patches[tile * deep..], block * deep);
+                let place = place(first + tile, d);
+                turn_patch(simd, how, src, place, edge, &mut patches[tile * deep..], block * deep);
             }
             for point in 0..PATCH {
                 let left = &patches[point * block * deep..][..block * deep];
@@ -87,26 +86,38 @@ impl Turned for Line {
                 multiply_all::<S, N>(simd, (left, deep), (right, depth), (result, wide), count);
             }
             for tile in 0..count {
-                let (y, x) = ((first + tile) / across, (first + tile) % across * TILE);
-                turn_back(simd, how, (&products[tile * wide..], block * wide), sum, (y, x), dst, d);
+                let place = place(first + tile, d);
+                turn_back(simd, how, (&products[tile * wide..], block * wide), sum, place, dst, d);
             }
         }
     }
 }
 
-/// Turns the cells that the tile at (y, x) is made from: point by point, `step` values apart, in each all groups.
+/// Tiles of one result.
+fn tiles(d: Shape) -> usize {
+    d.h * d.w.div_ceil(TILE)
+}
+
+fn place(tile: usize, d: Shape) -> Place {
+    let (across, each) = (d.w.div_ceil(TILE), tiles(d));
+    let (map, tile) = (tile / each, tile % each);
+    Place { map, top: tile / across, left: tile % across * TILE }
+}
+
+/// Turns the cells that a tile is made from: point by point, `step` values apart, in each all groups.
 #[inline(always)]
 fn turn_patch<S: Simd>(
     simd: S,
     how: &Line,
     (src, s): (&[f32], Shape),
-    (y, x): (usize, usize),
+    place: Place,
     edge: &mut [f32],
     turned: &mut [f32],
     step: usize,
 ) {
-    let first = ((y + s.py) * s.pitch() + x + s.px - how.pad) * s.c;
-    let (reach, there) = (how.reach(), s.w + s.px + how.pad - x);
+    let src = &src[place.map * s.len()..][..s.len()];
+    let first = ((place.top + s.py) * s.pitch() + place.left + s.px - how.pad) * s.c;
+    let (reach, there) = (how.reach(), s.w + s.px + how.pad - place.left);
     let cells = if there >= reach {
         &src[first..][..reach * s.c]
     } else {
@@ -133,19 +144,21 @@ fn turn_patch<S: Simd>(
     }
 }
 
-/// Turns the products of the tile at (y, x), which lie `step` values apart, back and writes the tile.
+/// Turns the products of a tile, which lie `step` values apart, back and writes the tile.
 #[inline(always)]
 fn turn_back<S: Simd>(
     simd: S,
     how: &Line,
     (products, step): (&[f32], usize),
     sum: Option<(&[f32], Shape)>,
-    (y, x): (usize, usize),
+    place: Place,
     dst: &mut [f32],
     d: Shape,
 ) {
     let floor = simd.splat_f32s(if how.relu { 0.0 } else { f32::NEG_INFINITY });
-    let columns = TILE.min(d.w - x);
+    let dst = &mut dst[place.map * d.len()..][..d.len()];
+    let sum = sum.map(|(values, shape)| (&values[place.map * shape.len()..][..shape.len()], shape));
+    let columns = TILE.min(d.w - place.left);
     for channel in (0..d.c).step_by(S::F32_LANES) {
         let lanes = S::F32_LANES.min(d.c - channel);
         let mut points = [simd.splat_f32s(0.0); PATCH];
@@ -154,14 +167,14 @@ fn turn_back<S: Simd>(
         }
         let row = back(simd, points);
         let bias = load(simd, &how.bias[channel..][..S::F32_LANES]);
-        write(simd, (row, columns), (bias, floor), sum, dst, d, (y, x), (channel, lanes));
+        write(simd, (row, columns), (bias, floor), sum, dst, d, (place.top, place.left), (channel, lanes));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::kernels::Conv;
-    use super::super::super::kernels::tests::{map, plain};
+    use super::super::super::kernels::tests::{COUNT, maps, plain};
     use super::super::tests::agrees;
     use super::*;
 
@@ -176,7 +189,7 @@ mod tests {
                 let s = Shape { h, w, c: ci, py: margin, px: columns / 2 + margin };
                 let d = Shape { h, w, c: co, py: margin, px: 3 };
                 let other = Shape { py: 0, px: margin, ..d };
-                let (src, sum) = (map(s, &mut random), map(other, &mut random));
+                let (src, sum) = (maps(COUNT, s, &mut random), maps(COUNT, other, &mut random));
                 let sum = with_sum.then_some((sum.as_slice(), other));
                 let definition = Conv::new([co, ci, 1, columns], &weight, &bias, 1, (0, columns / 2), relu);
                 let want = plain(&definition, (&weight, &bias), (&src, s), sum, d);
