@@ -5,6 +5,7 @@ use super::ctc::{CHANNELS, Posterior};
 use super::model::Model;
 use super::network::Network;
 use super::sample;
+use super::straighten::straighten;
 use crate::capture::Plane;
 use crate::fault::{Fault, Kind, Result};
 
@@ -59,7 +60,7 @@ impl Reader {
                 |index, input| {
                     let plate = &plates[index];
                     if plate.has_two_lines() {
-                        sample::straighten(luma, &plate.corners, TWO_LINES, SQUARE, SQUARE, square, SQUARE);
+                        straighten(luma, &plate.corners, TWO_LINES, (SQUARE, SQUARE), square);
                         let (upper, lower) = square.split_at(SQUARE * SQUARE / 2);
                         let lines = upper.chunks_exact(SQUARE).zip(lower.chunks_exact(SQUARE));
                         for (out, (upper, lower)) in input.chunks_exact_mut(width).zip(lines) {
@@ -67,7 +68,7 @@ impl Reader {
                             out[SQUARE..].copy_from_slice(lower);
                         }
                     } else {
-                        sample::straighten(luma, &plate.corners, ONE_LINE, width, height, input, width);
+                        straighten(luma, &plate.corners, ONE_LINE, (width, height), input);
                     }
                     sample::standardise(input);
                 },

@@ -1,15 +1,15 @@
-//! The arithmetic of the networks: convolutions as overlapping matrix products, those of 3 x 3 by [`super::winograd`], and the
-//! small operations around them.
+//! The arithmetic of the networks: convolutions, by [`super::winograd`] where that pays and else by [`super::direct`], and the small
+//! operations around them.
 //!
-//! Maps are channels last with a margin of zeros, so that a kernel row over the whole map is one matrix
-//! product whose left rows overlap: row stride C, depth kw * C (measured in `docs/figures.md`; several times a
-//! convolution by im2col). The surplus cells that such a product writes into the margin are zeroed again.
+//! Maps are channels last with a margin of zeros, so that what lies under a row of a kernel is one run of values.
 
 use gemm::Parallelism;
 
-pub(super) use super::winograd::Scratch;
+use super::direct::Direct;
+pub(super) use super::vectors::Scratch;
+use super::vectors::{self, Job, Method};
+use super::winograd::Winograd;
 use super::winograd::line::Line;
-use super::winograd::{self, Job, Turned, Winograd};
 
 /// A map's shape and the margin of zeros around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Shape {
     }
 }
 
-/// One convolution, its weights packed for [`conv`].
+/// One convolution, its weights laid out for [`conv`].
 #[derive(Debug, Clone)]
 pub(super) struct Conv {
     pub(super) kh: usize,
@@ -66,8 +66,7 @@ pub(super) struct Conv {
 /// How a convolution is done.
 #[derive(Debug, Clone)]
 enum Way {
-    /// A matrix product for each row of the kernel; weights are `[ky][kx * ci + i][o]`.
-    Products { packed: Vec<f32>, bias: Vec<f32> },
+    Direct(Direct),
     /// 3 x 3 with stride 1 and a margin of one, where the machine has vectors: a quarter of the multiplications.
     Winograd(Winograd),
     /// One row of columns, likewise: half of the multiplications for nine columns.
@@ -75,7 +74,7 @@ enum Way {
 }
 
 impl Conv {
-    /// Packs weights in PyTorch's order `[co][ci][kh][kw]`.
+    /// Lays out weights in PyTorch's order `[co][ci][kh][kw]`.
     pub(super) fn new(
         shape: [usize; 4],
         weight: &[f32],
@@ -88,27 +87,13 @@ impl Conv {
         assert_eq!(weight.len(), co * ci * kh * kw);
         assert_eq!(bias.len(), co);
         let way = match (kh, kw, stride, pad) {
-            (3, 3, 1, (1, 1)) if winograd::pays() => Way::Winograd(Winograd::new(co, ci, weight, bias, relu)),
-            (1, 3.., 1, (0, around)) if winograd::pays() && kw == 2 * around + 1 => {
+            (3, 3, 1, (1, 1)) if vectors::there_are() => Way::Winograd(Winograd::new(co, ci, weight, bias, relu)),
+            (1, 3.., 1, (0, around)) if vectors::there_are() && kw == 2 * around + 1 => {
                 Way::Line(Line::new([co, ci, kw], weight, bias, relu))
             }
-            _ => Way::Products { packed: Self::packed(shape, weight), bias: bias.to_vec() },
+            _ => Way::Direct(Direct::new(shape, weight, bias, stride, pad, relu)),
         };
         Self { kh, kw, stride, pad, ci, co, relu, way }
-    }
-
-    fn packed([co, ci, kh, kw]: [usize; 4], weight: &[f32]) -> Vec<f32> {
-        let mut packed = vec![0.0; weight.len()];
-        for o in 0..co {
-            for i in 0..ci {
-                for ky in 0..kh {
-                    for kx in 0..kw {
-                        packed[((ky * kw + kx) * ci + i) * co + o] = weight[((o * ci + i) * kh + ky) * kw + kx];
-                    }
-                }
-            }
-        }
-        packed
     }
 
     /// Makes room for what it needs to come to `count` results of this shape.
@@ -116,7 +101,7 @@ impl Conv {
         match &self.way {
             Way::Winograd(how) => how.reserve(count, d, scratch),
             Way::Line(how) => how.reserve(count, d, scratch),
-            Way::Products { .. } => {}
+            Way::Direct(how) => how.reserve(count, d, scratch),
         }
     }
 
@@ -132,9 +117,6 @@ impl Conv {
     }
 }
 
-/// How many bytes of source and result one band of rows may touch: about half of a core's second-level cache.
-const BAND_BYTES: usize = 256 << 10;
-
 /// `dst = [relu](conv(src) + bias [+ sum])` for `count` maps of each kind, one behind the other. `sum` has the shape of `dst` and
 /// its own margin.
 ///
@@ -143,151 +125,15 @@ const BAND_BYTES: usize = 256 << 10;
 pub(super) fn conv(
     conv: &Conv,
     count: usize,
-    (src, s): (&[f32], Shape),
+    src: (&[f32], Shape),
     sum: Option<(&[f32], Shape)>,
     (dst, d): (&mut [f32], Shape),
     scratch: &mut Scratch,
 ) {
-    let (packed, bias) = match &conv.way {
-        Way::Winograd(how) => return winograd::conv(Job { how, count, src: (src, s), sum, dst, d, scratch }),
-        Way::Line(how) => return winograd::conv(Job { how, count, src: (src, s), sum, dst, d, scratch }),
-        Way::Products { packed, bias } => (packed, bias),
-    };
-    assert_eq!((s.c, d.c), (conv.ci, conv.co));
-    assert_eq!(conv.result(s.h, s.w), Some((d.h, d.w)));
-    assert!(s.py >= conv.pad.0 && s.px >= conv.pad.1);
-    assert!(src.len() == count * s.len() && dst.len() == count * d.len());
-    if let Some((values, shape)) = sum {
-        assert!((shape.h, shape.w, shape.c) == (d.h, d.w, d.c) && values.len() == count * shape.len());
-    }
-    if d.h * d.w == 1 {
-        return cells(conv, (packed, bias), (src, s), sum, (dst, d));
-    }
-    for map in 0..count {
-        let sum = sum.map(|(values, shape)| (&values[map * shape.len()..][..shape.len()], shape));
-        let (src, dst) = (&src[map * s.len()..][..s.len()], &mut dst[map * d.len()..][..d.len()]);
-        rows(conv, (packed, bias), (src, s), sum, (dst, d));
-    }
-}
-
-/// A convolution by products of whole rows.
-fn rows(
-    conv: &Conv,
-    (packed, bias): (&[f32], &[f32]),
-    (src, s): (&[f32], Shape),
-    sum: Option<(&[f32], Shape)>,
-    (dst, d): (&mut [f32], Shape),
-) {
-    // With equal pitches a band of rows is one product; else each row is one.
-    let whole = conv.stride == 1 && s.pitch() == d.pitch();
-    let cell = size_of::<f32>() * (s.c + d.c);
-    let band = if whole { (BAND_BYTES / (s.pitch() * cell)).clamp(1, d.h) } else { 1 };
-    for top in (0..d.h).step_by(band) {
-        let bottom = (top + band).min(d.h);
-        if let Some((values, shape)) = sum {
-            for y in top..bottom {
-                dst[d.row(y)].copy_from_slice(&values[shape.row(y)]);
-            }
-        }
-        for ky in 0..conv.kh {
-            let y = (top * conv.stride + ky) as isize - conv.pad.0 as isize;
-            product(
-                Product {
-                    rows: (bottom - top - 1) * d.pitch() + d.w,
-                    depth: conv.kw * conv.ci,
-                    columns: conv.co,
-                    left_stride: conv.stride * conv.ci,
-                    result_stride: conv.co,
-                    add: ky > 0 || sum.is_some(),
-                },
-                &src[s.at(y, -(conv.pad.1 as isize))..],
-                &packed[ky * conv.kw * conv.ci * conv.co..],
-                &mut dst[d.at(top as isize, 0)..],
-            );
-        }
-        for y in top..bottom {
-            finish(&mut dst[d.row(y)], bias, conv.relu);
-            if whole && y + 1 < bottom {
-                let surplus = d.at(y as isize, d.w as isize)..d.at(y as isize + 1, 0);
-                dst[surplus].fill(0.0);
-            }
-        }
-    }
-}
-
-/// A convolution that leaves one cell of each map: a row of the product is a map, so that all share what is fetched of the weights.
-fn cells(
-    conv: &Conv,
-    (packed, bias): (&[f32], &[f32]),
-    (src, s): (&[f32], Shape),
-    sum: Option<(&[f32], Shape)>,
-    (dst, d): (&mut [f32], Shape),
-) {
-    if let Some((values, shape)) = sum {
-        for (map, values) in dst.chunks_exact_mut(d.len()).zip(values.chunks_exact(shape.len())) {
-            map[d.row(0)].copy_from_slice(&values[shape.row(0)]);
-        }
-    }
-    for ky in 0..conv.kh {
-        product(
-            Product {
-                rows: dst.len() / d.len(),
-                depth: conv.kw * conv.ci,
-                columns: conv.co,
-                left_stride: s.len(),
-                result_stride: d.len(),
-                add: ky > 0 || sum.is_some(),
-            },
-            &src[s.at(ky as isize - conv.pad.0 as isize, -(conv.pad.1 as isize))..],
-            &packed[ky * conv.kw * conv.ci * conv.co..],
-            &mut dst[d.at(0, 0)..],
-        );
-    }
-    for map in dst.chunks_exact_mut(d.len()) {
-        finish(&mut map[d.row(0)], bias, conv.relu);
-    }
-}
-
-/// A matrix product: the rows of the left may overlap, those of the right are tight, those of the result may lie apart.
-struct Product {
-    rows: usize,
-    depth: usize,
-    columns: usize,
-    left_stride: usize,
-    result_stride: usize,
-    add: bool,
-}
-
-fn product(p: Product, left: &[f32], right: &[f32], result: &mut [f32]) {
-    assert!(p.rows > 0 && (p.rows - 1) * p.left_stride + p.depth <= left.len());
-    assert!(p.depth * p.columns <= right.len() && p.columns <= p.result_stride);
-    assert!((p.rows - 1) * p.result_stride + p.columns <= result.len());
-    // SAFETY: the assertions above keep every element that the product touches inside its slice: the left
-    // matrix ends at (rows-1)*left_stride + depth, the right one at depth*columns, the result, whose rows do not
-    // overlap, at (rows-1)*result_stride + columns. The result is borrowed exclusively, so it aliases neither factor; the left rows overlap
-    // one another, which is sound because they are only read. All strides fit in isize since slices do.
-    unsafe {
-        gemm::gemm(
-            p.rows,
-            p.columns,
-            p.depth,
-            result.as_mut_ptr(),
-            1,
-            p.result_stride as isize,
-            p.add,
-            left.as_ptr(),
-            1,
-            p.left_stride as isize,
-            right.as_ptr(),
-            1,
-            p.columns as isize,
-            1.0f32,
-            1.0f32,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
+    match &conv.way {
+        Way::Direct(how) => vectors::conv(Job { how, count, src, sum, dst, d, scratch }),
+        Way::Winograd(how) => vectors::conv(Job { how, count, src, sum, dst, d, scratch }),
+        Way::Line(how) => vectors::conv(Job { how, count, src, sum, dst, d, scratch }),
     }
 }
 
@@ -296,16 +142,32 @@ fn product(p: Product, left: &[f32], right: &[f32], result: &mut [f32]) {
 /// # Panics
 /// If a matrix has not `n * n` values.
 pub fn matrix_product(n: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
-    product(Product { rows: n, depth: n, columns: n, left_stride: n, result_stride: n, add: false }, a, b, c);
-}
-
-/// Adds the bias and cuts off below zero, a row of cells in place.
-fn finish(cells: &mut [f32], bias: &[f32], relu: bool) {
-    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
-    for cell in cells.chunks_exact_mut(bias.len()) {
-        for (value, bias) in cell.iter_mut().zip(bias) {
-            *value = (*value + bias).max(floor);
-        }
+    assert!([a.len(), b.len(), c.len()] == [n * n; 3]);
+    let row = n as isize;
+    // SAFETY: each matrix has exactly n * n values, as asserted, in rows of n; the result is borrowed exclusively, so it aliases
+    // neither factor. n fits in isize since slices of n * n values do.
+    unsafe {
+        gemm::gemm(
+            n,
+            n,
+            n,
+            c.as_mut_ptr(),
+            1,
+            row,
+            false,
+            a.as_ptr(),
+            1,
+            row,
+            b.as_ptr(),
+            1,
+            row,
+            0.0f32,
+            1.0f32,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
     }
 }
 
@@ -376,6 +238,23 @@ pub(super) fn add(relu: bool, a: (&[f32], Shape), b: (&[f32], Shape), dst: &mut 
     for y in 0..d.h {
         for ((value, a), b) in dst[d.row(y)].iter_mut().zip(&a.0[a.1.row(y)]).zip(&b.0[b.1.row(y)]) {
             *value = (a + b).max(floor);
+        }
+    }
+}
+
+/// `dst = [relu](a + b)`, every cell of `a` doubled in both directions.
+pub(super) fn add_doubled(relu: bool, a: (&[f32], Shape), b: (&[f32], Shape), dst: &mut [f32], d: Shape) {
+    assert_eq!((a.1.h * 2, a.1.w * 2, a.1.c), (d.h, d.w, d.c));
+    assert_eq!((b.1.h, b.1.w, b.1.c), (d.h, d.w, d.c));
+    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
+    for y in 0..d.h {
+        let (cells, others) = (a.0[a.1.row(y / 2)].chunks_exact(d.c), b.0[b.1.row(y)].chunks_exact(2 * d.c));
+        for ((pair, cell), others) in dst[d.row(y)].chunks_exact_mut(2 * d.c).zip(cells).zip(others) {
+            for (values, others) in pair.chunks_exact_mut(d.c).zip(others.chunks_exact(d.c)) {
+                for ((value, a), b) in values.iter_mut().zip(cell).zip(others) {
+                    *value = (a + b).max(floor);
+                }
+            }
         }
     }
 }
@@ -457,25 +336,29 @@ pub(super) mod tests {
         values
     }
 
+    /// Height and width of the source, its channels and those of the result, rows and columns of the kernel, stride, padding.
+    #[allow(clippy::type_complexity, reason = "a table")]
+    pub(in super::super) const SHAPES: [(usize, usize, usize, usize, usize, usize, usize, (usize, usize)); 14] = [
+        (5, 7, 3, 8, 3, 3, 1, (1, 1)),
+        (1, 1, 1, 1, 3, 3, 1, (1, 1)),
+        (9, 6, 8, 16, 3, 3, 2, (1, 1)),
+        (8, 6, 8, 5, 2, 2, 2, (0, 0)),
+        (40, 300, 16, 24, 3, 3, 1, (1, 1)),
+        (13, 30, 88, 88, 3, 3, 1, (1, 1)),
+        (9, 30, 8, 12, 3, 3, 1, (0, 0)),
+        (4, 64, 8, 12, 4, 1, 1, (0, 0)),
+        (4, 8, 8, 12, 4, 8, 1, (0, 0)),
+        (1, 64, 8, 8, 1, 5, 1, (0, 2)),
+        (1, 64, 128, 128, 1, 9, 1, (0, 4)),
+        (3, 13, 5, 18, 1, 9, 1, (0, 4)),
+        (2, 6, 7, 3, 1, 7, 1, (0, 3)),
+        (6, 6, 4, 37, 1, 1, 1, (0, 0)),
+    ];
+
     #[test]
     fn convolution_agrees_with_its_definition_in_every_shape() {
         let mut random = fastrand::Rng::with_seed(7);
-        for (h, w, ci, co, kh, kw, stride, pad) in [
-            (5, 7, 3, 8, 3, 3, 1, (1, 1)),
-            (1, 1, 1, 1, 3, 3, 1, (1, 1)),
-            (9, 6, 8, 16, 3, 3, 2, (1, 1)),
-            (8, 6, 8, 5, 2, 2, 2, (0, 0)),
-            (40, 300, 16, 24, 3, 3, 1, (1, 1)),
-            (13, 30, 88, 88, 3, 3, 1, (1, 1)),
-            (9, 30, 8, 12, 3, 3, 1, (0, 0)),
-            (4, 64, 8, 12, 4, 1, 1, (0, 0)),
-            (4, 8, 8, 12, 4, 8, 1, (0, 0)),
-            (1, 64, 8, 8, 1, 5, 1, (0, 2)),
-            (1, 64, 128, 128, 1, 9, 1, (0, 4)),
-            (3, 13, 5, 18, 1, 9, 1, (0, 4)),
-            (2, 6, 7, 3, 1, 7, 1, (0, 3)),
-            (6, 6, 4, 37, 1, 1, 1, (0, 0)),
-        ] {
+        for (h, w, ci, co, kh, kw, stride, pad) in SHAPES {
             for (margin, with_sum, relu) in [(0, false, true), (0, true, false), (2, true, true)] {
                 let weight: Vec<f32> = (0..co * ci * kh * kw).map(|_| random.f32() - 0.5).collect();
                 let bias: Vec<f32> = (0..co).map(|_| random.f32() - 0.5).collect();
@@ -538,5 +421,13 @@ pub(super) mod tests {
         up2(&out, d, &mut doubled, twice);
         assert_eq!(doubled[..8], [4., -1., 4., -1., 5., -2., 5., -2.]);
         assert_eq!(doubled[..12], doubled[12..]);
+        let with = Shape { py: 1, px: 2, ..twice };
+        let others = map(with, &mut fastrand::Rng::with_seed(1));
+        let (mut sum, mut at_once) = (vec![0.0; twice.len()], vec![0.0; twice.len()]);
+        for relu in [false, true] {
+            add(relu, (&doubled, twice), (&others, with), &mut sum, twice);
+            add_doubled(relu, (&out, d), (&others, with), &mut at_once, twice);
+            assert_eq!(sum, at_once);
+        }
     }
 }

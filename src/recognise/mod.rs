@@ -10,6 +10,7 @@ mod read;
 mod align;
 #[cfg(feature = "vehicle")]
 mod ctc;
+mod direct;
 #[cfg(feature = "vehicle")]
 mod find;
 #[cfg(feature = "vehicle")]
@@ -28,8 +29,10 @@ mod network;
 mod sample;
 #[cfg(feature = "vehicle")]
 mod still;
+mod straighten;
 #[cfg(feature = "vehicle")]
 mod track;
+mod vectors;
 #[cfg(feature = "vehicle")]
 mod winograd;
 

@@ -72,6 +72,17 @@ pub(super) enum Op {
     Add { out: String, r#in: String, with: String, relu: bool },
 }
 
+impl Op {
+    /// Whether it reads a map of that name.
+    pub(super) fn reads(&self, name: &str) -> bool {
+        match self {
+            Self::S2d { r#in, .. } | Self::Pool { r#in, .. } | Self::Up2 { r#in, .. } => r#in == name,
+            Self::Conv { r#in, add, .. } => r#in == name || add.as_deref() == Some(name),
+            Self::Add { r#in, with, .. } => r#in == name || with == name,
+        }
+    }
+}
+
 fn one() -> usize {
     1
 }

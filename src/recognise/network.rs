@@ -210,10 +210,21 @@ struct Step {
 
 enum What {
     S2d(usize),
-    Conv { conv: Arc<Conv>, sum: Option<usize> },
-    Pool { kh: usize, kw: usize },
+    Conv {
+        conv: Arc<Conv>,
+        sum: Option<usize>,
+    },
+    Pool {
+        kh: usize,
+        kw: usize,
+    },
     Up2,
-    Add { with: usize, relu: bool },
+    /// `doubled`: the source is doubled on the way, a map that nothing else reads spared.
+    Add {
+        with: usize,
+        relu: bool,
+        doubled: bool,
+    },
 }
 
 impl Plan {
@@ -241,7 +252,9 @@ impl Plan {
                     (What::Pool { kh: *kh, kw: *kw }, divide(from.h, *kh)?, divide(from.w, *kw)?, from.c)
                 }
                 Op::Up2 { .. } => (What::Up2, from.h * 2, from.w * 2, from.c),
-                Op::Add { with, relu, .. } => (What::Add { with: find(with)?, relu: *relu }, from.h, from.w, from.c),
+                Op::Add { with, relu, .. } => {
+                    (What::Add { with: find(with)?, relu: *relu, doubled: false }, from.h, from.w, from.c)
+                }
                 Op::Conv { w: name, stride, pad, relu, add, .. } => {
                     let weights = model.weights.get(name).ok_or_else(|| format!("there are no weights {name:?}"))?;
                     let [co, ci, kh, kw] = weights.shape;
@@ -285,6 +298,16 @@ impl Plan {
                 What::Up2 => ("double".into(), 0),
                 What::Add { .. } => ("add".into(), 0),
             };
+            let (mut what, mut source) = (what, source);
+            if let (What::Add { doubled, .. }, Op::Add { r#in, .. }) = (&mut what, op)
+                && let Some(Step { what: What::Up2, src, dst, .. }) = steps.last()
+                && *dst == source
+                && model.graph.iter().filter(|op| op.reads(r#in)).count() == 1
+                && !model.outputs.contains(r#in)
+            {
+                (*doubled, source) = (true, *src);
+                steps.pop();
+            }
             maps.push(Map { shape: Shape { h, w, c, py: 0, px: 0 } });
             steps.push(Step { what, src: source, dst: maps.len() - 1, name, flops });
             if named.insert(out.clone(), maps.len() - 1).is_some() {
@@ -350,10 +373,11 @@ impl Plan {
             What::S2d(k) => each(src, s, dst, d, |_, src, dst| kernels::space_to_depth(*k, src, s, dst, d)),
             What::Pool { kh, kw } => each(src, s, dst, d, |_, src, dst| kernels::pool(*kh, *kw, src, s, dst, d)),
             What::Up2 => each(src, s, dst, d, |_, src, dst| kernels::up2(src, s, dst, d)),
-            What::Add { with, relu } => {
+            What::Add { with, relu, doubled } => {
                 let (with, shape) = all(*with);
+                let add = if *doubled { kernels::add_doubled } else { kernels::add };
                 each(src, s, dst, d, |index, src, dst| {
-                    kernels::add(*relu, (src, s), (&with[index * shape.len()..][..shape.len()], shape), dst, d);
+                    add(*relu, (src, s), (&with[index * shape.len()..][..shape.len()], shape), dst, d);
                 });
             }
         }

@@ -1,8 +1,7 @@
-//! From luma planes to the networks' inputs: whole frames scaled, windows cut out, quadrilaterals straightened.
+//! From luma planes to the networks' inputs: whole frames scaled, windows cut out.
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::read::Corners;
 use crate::capture::Plane;
 
 /// Scales a luma plane to `width` x `height` at the top left of `dst`, whose rows have `pitch` values: area average
@@ -98,23 +97,6 @@ fn across<const N: usize>(sums: &[u16], line: &mut [f32], unit: f32) {
     }
 }
 
-/// The luma at pixel centre coordinates (x, y), the border continued outwards.
-fn bilinear(luma: Plane, x: f32, y: f32) -> f32 {
-    let x = x.clamp(0.0, (luma.width - 1) as f32);
-    let y = y.clamp(0.0, (luma.height - 1) as f32);
-    let (x0, y0) = (x as usize, y as usize);
-    let right = usize::from(x0 + 1 < luma.width);
-    let below = if y0 + 1 < luma.height { luma.stride } else { 0 };
-    let (fx, fy) = (x - x0 as f32, y - y0 as f32);
-    let at = y0 * luma.stride + x0;
-    let mix = |at: usize| {
-        let (a, b) = (f32::from(luma.data[at]), f32::from(luma.data[at + right]));
-        a + fx * (b - a)
-    };
-    let (a, b) = (mix(at), mix(at + below));
-    a + fy * (b - a)
-}
-
 /// An upright window of a picture: centre and size in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Window {
@@ -123,9 +105,6 @@ pub(super) struct Window {
     pub(super) w: f32,
     pub(super) h: f32,
 }
-
-/// The most samples that one straightened value is averaged from, in each direction.
-const FINEST: usize = 6;
 
 /// Cuts a window out of a plane, sampled to `width` x `height` values, raw luma: area average when shrinking, bilinear
 /// when enlarging, the border continued outwards. One direction after the other, so that the cost is that of the source
@@ -277,46 +256,6 @@ impl Taps {
     }
 }
 
-/// Warps a plane so that the corners of a quadrilateral (pixels of the plane) come to lie at the corners of the
-/// rectangle `inner` (left, top, right, bottom, in target pixels), and samples `width` x `height` values, raw luma, into
-/// rows of `pitch`.
-pub(super) fn straighten(
-    luma: Plane,
-    quad: &Corners,
-    inner: [f32; 4],
-    width: usize,
-    height: usize,
-    dst: &mut [f32],
-    pitch: usize,
-) {
-    if luma.width == 0 || luma.height == 0 {
-        dst.fill(0.0);
-        return;
-    }
-    let h = Homography::from_rectangle(inner, quad);
-    // Several source pixels in one target pixel are averaged: about one sample a source pixel.
-    let length = |a: [f32; 2], b: [f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
-    let across = length(quad[0], quad[1]).max(length(quad[3], quad[2])) / (inner[2] - inner[0]);
-    let down = length(quad[0], quad[3]).max(length(quad[1], quad[2])) / (inner[3] - inner[1]);
-    let samples = |scale: f32| (scale.ceil().max(1.0) as usize).min(FINEST);
-    let (nx, ny) = (samples(across), samples(down));
-    let share = 1.0 / (nx * ny) as f32;
-    for y in 0..height {
-        for x in 0..width {
-            let mut sum = 0.0;
-            for j in 0..ny {
-                for i in 0..nx {
-                    let u = x as f32 + (i as f32 + 0.5) / nx as f32;
-                    let v = y as f32 + (j as f32 + 0.5) / ny as f32;
-                    let [px, py] = h.apply(u, v);
-                    sum += bilinear(luma, px - 0.5, py - 0.5);
-                }
-            }
-            dst[y * pitch + x] = sum * share;
-        }
-    }
-}
-
 /// Makes values independent of light: `(value - mean) / (deviation + 8)`.
 pub(super) fn standardise(values: &mut [f32]) {
     let n = values.len().max(1) as f32;
@@ -328,51 +267,11 @@ pub(super) fn standardise(values: &mut [f32]) {
     }
 }
 
-/// A map of the plane onto itself that keeps lines straight.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Homography([f32; 8]);
-
-impl Homography {
-    /// The one that takes the corners of `rectangle` (left, top, right, bottom) to `quad`, top left first, clockwise.
-    pub(super) fn from_rectangle(rectangle: [f32; 4], quad: &Corners) -> Self {
-        // First from the unit square (P. Heckbert, "Fundamentals of texture mapping", 1989, section 2.2.3).
-        let [[x0, y0], [x1, y1], [x2, y2], [x3, y3]] = *quad;
-        let (dx1, dx2, sx) = (x1 - x2, x3 - x2, x0 - x1 + x2 - x3);
-        let (dy1, dy2, sy) = (y1 - y2, y3 - y2, y0 - y1 + y2 - y3);
-        let area = dx1 * dy2 - dx2 * dy1;
-        let (g, h) =
-            if area.abs() < 1e-9 { (0.0, 0.0) } else { ((sx * dy2 - dx2 * sy) / area, (dx1 * sy - sx * dy1) / area) };
-        let unit = [x1 - x0 + g * x1, x3 - x0 + h * x3, x0, y1 - y0 + g * y1, y3 - y0 + h * y3, y0, g, h];
-        // Then the rectangle to the unit square, folded in.
-        let [left, top, right, bottom] = rectangle;
-        let (ku, kv) = (1.0 / (right - left), 1.0 / (bottom - top));
-        let (u, v) = (-left * ku, -top * kv);
-        let w = unit[6] * u + unit[7] * v + 1.0;
-        let scale = 1.0 / w;
-        Self([
-            unit[0] * ku * scale,
-            unit[1] * kv * scale,
-            (unit[0] * u + unit[1] * v + unit[2]) * scale,
-            unit[3] * ku * scale,
-            unit[4] * kv * scale,
-            (unit[3] * u + unit[4] * v + unit[5]) * scale,
-            unit[6] * ku * scale,
-            unit[7] * kv * scale,
-        ])
-    }
-
-    pub(super) fn apply(&self, u: f32, v: f32) -> [f32; 2] {
-        let m = &self.0;
-        let w = 1.0 / (m[6] * u + m[7] * v + 1.0);
-        [(m[0] * u + m[1] * v + m[2]) * w, (m[3] * u + m[4] * v + m[5]) * w]
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn plane(data: &[u8], width: usize, stride: usize) -> Plane<'_> {
+    pub(in super::super) fn plane(data: &[u8], width: usize, stride: usize) -> Plane<'_> {
         Plane { data, stride, step: 1, width, height: data.len() / stride }
     }
 
@@ -397,16 +296,6 @@ mod tests {
     }
 
     #[test]
-    fn a_homography_takes_the_corners_where_it_should() {
-        let quad = [[10.0, 20.0], [90.0, 12.0], [95.0, 60.0], [8.0, 52.0]];
-        let h = Homography::from_rectangle([4.0, 3.0, 124.0, 29.0], &quad);
-        for ([u, v], want) in [[4.0, 3.0], [124.0, 3.0], [124.0, 29.0], [4.0, 29.0]].into_iter().zip(quad) {
-            let got = h.apply(u, v);
-            assert!((got[0] - want[0]).abs() < 1e-3 && (got[1] - want[1]).abs() < 1e-3, "{got:?} is not {want:?}");
-        }
-    }
-
-    #[test]
     fn a_cut_reaches_past_the_border_without_harm() {
         let data = vec![77; 100];
         let mut out = vec![0.0; 128 * 64];
@@ -414,30 +303,6 @@ mod tests {
             let window = Window { cx, cy: cx / 2.0, w, h: w / 2.0 };
             cut(plane(&data, 10, 10), window, 128, 64, &mut out, &mut Scratch::default());
             assert!(out.iter().all(|v| (*v - 77.0).abs() < 1e-3), "{w} wide at {cx}");
-        }
-    }
-
-    #[test]
-    fn a_cut_is_what_straightening_an_upright_window_gives() {
-        let mut random = fastrand::Rng::with_seed(5);
-        let mut data: Vec<u8> = (0..200 * 256).map(|_| random.u8(..)).collect();
-        for _ in 0..6 {
-            data = (0..data.len())
-                .map(|i| ((u32::from(data[i]) + u32::from(data[(i + 1) % data.len()])) / 2) as u8)
-                .collect();
-        }
-        let source = plane(&data, 250, 256);
-        let (mut got, mut want) = (vec![0.0; 128 * 64], vec![0.0; 128 * 64]);
-        let mut scratch = Scratch::default();
-        // Whole factors, where an average over samples is an average over areas, and enlarging.
-        for (cx, cy, w) in [(125.0, 100.0, 256.0), (90.0, 70.0, 128.0), (60.3, 41.7, 90.0), (20.0, 10.0, 64.0)] {
-            let window = Window { cx, cy, w, h: w / 2.0 };
-            cut(source, window, 128, 64, &mut got, &mut scratch);
-            let corner = |dx: f32, dy: f32| [cx + dx * w / 2.0, cy + dy * w / 4.0];
-            let quad = [corner(-1.0, -1.0), corner(1.0, -1.0), corner(1.0, 1.0), corner(-1.0, 1.0)];
-            straighten(source, &quad, [0.0, 0.0, 128.0, 64.0], 128, 64, &mut want, 128);
-            let worst = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(worst < 0.6, "{w} wide: off by {worst}");
         }
     }
 }

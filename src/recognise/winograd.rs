@@ -4,26 +4,21 @@
 //! matrix product of its own over the channels. Rounding errors are some ten times those of the definition, 1e-5 of the result.
 //!
 //! [`mod@line`] does the same along one row for kernels that are wide and not high.
-//!
-//! Vectors are those of the machine, chosen at run time by pulp; the code is the same for all of them.
 
-#![allow(clippy::needless_range_loop, reason = "see the remark above `Turned for Winograd`")]
+#![allow(clippy::needless_range_loop, reason = "see the remark above `vectors::dot`")]
 
 pub(super) mod line;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
 
 use super::kernels::Shape;
+use super::vectors::{Job, Method, PANEL, ROWS, Scratch, dot, filled_up, load, store};
 
 /// Cells of the result that a tile has in each direction.
 const TILE: usize = 4;
 /// Cells of the source that it is made from.
 const PATCH: usize = TILE + 2;
 const POINTS: usize = PATCH * PATCH;
-/// Channels of the result that are multiplied at once: two vectors of AVX2.
-const PANEL: usize = 16;
-/// Tiles that are multiplied at once: with [`PANEL`] as many sums as AVX2 has registers for.
-const ROWS: usize = 6;
 /// How many bytes of turned patches and products are made before the results are: they are read again soon, and stay in a
 /// core's second-level cache.
 const BLOCK_BYTES: usize = 128 << 10;
@@ -48,57 +43,6 @@ pub(super) struct Winograd {
     /// Filled up in the same way.
     bias: Vec<f32>,
     relu: bool,
-}
-
-/// What is between source and result: turned patches, their products, and a patch at the edge. Grows to the largest convolution.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    patches: Vec<f32>,
-    products: Vec<f32>,
-    edge: Vec<f32>,
-}
-
-/// A convolution whose weights are turned.
-pub(super) trait Turned {
-    /// Channels of the source and of the result.
-    fn channels(&self) -> (usize, usize);
-
-    /// Cells of zeros that it needs around the source, rows and columns.
-    fn margin(&self) -> (usize, usize);
-
-    /// Makes room for `count` results of this shape.
-    fn reserve(&self, count: usize, d: Shape, scratch: &mut Scratch);
-
-    /// Does what is asked for; a panel is `N` vectors. Shapes and buffers fit, and there is room.
-    fn run<S: Simd, const N: usize>(simd: S, job: Job<Self>)
-    where
-        Self: Sized;
-}
-
-/// One convolution to be done: `dst = [relu](conv(src) + bias [+ sum])`, for several maps that lie one behind the other.
-pub(super) struct Job<'a, T> {
-    pub(super) how: &'a T,
-    /// Maps of each kind.
-    pub(super) count: usize,
-    /// The sources, with their margins.
-    pub(super) src: (&'a [f32], Shape),
-    pub(super) sum: Option<(&'a [f32], Shape)>,
-    pub(super) dst: &'a mut [f32],
-    pub(super) d: Shape,
-    pub(super) scratch: &'a mut Scratch,
-}
-
-/// Whether this machine has vectors; without them, the definition by matrix products is as good.
-pub(super) fn pays() -> bool {
-    struct Lanes;
-    impl WithSimd for Lanes {
-        type Output = usize;
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            S::F32_LANES
-        }
-    }
-    Arch::new().dispatch(Lanes) > 1
 }
 
 impl Winograd {
@@ -127,58 +71,11 @@ impl Winograd {
     }
 }
 
-/// A bias with zeros up to whole panels.
-fn filled_up(bias: &[f32]) -> Vec<f32> {
-    let mut bias = bias.to_vec();
-    bias.resize(bias.len().next_multiple_of(PANEL), 0.0);
-    bias
-}
-
 /// Of so many tiles, each with so many values between source and result, those that are made at once, a multiple of [`ROWS`]: all
 /// blocks nearly of one size.
 fn block(tiles: usize, values: usize) -> usize {
     let fit = BLOCK_BYTES / (size_of::<f32>() * values);
     tiles.div_ceil(tiles.div_ceil(fit.max(ROWS))).next_multiple_of(ROWS)
-}
-
-impl Scratch {
-    fn fit(&mut self, patches: usize, products: usize, edge: usize) {
-        for (values, len) in [(&mut self.patches, patches), (&mut self.products, products), (&mut self.edge, edge)] {
-            values.resize(len.max(values.len()), 0.0);
-        }
-    }
-}
-
-/// Does it, with the vectors of this machine.
-///
-/// # Panics
-/// If a buffer does not fit its shape, the shapes do not fit the convolution, or the source has no margin.
-pub(super) fn conv<T: Turned>(job: Job<T>) {
-    Arch::new().dispatch(job);
-}
-
-impl<T: Turned> WithSimd for Job<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let ((src, s), d) = (self.src, self.d);
-        let ((ci, co), (py, px)) = (self.how.channels(), self.how.margin());
-        assert_eq!((s.h, s.w, s.c), (d.h, d.w, ci));
-        assert!(s.py >= py && s.px >= px, "the source has no margin");
-        assert_eq!(d.c, co);
-        assert!(src.len() == self.count * s.len() && self.dst.len() == self.count * d.len());
-        if let Some((values, shape)) = self.sum {
-            assert!((shape.h, shape.w, shape.c) == (d.h, d.w, d.c) && values.len() == self.count * shape.len());
-        }
-        self.how.reserve(self.count, d, self.scratch);
-        match S::F32_LANES {
-            16 => T::run::<S, 1>(simd, self),
-            8 => T::run::<S, 2>(simd, self),
-            4 => T::run::<S, 4>(simd, self),
-            _ => T::run::<S, PANEL>(simd, self),
-        }
-    }
 }
 
 /// Which tile of which result.
@@ -202,16 +99,17 @@ impl Place {
     }
 }
 
-// What follows has loops over indices where iterators would be shorter: what the compiler does not inline of them, closures first of
-// all, is compiled without the vectors that its caller was compiled for.
-
-impl Turned for Winograd {
+impl Method for Winograd {
     fn channels(&self) -> (usize, usize) {
         (self.ci, self.co)
     }
 
     fn margin(&self) -> (usize, usize) {
         (1, 1)
+    }
+
+    fn result(&self, s: Shape) -> (usize, usize) {
+        (s.h, s.w)
     }
 
     fn reserve(&self, count: usize, d: Shape, scratch: &mut Scratch) {
@@ -288,23 +186,10 @@ fn multiply<S: Simd, const N: usize, const R: usize>(
         rows[r] = &left[r * pitch..][..panel.len()];
     }
     let mut sums = [[simd.splat_f32s(0.0); N]; R];
-    for (channel, weights) in panel.iter().enumerate() {
-        for r in 0..R {
-            let value = simd.splat_f32s(rows[r][channel]);
-            for n in 0..N {
-                sums[r][n] = simd.mul_add_e_f32s(value, weights[n], sums[r][n]);
-            }
-        }
-    }
+    dot(simd, rows, panel, &mut sums);
     for r in 0..R {
         S::as_mut_simd_f32s(&mut result[r * wide..][..PANEL]).0.copy_from_slice(&sums[r]);
     }
-}
-
-/// A vector's worth of values, or the fewer that there are and zeros.
-#[inline(always)]
-fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
-    if values.len() == S::F32_LANES { S::as_simd_f32s(values).0[0] } else { simd.partial_load_f32s(values) }
 }
 
 /// Turns the patch that a tile is made from: point by point, `step` values apart.
@@ -460,12 +345,7 @@ fn write<S: Simd>(
     let first = ((y + d.py) * d.pitch() + x + d.px) * d.c + channel;
     for column in 0..columns {
         let value = simd.max_f32s(row[column], floor);
-        let cell = &mut dst[first + column * d.c..][..lanes];
-        if lanes == S::F32_LANES {
-            S::as_mut_simd_f32s(cell).0[0] = value;
-        } else {
-            simd.partial_store_f32s(cell, value);
-        }
+        store(simd, value, &mut dst[first + column * d.c..][..lanes]);
     }
 }
 
@@ -473,37 +353,11 @@ fn write<S: Simd>(
 mod tests {
     use super::super::kernels::Conv;
     use super::super::kernels::tests::{COUNT, maps, plain};
+    use super::super::vectors::conv;
+    use super::super::vectors::tests::agrees;
     use super::*;
 
-    /// Holds what comes of it to `want`, with every width of vectors that a machine may have, whatever this one has.
-    pub(super) fn agrees<T: Turned>(
-        how: &T,
-        (src, s): (&[f32], Shape),
-        sum: Option<(&[f32], Shape)>,
-        (want, d): (&[f32], Shape),
-    ) {
-        let mut scratch = Scratch::default();
-        let count = src.len() / s.len();
-        how.reserve(count, d, &mut scratch);
-        // What an earlier convolution has left there must not matter.
-        scratch.patches.fill(f32::NAN);
-        scratch.products.fill(f32::NAN);
-        let mut check = |vectors: &str, does: &dyn Fn(Job<T>)| {
-            let mut got = vec![0.0; count * d.len()];
-            does(Job { how, count, src: (src, s), sum, dst: &mut got, d, scratch: &mut scratch });
-            for (index, (a, b)) in got.iter().zip(want).enumerate() {
-                assert!((a - b).abs() < 2e-4, "{vectors}: {s:?} to {d:?} at {index}: {a} is not {b}");
-            }
-        };
-        check("this machine's", &|job| conv(job));
-        check("1", &|job| job.with_simd(pulp::Scalar));
-        check("4", &|job| job.with_simd(pulp::Scalar128b));
-        check("8", &|job| job.with_simd(pulp::Scalar256b));
-        check("16", &|job| job.with_simd(pulp::Scalar512b));
-    }
-
-    /// Against the definition: tiles that are cut
-    /// off, channels that fill no vector and no panel, margins, sums.
+    /// Against the definition: tiles that are cut off, channels that fill no vector and no panel, margins, sums.
     #[test]
     fn agrees_with_the_definition_for_vectors_of_every_width() {
         let mut random = fastrand::Rng::with_seed(11);

@@ -53,13 +53,17 @@ impl Line {
     }
 }
 
-impl Turned for Line {
+impl Method for Line {
     fn channels(&self) -> (usize, usize) {
         (self.ci, self.co)
     }
 
     fn margin(&self) -> (usize, usize) {
         (0, self.pad)
+    }
+
+    fn result(&self, s: Shape) -> (usize, usize) {
+        (s.h, s.w)
     }
 
     fn reserve(&self, count: usize, d: Shape, scratch: &mut Scratch) {
@@ -175,10 +179,10 @@ fn turn_back<S: Simd>(
 mod tests {
     use super::super::super::kernels::Conv;
     use super::super::super::kernels::tests::{COUNT, maps, plain};
-    use super::super::tests::agrees;
+    use super::super::super::vectors::tests::agrees;
     use super::*;
 
-    /// As the test of the same name beside [`super::super::conv`].
+    /// As the test of the same name of [`super::super`].
     #[test]
     fn agrees_with_the_definition_for_vectors_of_every_width() {
         let mut random = fastrand::Rng::with_seed(12);
