@@ -82,17 +82,23 @@ impl Method for Direct {
         let (values, shape) = sum.unwrap_or(no_sum);
         let cells = count * d.h * d.w;
         let mut band = [Cell::default(); BAND];
+        let (mut map, mut y, mut x) = (0, 0, 0);
         for first in (0..cells).step_by(BAND) {
             let band = &mut band[..BAND.min(cells - first)];
             for index in 0..band.len() {
-                let cell = first + index;
-                let (map, y, x) = (cell / (d.h * d.w), cell / d.w % d.h, cell % d.w);
                 let (top, left) = (y * how.stride + s.py - how.pad.0, x * how.stride + s.px - how.pad.1);
                 band[index] = Cell {
                     from: map * s.len() + (top * s.pitch() + left) * s.c,
                     sum: map * shape.len() + ((y + shape.py) * shape.pitch() + x + shape.px) * d.c,
                     to: map * d.len() + ((y + d.py) * d.pitch() + x + d.px) * d.c,
                 };
+                x += 1;
+                if x == d.w {
+                    (x, y) = (0, y + 1);
+                }
+                if y == d.h {
+                    (y, map) = (0, map + 1);
+                }
             }
             for (index, panel) in how.packed.chunks_exact(panel).enumerate() {
                 let panel = S::as_simd_f32s(panel).0.as_chunks::<N>().0;

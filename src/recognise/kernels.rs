@@ -259,10 +259,19 @@ pub(super) fn add_doubled(relu: bool, a: (&[f32], Shape), b: (&[f32], Shape), ds
     }
 }
 
-/// Copies tight values into a map.
-pub(super) fn fill(values: &[f32], dst: &mut [f32], d: Shape) {
-    for (y, line) in values.chunks_exact(d.w * d.c).enumerate() {
-        dst[d.row(y)].copy_from_slice(line);
+/// Zeros the margin of a map.
+pub(super) fn clear_margin(map: &mut [f32], d: Shape) {
+    if d.py > 0 {
+        let edge = d.py * d.pitch() * d.c;
+        let end = map.len() - edge;
+        map[..edge].fill(0.0);
+        map[end..].fill(0.0);
+    }
+    if d.px > 0 {
+        for y in 0..d.h as isize {
+            map[d.at(y, -(d.px as isize))..d.at(y, 0)].fill(0.0);
+            map[d.at(y, d.w as isize)..d.at(y, (d.w + d.px) as isize)].fill(0.0);
+        }
     }
 }
 
@@ -408,10 +417,22 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_margin_is_cleared_and_nothing_else() {
+        for (py, px) in [(0, 0), (1, 0), (0, 2), (2, 1)] {
+            let s = Shape { h: 3, w: 4, c: 2, py, px };
+            let mut values = vec![9.0; s.len()];
+            clear_margin(&mut values, s);
+            assert_eq!(values.iter().filter(|value| **value == 9.0).count(), 3 * 4 * 2);
+            assert!((0..3).all(|y| values[s.row(y)].iter().all(|value| *value == 9.0)));
+        }
+    }
+
+    #[test]
     fn pooling_and_doubling() {
         let s = Shape { h: 2, w: 3, c: 2, py: 0, px: 1 };
-        let mut src = vec![0.0; s.len()];
-        fill(&[1., -1., 2., -2., 3., -3., 4., -4., 5., -5., 6., -6.], &mut src, s);
+        let mut src = vec![9.0; s.len()];
+        src[s.row(0)].copy_from_slice(&[1., -1., 2., -2., 3., -3.]);
+        src[s.row(1)].copy_from_slice(&[4., -4., 5., -5., 6., -6.]);
         let d = Shape { h: 1, w: 3, c: 2, py: 0, px: 0 };
         let mut out = vec![0.0; d.len()];
         pool(2, 1, &src, s, &mut out, d);

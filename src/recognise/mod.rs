@@ -10,6 +10,7 @@ mod read;
 mod align;
 #[cfg(feature = "vehicle")]
 mod ctc;
+#[cfg(feature = "vehicle")]
 mod direct;
 #[cfg(feature = "vehicle")]
 mod find;
@@ -26,12 +27,16 @@ mod model;
 #[cfg(feature = "vehicle")]
 mod network;
 #[cfg(feature = "vehicle")]
+mod plan;
+#[cfg(feature = "vehicle")]
 mod sample;
 #[cfg(feature = "vehicle")]
 mod still;
+#[cfg(feature = "vehicle")]
 mod straighten;
 #[cfg(feature = "vehicle")]
 mod track;
+#[cfg(feature = "vehicle")]
 mod vectors;
 #[cfg(feature = "vehicle")]
 mod winograd;

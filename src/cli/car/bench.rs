@@ -354,7 +354,7 @@ fn kernels(json: bool) -> Result<()> {
         };
         let (best, together) = (fastest(1)?, fastest(MANY)? / MANY as u32);
         let layers: Vec<Value> = network
-            .layer_costs(TIMES, &*clock)
+            .layer_costs(TIMES, &*clock)?
             .into_iter()
             .map(|layer| {
                 let rate = gflops(layer.flops, layer.time);
