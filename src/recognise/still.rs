@@ -27,6 +27,8 @@ const SURE: f32 = 0.3;
 const LISTED: f32 = 0.15;
 /// Boxes in which the aligner sees plates that overlap more are one plate; the finder's surest stays.
 const SAME: f32 = 0.5;
+/// Overlap of a find and the plate that the aligner sees in it from which a second look would see the same.
+const AGREED: f32 = 0.8;
 /// Least probability of being a plate.
 const PLATE: f32 = 0.35;
 /// Plates narrower than this, in pixels, are told but not read: nothing in them is legible.
@@ -95,10 +97,22 @@ impl StillPlate {
 /// A find that holds a plate.
 struct Place {
     found: Found,
-    /// The upright box around the plate, as the first look says.
-    hull: [f32; 4],
+    /// The first look at it.
+    look: Aligned,
     /// Its index among the plates that are listed.
-    plate: usize,
+    listed: usize,
+}
+
+impl Place {
+    /// The upright box around the plate, as the first look says.
+    fn hull(&self) -> [f32; 4] {
+        hull(&self.look.corners)
+    }
+
+    /// Whether finder and aligner see the plate at one place.
+    fn is_agreed(&self) -> bool {
+        Found::at(self.hull()).overlap(&self.found) >= AGREED
+    }
 }
 
 /// A plate that was read.
@@ -142,13 +156,15 @@ impl Stills {
         let found = self.finder(picture)?.find(luma, FOUND)?.to_vec();
         let (mut plates, places) = self.places(luma, &found)?;
         // A second look from where the first says that the plate is.
-        let (hulls, mut second) = (places.iter().map(|place| place.hull).collect::<Vec<_>>(), Vec::new());
+        let (agreed, moved): (Vec<&Place>, Vec<&Place>) = places.iter().partition(|place| place.is_agreed());
+        let (hulls, mut second) = (moved.iter().map(|place| place.hull()).collect::<Vec<_>>(), Vec::new());
         self.aligner.align(luma, &hulls, &mut second)?;
         let mut legible = Vec::new();
-        for (place, plate) in places.iter().zip(second) {
-            plates[place.plate] = StillPlate::unread(hull(&plate.corners));
+        let looks = agreed.iter().map(|place| place.look).chain(second);
+        for (place, plate) in agreed.iter().chain(&moved).zip(looks) {
+            plates[place.listed] = StillPlate::unread(hull(&plate.corners));
             if place.found.w >= UNREADABLE {
-                legible.push((place.plate, plate));
+                legible.push((place.listed, plate));
             }
         }
         for ((index, plate), verdict) in legible.iter().zip(self.verdicts(luma, &legible)?) {
@@ -174,15 +190,14 @@ impl Stills {
                 if found.score < WEAK && enough(&places) {
                     break;
                 }
-                let hull = hull(&plate.corners);
-                let here = Found::at(hull);
+                let here = Found::at(hull(&plate.corners));
                 if plate.plate < PLATE {
                     if found.score >= LISTED {
                         plates.push(StillPlate::unread(coarse));
                     }
-                } else if places.iter().all(|surer| Found::at(surer.hull).overlap(&here) <= SAME) {
-                    places.push(Place { found: *found, hull, plate: plates.len() });
-                    plates.push(StillPlate::unread(hull));
+                } else if places.iter().all(|surer| Found::at(surer.hull()).overlap(&here) <= SAME) {
+                    places.push(Place { found: *found, look: *plate, listed: plates.len() });
+                    plates.push(StillPlate::unread(coarse));
                 }
             }
         }
