@@ -119,6 +119,11 @@ pub(super) struct Weights {
 }
 
 impl Weights {
+    /// In the order of `shape`; one bias an output channel.
+    pub(super) fn new(shape: [usize; 4], weight: Vec<f32>, bias: Vec<f32>) -> Self {
+        Self { shape, weight, bias, laid: OnceLock::new() }
+    }
+
     /// The weights laid out for a convolution with this stride, this many zeros on each side (rows and columns) and a rectifier or
     /// none. Networks of all sizes, and of several cameras, share them.
     pub(super) fn conv(&self, stride: usize, pad: (usize, usize), relu: bool) -> Arc<Conv> {
@@ -251,7 +256,7 @@ fn weights(bytes: &[u8]) -> Result<HashMap<String, Weights>, String> {
         if !weight.iter().chain(&bias).all(|value| value.is_finite()) {
             return Err(format!("{key} holds a value that is not a number"));
         }
-        found.insert(name.to_owned(), Weights { shape, weight, bias, laid: OnceLock::new() });
+        found.insert(name.to_owned(), Weights::new(shape, weight, bias));
     }
     Ok(found)
 }

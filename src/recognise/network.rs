@@ -184,7 +184,7 @@ fn tight_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> candle_core::R
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::Role;
+    use super::super::model::{Role, Weights};
     use super::*;
 
     /// What PyTorch made of an input, stored when the weights were exported: input and output, both in its order
@@ -248,6 +248,26 @@ mod tests {
         let model = Model::load(Role::Finder, None).expect("part of the program");
         for (width, height) in [(0, 32), (33, 32), (640, 0)] {
             assert!(Network::sized(&model, width, height, 1).is_err(), "{width}x{height}");
+        }
+    }
+
+    /// The input has no margin of its own.
+    #[test]
+    fn the_first_operation_may_reach_beyond_the_edge_of_the_input() {
+        let mut model = Model::load(Role::Reader, None).expect("part of the program");
+        let sum_of_nine = Weights::new([1, 1, 3, 3], vec![1.0; 9], vec![0.0]);
+        model.weights = [("w".to_owned(), sum_of_nine)].into();
+        let conv = r#"[{"op": "conv", "in": "x", "out": "y", "w": "w", "pad": "same", "relu": false, "add": "x"}]"#;
+        model.graph = serde_json::from_str(conv).expect("a graph");
+        model.outputs = vec!["y".to_owned()];
+        let mut network = Network::sized(&model, 3, 2, 2).expect("it works out");
+        for _ in 0..2 {
+            let input = |index: usize, values: &mut [f32]| values.fill((index + 1) as f32);
+            let check = |index: usize, got: &[f32]| {
+                let want = [5.0, 7.0, 5.0, 5.0, 7.0, 5.0].map(|value| value * (index + 1) as f32);
+                assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-4), "{got:?} is not {want:?}");
+            };
+            network.run(2, input, check).expect("it runs");
         }
     }
 

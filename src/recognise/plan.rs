@@ -40,6 +40,17 @@ struct Step {
 }
 
 impl Step {
+    fn read_instead(&mut self, map: usize, other: usize) {
+        let with = match &mut self.what {
+            What::Conv { sum, .. } => sum.as_mut(),
+            What::Add { with, .. } => Some(with),
+            _ => None,
+        };
+        for read in with.into_iter().chain([&mut self.src]).filter(|read| **read == map) {
+            *read = other;
+        }
+    }
+
     fn reads(&self, map: usize) -> bool {
         let other = match &self.what {
             What::Conv { sum, .. } => *sum,
@@ -158,13 +169,19 @@ impl Plan {
                 return Err(format!("two maps are named {out:?}"));
             }
         }
-        if (maps[0].shape.py, maps[0].shape.px) != (0, 0) {
-            return Err("its first operation reaches beyond the edge of the input".into());
-        }
         let [output] = model.outputs.as_slice() else {
             return Err(format!("there are {} outputs, one is expected", model.outputs.len()));
         };
         let output = named.get(output).copied().ok_or_else(|| format!("no map is named {output:?}, the output"))?;
+        let (py, px) = (maps[0].shape.py, maps[0].shape.px);
+        if (py, px) != (0, 0) {
+            // What reaches beyond the edge of the input needs a copy with a margin.
+            let copy = maps.len();
+            maps.push(Map { shape: maps[0].shape, buffer: None });
+            maps[0] = without_margin(height, width, 1);
+            steps.iter_mut().for_each(|step| step.read_instead(0, copy));
+            steps.insert(0, Step { what: What::S2d(1), src: 0, dst: copy, name: "margin".into(), flops: 0 });
+        }
         let mut buffers = Buffers::default();
         lay_out(&mut maps, &steps, output, most, &mut buffers);
         for step in &steps {
@@ -248,7 +265,7 @@ fn lay_out(maps: &mut [Map], steps: &[Step], output: usize, most: usize, buffers
         let values = &mut buffers.maps[buffer];
         values.resize(room.max(values.len()), 0.0);
         let is_read = |map: usize| map == output || steps[index + 1..].iter().any(|step| step.reads(map));
-        let read: Vec<usize> = (0..=step.dst).filter(|map| step.reads(*map) || *map == step.dst).collect();
+        let read: Vec<usize> = (0..maps.len()).filter(|map| step.reads(*map) || *map == step.dst).collect();
         free.extend(read.into_iter().filter(|map| !is_read(*map)).filter_map(|map| maps[map].buffer));
     }
 }
