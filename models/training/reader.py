@@ -1,11 +1,10 @@
 """The reader: text of a plate from its rectified 128 x 32 patch, by CTC over 64 positions.
 
-usage: reader.py train|evaluate|export [--data DIR] [--work DIR] [--aligner FILE] [--own FILE] [--minutes M] [--seed N] [--threads N] [--out FILE]
+usage: reader.py train|evaluate|export [--data DIR] [--work DIR] [--aligner FILE] [--minutes M] [--seed N] [--threads N] [--out FILE]
 
 `train` goes on from its last checkpoint in WORK; its schedule is measured in minutes, so it fits the machine it runs on.
 It mixes drawn plates with the real train plates that have a text, rectified by the trained aligner, both with the aligner's
-errors and a camera's faults added. With `--own` it also takes real train plates without a text, as an earlier reader reads them
-where every one of several looks gives it the same text beyond doubt.
+errors and a camera's faults added.
 """
 import argparse
 import collections
@@ -43,7 +42,6 @@ def network():
     x = g.conv("c4", x, 64, 64, add=x)
     x = g.pool("p2", x, 2, 1)                                            # 4 x 64
     x = g.conv("c5", x, 64, 96)
-    x = g.conv("c6", x, 96, 96, add=x)
     x = g.conv("f1", x, 96, 128, (4, 1), pad="none")                     # 1 x 64
     x = g.conv("t1", x, 128, 128, (1, 5), add=x)
     x = g.conv("t2", x, 128, 128, (1, 9), add=x)
@@ -78,41 +76,16 @@ def aligned(aligner, real, passes=2, off=0.0):
     return out
 
 
-def self_labelled(aligner, reader, real, looks=5, least=0.9):
-    """Real plates without a text, with the text that `reader` gives them in each of `looks` looks from boxes moved at random, its
-    least probability being `least`. What they teach is not that text but how it looks when it is spoilt further."""
-    out, r = [], random.Random(2)
-    for p in real:
-        if p.text or p.box[2] < 40:
-            continue
-        seen = [corners(aligner, p.image, jitter(r, p.box, 0.7), 2) for _ in range(looks)]
-        if min(plate for _, plate, _ in seen) < 1:
-            continue
-        lines = (sum(two for _, _, two in seen) > 0) if p.two is None else bool(p.two)
-        x = np.stack([plates.normal(plates.rectify(p.image, quad, lines)) for quad, _, _ in seen])
-        logits = reader(torch.from_numpy(x)[:, None])[0].squeeze(2).transpose(1, 2).numpy()
-        texts = {greedy(z) for z in logits}
-        text = texts.pop()
-        if not texts and 4 <= len(text) <= 10 and probability(logits, [text] * looks).min() >= least:
-            p.text, p.quad, p.lines, p.weight = text, seen[0][0], lines, 0.7
-            out.append(p)
-    return out
-
-
 # ---------------------------------------------------------------- samples
 
 class Samples:
-    def __init__(self, data, aligner, seed, own=None):
+    def __init__(self, data, aligner, seed):
         real, pictures = plates_real.load(data)
         self.pictures = [p[0] for p in pictures]
         self.real = aligned(load(aligner), real)
         for p in self.real:
-            p.lines, p.weight = p.lines if p.two is None else bool(p.two), 2.0 if p.country == "GB" else 1.5 if p.set == "ro_dashcam" else 1.0
-        if own:
-            read = self_labelled(load(aligner), load(own), real)
-            print(f"{len(self.real)} plates with a text, {len(read)} of those without that could be read", flush=True)
-            self.real += read
-        self.weights = list(itertools.accumulate(p.weight for p in self.real))
+            p.lines = p.lines if p.two is None else bool(p.two)
+        self.weights = list(itertools.accumulate(2.0 if p.country == "GB" else 1.5 if p.set == "ro_dashcam" else 1.0 for p in self.real))
         self.r, self.n, self.pool = random.Random(seed), np.random.default_rng(seed), []
 
     def off(self, quad):
@@ -196,7 +169,7 @@ def train(a):
         net.load_state_dict(s["net"]), opt.load_state_dict(s["opt"])
         ema.state, ema.n, spent, n = s["ema"], s["n"], 0.0 if a.again else s["spent"], s["n"]
         a.start = None
-    data = ahead(Samples, a.data, a.aligner, a.seed * 1000 + n, a.own)
+    data = ahead(Samples, a.data, a.aligner, a.seed * 1000 + n)
     if a.start:
         take_up(net, a.start, torch.cat([next(data)[0] for _ in range(16)]))
         ema.state, n = {k: v.detach().clone() for k, v in net.state_dict().items()}, a.steps
@@ -335,7 +308,6 @@ def main():
     ap.add_argument("--minutes", type=float, default=90)
     ap.add_argument("--lr", type=float, default=2e-3)
     ap.add_argument("--start", help="train: an exported model to start from where WORK has no checkpoint")
-    ap.add_argument("--own", help="train: an exported reader that gives real plates without a text theirs")
     ap.add_argument("--steps", type=int, default=0, help="train: steps that this model has behind it")
     ap.add_argument("--temperature", type=float, help="for export: instead of the one that fits reads of labelled boxes")
     ap.add_argument("--again", action="store_true", help="start a new schedule from the last weights")
