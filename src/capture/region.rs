@@ -18,16 +18,21 @@ pub fn region_rgb(picture: &Picture, x: i32, y: i32, w: usize, h: usize, out_w: 
     let weights = Weights::new(picture.colours());
     let luma = picture.luma();
     let chroma = picture.chroma();
+    let (mut light, mut blueness, mut redness) = (Columns::default(), Columns::default(), Columns::default());
     for (row, line) in out.chunks_exact_mut(out_w * 3).enumerate() {
         let ys = span(row, out_h, y0, y1);
+        light.sum(&luma, (x0, x1), ys);
+        if let Some((blue, red)) = &chroma {
+            blueness.sum(blue, halved((x0, x1)), halved(ys));
+            redness.sum(red, halved((x0, x1)), halved(ys));
+        }
         for (column, pixel) in line.chunks_exact_mut(3).enumerate() {
             let xs = span(column, out_w, x0, x1);
-            let y = mean(&luma, xs, ys);
-            let (u, v) = match &chroma {
-                Some((blue, red)) => (mean(blue, halved(xs), halved(ys)), mean(red, halved(xs), halved(ys))),
+            let (u, v) = match chroma {
+                Some(_) => (blueness.mean(halved(xs)), redness.mean(halved(xs))),
                 None => (128, 128),
             };
-            pixel.copy_from_slice(&weights.rgb(y, u, v));
+            pixel.copy_from_slice(&weights.rgb(light.mean(xs), u, v));
         }
     }
     out
@@ -52,17 +57,38 @@ fn halved((start, end): (usize, usize)) -> (usize, usize) {
     (start / 2, end.div_ceil(2))
 }
 
-fn mean(plane: &Plane<'_>, (x0, x1): (usize, usize), (y0, y1): (usize, usize)) -> i32 {
-    let mut sum = 0u64;
-    for y in y0..y1 {
-        let row = &plane.row(y)[x0 * plane.step..];
-        sum += u64::from(match plane.step {
-            1 => row.iter().take(x1 - x0).map(|sample| u32::from(*sample)).sum::<u32>(),
-            step => row.iter().step_by(step).take(x1 - x0).map(|sample| u32::from(*sample)).sum(),
-        });
+/// Sums of the samples of each column over some rows, of which all pixels of a row are made: whole rows are summed several
+/// samples at once, single pixels would not be.
+#[derive(Default)]
+struct Columns {
+    sums: Vec<u32>,
+    from: usize,
+    rows: usize,
+}
+
+impl Columns {
+    fn sum(&mut self, plane: &Plane<'_>, (x0, x1): (usize, usize), (y0, y1): (usize, usize)) {
+        (self.from, self.rows) = (x0, y1 - y0);
+        self.sums.clear();
+        self.sums.resize(x1 - x0, 0);
+        for y in y0..y1 {
+            let row = &plane.row(y)[x0 * plane.step..];
+            match plane.step {
+                1 => self.sums.iter_mut().zip(row).for_each(|(sum, sample)| *sum += u32::from(*sample)),
+                step => {
+                    let samples = row.iter().step_by(step);
+                    self.sums.iter_mut().zip(samples).for_each(|(sum, sample)| *sum += u32::from(*sample));
+                }
+            }
+        }
     }
-    let count = ((x1 - x0) * (y1 - y0)) as u64;
-    ((sum + count / 2) / count) as i32
+
+    /// The mean of columns `x0..x1`.
+    fn mean(&self, (x0, x1): (usize, usize)) -> i32 {
+        let sum: u64 = self.sums[x0 - self.from..x1 - self.from].iter().map(|sum| u64::from(*sum)).sum();
+        let count = ((x1 - x0) * self.rows) as u64;
+        ((sum + count / 2) / count) as i32
+    }
 }
 
 /// Weights in 65536ths.
