@@ -271,6 +271,32 @@ mod tests {
         }
     }
 
+    /// Doubling and adding are one step where nothing else reads what is doubled, and only there.
+    #[test]
+    fn what_is_doubled_may_be_added_to_another_map_and_to_itself() {
+        let mut model = Model::load(Role::Reader, None).expect("part of the program");
+        model.outputs = vec!["sum".to_owned()];
+        for (with, want) in [("twice", 2.0), ("other", 4.0)] {
+            model.graph = serde_json::from_str(&format!(
+                r#"[{{"op": "s2d", "in": "x", "out": "small", "k": 1}}, {{"op": "up2", "in": "small", "out": "other"}},
+                    {{"op": "add", "in": "other", "out": "another", "with": "other", "relu": false}},
+                    {{"op": "add", "in": "another", "out": "other2", "with": "other", "relu": false}},
+                    {{"op": "up2", "in": "small", "out": "twice"}},
+                    {{"op": "add", "in": "twice", "out": "sum", "with": "{}", "relu": false}}]"#,
+                if with == "twice" { "twice" } else { "other2" },
+            ))
+            .expect("a graph");
+            let mut network = Network::sized(&model, 3, 2, 1).expect("it works out");
+            let input = |_: usize, values: &mut [f32]| values.copy_from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+            let doubled = [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0];
+            let check = |_: usize, got: &[f32]| {
+                assert_eq!(got.len(), 24);
+                assert!(got.iter().zip(doubled).all(|(a, b)| *a == want * b), "{with}: {got:?}");
+            };
+            network.run(1, input, check).expect("it runs");
+        }
+    }
+
     #[test]
     fn a_graph_that_does_not_work_out_is_refused_with_its_reason() {
         let good = Model::load(Role::Aligner, None).expect("part of the program");
@@ -281,7 +307,11 @@ mod tests {
         twice.graph.push(first);
         let mut unweighed = good.clone();
         unweighed.weights.clear();
-        for (model, reason) in [(cut, "the output"), (twice, "two maps"), (unweighed, "no weights")] {
+        let mut empty = good.clone();
+        empty.outputs = vec!["x".to_owned()];
+        for (model, reason) in
+            [(cut, "the output"), (twice, "two maps"), (unweighed, "no weights"), (empty, "the input itself")]
+        {
             let fault = Network::new(&model, 1).err().expect("refused").to_string();
             assert!(fault.contains(reason), "{fault}");
         }

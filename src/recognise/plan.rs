@@ -154,7 +154,8 @@ impl Plan {
                 What::Add { .. } => ("add".into(), 0),
             };
             let (mut what, mut source) = (what, source);
-            if let (What::Add { doubled, .. }, Op::Add { r#in, .. }) = (&mut what, op)
+            if let (What::Add { doubled, with, .. }, Op::Add { r#in, .. }) = (&mut what, op)
+                && *with != source
                 && let Some(Step { what: What::Up2, src, dst, .. }) = steps.last()
                 && *dst == source
                 && model.graph.iter().filter(|op| op.reads(r#in)).count() == 1
@@ -173,6 +174,9 @@ impl Plan {
             return Err(format!("there are {} outputs, one is expected", model.outputs.len()));
         };
         let output = named.get(output).copied().ok_or_else(|| format!("no map is named {output:?}, the output"))?;
+        if output == 0 {
+            return Err("the output is the input itself".into());
+        }
         let (py, px) = (maps[0].shape.py, maps[0].shape.px);
         if (py, px) != (0, 0) {
             // What reaches beyond the edge of the input needs a copy with a margin.
