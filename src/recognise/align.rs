@@ -60,7 +60,7 @@ impl Aligner {
             let across = 1.5 * w.max(2.0 * h).max(4.0);
             Window { cx: x + w / 2.0, cy: y + h / 2.0, w: across, h: across * height as f32 / width as f32 }
         };
-        for boxes in boxes.chunks(network.most()) {
+        for boxes in boxes.chunks(AT_ONCE) {
             network.run(
                 boxes.len(),
                 |index, input| {

@@ -6,7 +6,7 @@
 
 use pulp::Simd;
 
-use super::kernels::Shape;
+use super::kernels::{Shape, result};
 use super::vectors::{Job, Method, PANEL, ROWS, Scratch, dot, filled_up, load, store};
 
 /// Cells that pass all panels before the next ones do: what they are made from stays in a core's second-level cache.
@@ -67,8 +67,10 @@ impl Method for Direct {
     }
 
     fn result(&self, s: Shape) -> (usize, usize) {
-        let size = |n: usize, k: usize, pad: usize| (n + 2 * pad - k) / self.stride + 1;
-        (size(s.h, self.shape[2], self.pad.0), size(s.w, self.shape[3], self.pad.1))
+        let [_, _, kh, kw] = self.shape;
+        // Of a source that is smaller than the kernel comes nothing.
+        let cells = |size: usize, kernel: usize, pad: usize| result(size, kernel, pad, self.stride).unwrap_or(0);
+        (cells(s.h, kh, self.pad.0), cells(s.w, kw, self.pad.1))
     }
 
     fn reserve(&self, _: usize, _: Shape, _: &mut Scratch) {}
@@ -78,8 +80,7 @@ impl Method for Direct {
         let Job { how, count, src: (src, s), sum, dst, d, .. } = job;
         let [_, ci, kh, kw] = how.shape;
         let panel = kh * kw * ci * PANEL;
-        let no_sum: (&[f32], Shape) = (&[], d);
-        let (values, shape) = sum.unwrap_or(no_sum);
+        let (sum, shape) = (sum.map(|(values, _)| values), sum.map_or(d, |(_, shape)| shape));
         let cells = count * d.h * d.w;
         let mut band = [Cell::default(); BAND];
         let (mut map, mut y, mut x) = (0, 0, 0);
@@ -104,7 +105,6 @@ impl Method for Direct {
                 let panel = S::as_simd_f32s(panel).0.as_chunks::<N>().0;
                 for cells in band.chunks(ROWS) {
                     let strip = Strip { how, cells, panel, channel: index * PANEL, step: s.pitch() * s.c };
-                    let (sum, dst) = (sum.is_some().then_some(values), &mut *dst);
                     match cells.len() {
                         1 => strip.run::<1>(simd, src, sum, dst),
                         2 => strip.run::<2>(simd, src, sum, dst),

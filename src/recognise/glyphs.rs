@@ -54,7 +54,7 @@ impl Reader {
     pub(super) fn read(&mut self, luma: Plane, plates: &[Aligned], mut told: impl FnMut(usize, Seen)) -> Result<()> {
         let Self { network, temperature, square } = self;
         let (width, height) = network.input_size();
-        for (chunk, plates) in plates.chunks(network.most()).enumerate() {
+        for (chunk, plates) in plates.chunks(AT_ONCE).enumerate() {
             network.run(
                 plates.len(),
                 |index, input| {

@@ -107,14 +107,18 @@ impl Conv {
 
     /// The size of the result for a source of `h` x `w`; `None` if the kernel is larger than the padded source.
     pub(super) fn result(&self, h: usize, w: usize) -> Option<(usize, usize)> {
-        let size = |n: usize, k: usize, p: usize| (n + 2 * p).checked_sub(k).map(|room| room / self.stride + 1);
-        Some((size(h, self.kh, self.pad.0)?, size(w, self.kw, self.pad.1)?))
+        Some((result(h, self.kh, self.pad.0, self.stride)?, result(w, self.kw, self.pad.1, self.stride)?))
     }
 
     /// Multiplications and additions for a result of `h` x `w`.
     pub(super) fn flops(&self, h: usize, w: usize) -> u64 {
         2 * (h * w * self.co * self.ci * self.kh * self.kw) as u64
     }
+}
+
+/// Cells of a result in one direction; `None` if the kernel is larger than the padded source.
+pub(super) fn result(size: usize, kernel: usize, pad: usize, stride: usize) -> Option<usize> {
+    (size + 2 * pad).checked_sub(kernel).map(|room| room / stride + 1)
 }
 
 /// `dst = [relu](conv(src) + bias [+ sum])` for `count` maps of each kind, one behind the other. `sum` has the shape of `dst` and

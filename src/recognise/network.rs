@@ -62,18 +62,13 @@ impl Network {
         self.size
     }
 
-    /// How many inputs it takes at once.
-    pub fn most(&self) -> usize {
-        self.most
-    }
-
     /// Height, width and channels of a result.
     pub fn output_shape(&self) -> (usize, usize, usize) {
         let shape = self.plan.result();
         (shape.h, shape.w, shape.c)
     }
 
-    /// Runs once for `count` inputs, at most [`most`](Self::most): `fill` writes each (rows of `width` values), `use_result` reads
+    /// Runs once for `count` inputs, at most as many as it was made for: `fill` writes each (rows of `width` values), `use_result` reads
     /// each result (height x width x channels, channels last). They share what is fetched of the weights. Nothing is allocated.
     pub fn run(
         &mut self,
@@ -276,14 +271,13 @@ mod tests {
     fn what_is_doubled_may_be_added_to_another_map_and_to_itself() {
         let mut model = Model::load(Role::Reader, None).expect("part of the program");
         model.outputs = vec!["sum".to_owned()];
-        for (with, want) in [("twice", 2.0), ("other", 4.0)] {
+        for (with, want) in [("twice", 2.0), ("more", 4.0)] {
             model.graph = serde_json::from_str(&format!(
                 r#"[{{"op": "s2d", "in": "x", "out": "small", "k": 1}}, {{"op": "up2", "in": "small", "out": "other"}},
                     {{"op": "add", "in": "other", "out": "another", "with": "other", "relu": false}},
-                    {{"op": "add", "in": "another", "out": "other2", "with": "other", "relu": false}},
+                    {{"op": "add", "in": "another", "out": "more", "with": "other", "relu": false}},
                     {{"op": "up2", "in": "small", "out": "twice"}},
-                    {{"op": "add", "in": "twice", "out": "sum", "with": "{}", "relu": false}}]"#,
-                if with == "twice" { "twice" } else { "other2" },
+                    {{"op": "add", "in": "twice", "out": "sum", "with": "{with}", "relu": false}}]"#
             ))
             .expect("a graph");
             let mut network = Network::sized(&model, 3, 2, 1).expect("it works out");

@@ -52,12 +52,7 @@ impl Step {
     }
 
     fn reads(&self, map: usize) -> bool {
-        let other = match &self.what {
-            What::Conv { sum, .. } => *sum,
-            What::Add { with, .. } => Some(*with),
-            _ => None,
-        };
-        self.src == map || other == Some(map)
+        self.src == map || self.what.other() == Some(map)
     }
 }
 
@@ -78,6 +73,17 @@ enum What {
         relu: bool,
         doubled: bool,
     },
+}
+
+impl What {
+    /// The map that is read beside the source.
+    fn other(&self) -> Option<usize> {
+        match self {
+            Self::Conv { sum, .. } => *sum,
+            Self::Add { with, .. } => Some(*with),
+            _ => None,
+        }
+    }
 }
 
 impl Plan {
@@ -129,12 +135,7 @@ impl Plan {
                     (What::Conv { conv, sum: add.as_ref().map(find).transpose()? }, h, w, co)
                 }
             };
-            let other = match &what {
-                What::Conv { sum, .. } => *sum,
-                What::Add { with, .. } => Some(*with),
-                _ => None,
-            };
-            if let Some(other) = other
+            if let Some(other) = what.other()
                 && (maps[other].shape.h, maps[other].shape.w, maps[other].shape.c) != (h, w, c)
             {
                 return Err(format!("{out:?} is the sum of maps of different shapes"));
